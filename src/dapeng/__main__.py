@@ -1,0 +1,5 @@
+"""`python -m dapeng` is the command `dapeng`."""
+
+from dapeng.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,88 @@
+"""How a verb's result is written to standard output: tables for people, JSON for programs, predictions as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dapeng.core.console import emit, table
+from dapeng.core.errors import DataError
+from dapeng.core.files import json_text
+
+
+def show(result: Any, as_json: bool) -> None:
+    """Write a result: what has `text()` says how it reads for people, plain values are laid out here."""
+    if as_json:
+        emit(json_text(result.plain() if hasattr(result, "plain") else result, indent=1))
+    elif hasattr(result, "text"):
+        emit(result.text())
+    elif result is not None:
+        emit(readable(result))
+
+
+def readable(value: Any) -> str:
+    """Plain values as text: a list of mappings as a table, a mapping as `key  value` lines."""
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        header = list(dict.fromkeys(key for row in value for key in row))
+        return table([[row.get(key) for key in header] for row in value], header)
+    if isinstance(value, dict):
+        flat = list(_flat(value))
+        return table(flat)
+    return str(value)
+
+
+def _flat(value: dict[str, Any], prefix: str = ""):
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json_text(inner) if isinstance(inner, list) else inner
+
+
+def write_table(rows: Any, to: str | None, form: str) -> None:
+    """Write predictions (a pyarrow table, a pandas frame, or a list of mappings) to a file, or to standard output."""
+    import pyarrow as pa
+
+    frame = rows if isinstance(rows, pa.Table) else _arrow(rows)
+    suffix = Path(to).suffix.lower() if to else f".{form}"
+    if suffix not in (".csv", ".parquet", ".jsonl"):
+        raise DataError(f"can't write a {suffix or 'nameless'} file", hint="--to FILE.csv, FILE.parquet or FILE.jsonl")
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        from dapeng.core.files import atomic_open
+
+        with atomic_open(str(to)) as stream:
+            pq.write_table(frame, stream)
+        return
+    lines = _csv(frame) if suffix == ".csv" else (json_text(row) for row in frame.to_pylist())
+    if to:
+        from dapeng.core.files import write_text
+
+        write_text(to, "".join(f"{line}\n" for line in lines))
+    else:
+        for line in lines:
+            emit(line)
+
+
+def _arrow(rows: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(rows, list):
+        return pa.Table.from_pylist(rows)
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def _csv(frame: Any):
+    import csv
+    import io
+
+    for row in (frame.column_names, *([r[c] for c in frame.column_names] for r in frame.to_pylist())):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([_harmless(v) for v in row])
+        yield line.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

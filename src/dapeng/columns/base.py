@@ -1,0 +1,180 @@
+"""What a column does: fit mergeable statistics, turn cells into tensors, and predictions into values for the user.
+
+Legend: B rows, T tokens, K columns of a block, A classes, C channels, Y X picture. No torch at import. `cells` is always a
+`pyarrow.Array` or `ChunkedArray` as a source gave it: strings from CSV, typed values from Parquet or a data frame, bytes
+or paths for pictures.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from dapeng.core.kinds import ColumnOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Cells = pa.Array | pa.ChunkedArray
+
+
+@dataclass(frozen=True)
+class Dims:
+    """One tensor of a layout: its axes by name, its dtype, what padding is filled with.
+
+    axes: names in order, "B" first; capital letters are sizes; a size known after fitting is a number ("B 3 32 32").
+    """
+
+    axes: str
+    dtype: str
+    fill: float = 0
+    low: float | None = None
+    """Smallest valid value, inclusive; servers refuse what is outside."""
+    high: float | None = None
+    """Largest valid value, inclusive."""
+
+    def sizes(self, **known: int) -> tuple[int, ...]:
+        """The shape, with the sizes of lettered axes given by name."""
+        return tuple(int(a) if a.isdigit() else known[a] for a in self.axes.split())
+
+    @property
+    def ragged(self) -> bool:
+        """True if rows differ in length (an axis T or N)."""
+        return any(a in ("T", "N") for a in self.axes.split())
+
+
+@dataclass
+class Bad:
+    """Cells that could not be read: positions within the cells given, and the reason of each."""
+
+    rows: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, row: int, reason: str) -> None:
+        self.rows.append(int(row))
+        self.reasons.append(reason)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Cells as arrays.
+
+    tensors: by layout name; ragged ones as a list of rows would be costly, so they come flat with `lengths`.
+    present: (B,) bool, or None if every cell is there. A missing cell is False; so is one listed in `bad`.
+    lengths: (B,) of the ragged axis, None if no tensor is ragged; a ragged tensor is (sum of lengths, ...).
+    bad: cells that were there and could not be read.
+    """
+
+    tensors: dict[str, np.ndarray]
+    present: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    bad: Bad = field(default_factory=Bad)
+
+
+class Summary(ABC):
+    """Mergeable statistics of a column: one pass, bounded memory, the same bytes on one machine and on many.
+
+    Blocks are cut by file and row range and merged in their order, so the result doesn't depend on how many workers ran.
+    """
+
+    @abstractmethod
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        """Count cells in; `base` is the folder that relative paths start from."""
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Count in what another summary of the same column, of later rows, has counted."""
+
+    @abstractmethod
+    def result(self) -> dict[str, Any]:
+        """The fitted state, as JSON values."""
+
+
+class Column(ABC):
+    """A fitted column: options of the spec and statistics of the training rows."""
+
+    blocks: ClassVar[bool] = False
+    """True if like columns are read as one (B, K) block by one encoder (numbers, categories)."""
+
+    def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
+        self.name, self.options, self.state, self.target = name, options, state, target
+
+    @property
+    def type(self) -> str:
+        return self.options.type
+
+    @property
+    def domain(self) -> str | None:
+        """Columns of one domain share vocabulary and embedding table; None if this one has no table."""
+        return None
+
+    @property
+    def of(self) -> str | None:
+        """The picture whose geometry this column follows."""
+        return None
+
+    @property
+    def can_be_absent(self) -> bool:
+        """True if cells were missing in training: then fusion owns a learned vector for their absence."""
+        return bool(self.state.get("missing"))
+
+    @abstractmethod
+    def layout(self) -> dict[str, Dims]:
+        """The tensors of a batch of cells. Storage, padding, fake batches, ONNX axes and server validation read this."""
+
+    @abstractmethod
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        """Cells as arrays, without batch padding."""
+
+    @abstractmethod
+    def predictions(self) -> dict[str, Dims]:
+        """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server."""
+
+    def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A network's prediction in the user's units; tensors only, so it is inside every export."""
+        return prediction
+
+    @abstractmethod
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        """Values for the user, one a row: a label, a number, a text."""
+
+    @abstractmethod
+    def matrix(self, cells: Cells, base: Path | None = None) -> Any:
+        """(N, k) float32 array or scipy sparse matrix, for trees and linear learners; nan is missing."""
+
+    def matrix_names(self) -> list[str]:
+        """Names of the matrix' columns."""
+        return [self.name]
+
+    def describe(self) -> str:
+        """A few words on what was fitted, for tables and reports."""
+        return self.type
+
+    def reader(self) -> tuple[type, dict[str, Any]] | None:
+        """A self-contained class (numpy and the standard library alone; others imported inside methods), and its arguments.
+
+        `Reader(**arguments).encode(list of raw values)` gives the padded tensors of a batch by layout name, with
+        "present" where cells can be absent. Its source is what a standalone export ships. None: not available.
+        """
+        return None
+
+
+def strings(cells: Cells) -> pa.Array:
+    """Cells as one array of strings, whatever they were; null stays null."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], pa.string())
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_string(array.type):
+        return array
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        return pa.array([None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()], pa.string())
+    if pa.types.is_nested(array.type):
+        return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+    return array.cast(pa.string())

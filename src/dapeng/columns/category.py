@@ -1,0 +1,219 @@
+"""One of some labels: an embedding as an input; as an output, classification.
+
+Labels are compared after NFC, without zero-width characters and surrounding blanks. As an input, code 0 stands for a label
+that wasn't seen in training and for a missing cell; as a target, codes count from 0 and a missing cell is absent.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.core import kinds
+from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
+from dapeng.core.registry import DEFAULT
+
+INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
+MOST_DISTINCT = 1_000_000
+
+
+@kinds.columns
+class Category(ColumnOptions):
+    """One of some labels; as an input an embedding, as an output the task is classification."""
+
+    type: Literal["category"] = "category"
+    encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("category", auto=True)] = None
+    """How it is read. auto: an embedding."""
+    decoder: Annotated[DecoderOptions, kinds.decoders.choice("category", default="class")] = DEFAULT
+    """How it is produced."""
+    loss: Annotated[LossOptions, kinds.losses.choice("category", default="cross_entropy")] = DEFAULT
+    """What training minimises."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this output beside the others."""
+    missing: list[str] = Field(default_factory=list)
+    """Cells that mean that there is no value, beside the empty one. NA and None are labels unless named here."""
+    min_count: int = Field(1, ge=1)
+    """Labels seen less often count as unknown (inputs)."""
+    max_labels: int = Field(100_000, ge=1)
+    """Keep only so many of the most frequent labels (inputs)."""
+    positive: str | None = None
+    """The label that counts as positive in two-class metrics. auto: the rarer one."""
+    like: str | None = None
+    """Share labels and embedding table with this column."""
+
+    def summary(self, target: bool) -> CategorySummary:
+        return CategorySummary(self)
+
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> CategoryColumn:
+        return CategoryColumn(name, self, state, target)
+
+
+def normal(label: str) -> str:
+    """The form in which labels are compared."""
+    return INVISIBLE.sub("", unicodedata.normalize("NFC", label)).strip()
+
+
+def labelled(cells: Cells, missing: list[str]) -> tuple[list[str | None], np.ndarray]:
+    """Distinct normal labels (None where missing) and each cell's position among them, -1 for null."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    if pa.types.is_floating(array.type):
+        array = pa.array([None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()], pa.string())
+    coded = strings(array).dictionary_encode()
+    indices = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    gone = {normal(m) for m in missing} | {""}
+    labels = [normal(v) for v in coded.dictionary.to_pylist()]
+    return [None if label in gone else label for label in labels], indices
+
+
+class CategorySummary(Summary):
+    """Counts of labels; past a million distinct ones the rarest are forgotten."""
+
+    def __init__(self, options: Category):
+        self.options = options
+        self.counts: Counter[str] = Counter()
+        self.missing, self.forgotten, self.merged = 0, 0, 0
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        labels, indices = labelled(cells, self.options.missing)
+        seen = np.bincount(indices[indices >= 0], minlength=len(labels))
+        self.missing += int((indices < 0).sum())
+        for label, count in zip(labels, seen.tolist()):
+            if label is None:
+                self.missing += count
+            else:
+                self.counts[label] += count
+        self._bound()
+
+    def merge(self, other: CategorySummary) -> None:
+        self.counts.update(other.counts)
+        self.missing += other.missing
+        self.forgotten += other.forgotten
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self.counts) > MOST_DISTINCT:
+            kept = sorted(self.counts.items(), key=lambda i: (-i[1], i[0]))[: MOST_DISTINCT // 2]
+            self.forgotten += sum(self.counts.values()) - sum(c for _, c in kept)
+            self.counts = Counter(dict(kept))
+
+    def result(self) -> dict[str, Any]:
+        ranked = sorted(self.counts.items(), key=lambda i: (-i[1], i[0]))
+        return {
+            "labels": [label for label, _ in ranked],
+            "counts": [count for _, count in ranked],
+            "missing": self.missing + self.forgotten,
+        }
+
+
+def _natural(label: str) -> tuple:
+    """Numbers in their order, then words in theirs: classes are listed as people expect."""
+    try:
+        return (0, float(label), label)
+    except ValueError:
+        return (1, 0.0, label)
+
+
+class CategoryColumn(Column):
+    """codes (B,): input: 0 unknown or missing, else 1 + label; target: the label's position."""
+
+    blocks: ClassVar[bool] = True
+    options: Category
+
+    def __init__(self, name: str, options: Category, state: dict[str, Any], target: bool):
+        super().__init__(name, options, state, target)
+        ranked = list(zip(state["labels"], state["counts"]))
+        if target:
+            ranked.sort(key=lambda i: _natural(i[0]))
+        else:
+            ranked = [(label, n) for label, n in ranked if n >= options.min_count][: options.max_labels]
+        self.labels = [label for label, _ in ranked]
+        self.counts = [n for _, n in ranked]
+        self._codes = {label: i + (0 if target else 1) for i, label in enumerate(self.labels)}
+
+    @property
+    def domain(self) -> str | None:
+        return None if self.target else (self.options.like or self.name)
+
+    @property
+    def size(self) -> int:
+        """Number of codes: the labels, and for inputs the unknown."""
+        return len(self.labels) + (0 if self.target else 1)
+
+    @property
+    def positive(self) -> int:
+        """Position of the label that counts as positive: as asked, else the rarer of two."""
+        if self.options.positive is not None and self.options.positive in self._codes:
+            return self._codes[self.options.positive]
+        return min(range(len(self.counts)), key=lambda i: (self.counts[i], -i))
+
+    @property
+    def can_be_absent(self) -> bool:
+        return False
+
+    def layout(self) -> dict[str, Dims]:
+        return {"codes": Dims("B", "int64", low=0, high=max(self.size - 1, 0))}
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        labels, indices = labelled(cells, self.options.missing)
+        unknown = -1 if self.target else 0
+        table = np.array([unknown if v is None else self._codes.get(v, unknown) for v in labels] + [unknown], np.int64)
+        codes = table[indices]
+        if not self.target:
+            return Encoded({"codes": codes})
+        bad = Bad()
+        strange = np.array([v is not None and v not in self._codes for v in labels] + [False])
+        for row in np.flatnonzero(strange[indices]):
+            bad.add(row, f"label {labels[indices[row]]!r} was not seen in training")
+        present = codes >= 0
+        return Encoded({"codes": np.maximum(codes, 0)}, None if present.all() else present, bad=bad)
+
+    def unseen(self, cells: Cells) -> list[str]:
+        """Labels among the cells that weren't seen in training."""
+        labels, _ = labelled(cells, self.options.missing)
+        return sorted({v for v in labels if v is not None and v not in self._codes})
+
+    def predictions(self) -> dict[str, Dims]:
+        return {"probabilities": Dims(f"B {len(self.labels)}", "float32", low=0, high=1)}
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        return [self.labels[i] for i in prediction["probabilities"].argmax(1)]
+
+    def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
+        return self.encode(cells).tensors["codes"].astype(np.float32)[:, None]
+
+    def describe(self) -> str:
+        shown = ", ".join(self.labels[:6]) + (", ..." if len(self.labels) > 6 else "")
+        return f"category, {len(self.labels)} labels: {shown}"
+
+    def reader(self) -> tuple[type, dict[str, Any]]:
+        return CategoryReader, {"labels": self.labels, "missing": sorted({normal(m) for m in self.options.missing} | {""})}
+
+
+class CategoryReader:
+    """Raw labels to codes, with numpy and the standard library alone."""
+
+    def __init__(self, labels, missing):
+        self.codes, self.missing = {label: i + 1 for i, label in enumerate(labels)}, set(missing)
+
+    def encode(self, cells):
+        import re
+        import unicodedata
+
+        import numpy as np
+
+        codes = []
+        for cell in cells:
+            if isinstance(cell, float) and cell == int(cell):
+                cell = int(cell)
+            text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
+            text = re.sub("[\u200b\u200c\u200d\u2060\ufeff\u00ad]", "", unicodedata.normalize("NFC", text)).strip()
+            codes.append(0 if text in self.missing else self.codes.get(text, 0))
+        return {"codes": np.array(codes, np.int64)}

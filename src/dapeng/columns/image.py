@@ -1,0 +1,329 @@
+"""A picture: a path, or the bytes of a file. Read with Pillow, turned upright, scaled to one size, kept as uint8.
+
+What can't be read is quarantined with its reason; sizes are checked against the cap in the header, before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary
+from dapeng.core import kinds
+from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 2
+LOOK_AT = 1000
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
+
+
+@kinds.columns
+class Image(ColumnOptions):
+    """A picture, as a path or as bytes; read by convolutions or a vision transformer."""
+
+    type: Literal["image"] = "image"
+    encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("image", auto=True)] = None
+    """The network that reads it. auto: a small residual network."""
+    size: int | list[int] | Literal["auto"] = "auto"
+    """Height and width in pixels to which pictures are scaled. auto: the usual size in the data, at most 128."""
+    channels: Literal["auto", 1, 3] = "auto"
+    """1 turns to grey, 3 to colour. auto: 1 if all pictures are grey."""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """How a picture of another shape is brought to size."""
+    augment: Literal["auto", "none", "light", "medium"] | list[Annotated[TransformOptions, kinds.transforms.choice("image")]] = "auto"
+    """Random changes in training: a level, or a list of transforms. auto: shifts for small pictures, flips and crops for photographs."""
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    """Largest picture that is decoded."""
+    min_side: int = Field(MIN_SIDE, ge=1)
+    """Pictures with a shorter side are quarantined."""
+
+    def summary(self, target: bool) -> ImageSummary:
+        return ImageSummary(self)
+
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> ImageColumn:
+        return ImageColumn(name, self, state, target)
+
+
+class Unreadable(ValueError):
+    """A picture that can't be used, with the reason."""
+
+
+def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Any:
+    """A lazily opened Pillow picture of a cell; raises Unreadable with the reason."""
+    from PIL import Image as Pillow
+
+    source: Any = cell
+    if isinstance(cell, str):
+        path = Path(cell)
+        source = path if path.is_absolute() or base is None else base / path
+        if not source.is_file():
+            raise Unreadable(f"no such file: {cell}")
+        if source.stat().st_size == 0:
+            raise Unreadable("the file is empty")
+    else:
+        source = io.BytesIO(cell)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            old, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
+            try:
+                picture = Pillow.open(source, formats=FORMATS)
+            finally:
+                Pillow.MAX_IMAGE_PIXELS = old
+    except (OSError, ValueError, SyntaxError, TypeError) as error:
+        raise Unreadable(f"not a picture that can be read ({type(error).__name__})") from None
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise Unreadable(f"{width} x {height} pixels are over the cap of {max_pixels:,} (max_pixels)")
+    if min(width, height) < min_side:
+        raise Unreadable(f"{width} x {height} pixels are under the smallest side of {min_side} (min_side)")
+    return picture
+
+
+def pixels_of(picture: Any, channels: int) -> Any:
+    """A decoded, upright Pillow picture in mode L or RGB; 16 bits are scaled, not cut."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.load()
+            if picture.getexif().get(0x0112, 1) != 1:
+                picture = ImageOps.exif_transpose(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+        raise Unreadable(f"damaged ({str(error)[:80]})") from None
+    if picture.mode.startswith("I") or picture.mode == "F":
+        wide = np.asarray(picture, np.float64)
+        wide = wide / 257 if wide.max(initial=0) > 255 else wide
+        picture = Pillow.fromarray(np.clip(np.round(wide), 0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        white = Pillow.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Pillow.alpha_composite(white, picture.convert("RGBA"))
+    mode = "L" if channels == 1 else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def fit_size(picture: Any, height: int, width: int, how: str) -> Any:
+    """The picture at (height, width): stretched, cropped at the centre, or padded with black."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    if picture.size == (width, height):
+        return picture
+    if how == "crop":
+        return ImageOps.fit(picture, (width, height), Pillow.Resampling.BILINEAR)
+    if how == "pad":
+        return ImageOps.pad(picture, (width, height), Pillow.Resampling.BILINEAR)
+    return picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
+
+
+def is_grey(picture: Any) -> bool:
+    return picture.mode in ("1", "L", "LA", "I", "F") or picture.mode.startswith("I;16")
+
+
+def raw_cells(cells: Cells) -> list[Any]:
+    """Paths or bytes; Hugging Face's {bytes, path} structs give their bytes."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    out = array.to_pylist()
+    if pa.types.is_struct(array.type):
+        out = [None if c is None else (c.get("bytes") or c.get("path")) for c in out]
+    return [None if isinstance(c, str) and not c.strip() else c for c in out]
+
+
+class ImageSummary(Summary):
+    """Sizes and greyness from headers, and the mean and deviation of the pixels of the first pictures of each block."""
+
+    def __init__(self, options: Image):
+        self.options = options
+        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.grey, self.colour, self.missing, self.bad, self.read = 0, 0, 0, 0, 0
+        self.total, self.squares, self.pixels = np.zeros(3), np.zeros(3), 0
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        rows = raw_cells(cells)
+        step = max(1, len(rows) // LOOK_AT)
+        for i, cell in enumerate(rows):
+            if cell is None:
+                self.missing += 1
+            elif i % step == 0:
+                self._look(cell, base)
+
+    def _look(self, cell: str | bytes, base: Path | None) -> None:
+        try:
+            picture = open_picture(cell, base, self.options.max_pixels, self.options.min_side)
+            size, grey = picture.size, is_grey(picture)
+            if self.read < LOOK_AT:
+                small = pixels_of(picture, 3)
+                small.thumbnail((64, 64))
+                x = np.asarray(small, np.float64).reshape(-1, 3) / 255
+                self.total, self.squares = self.total + x.sum(0), self.squares + (x * x).sum(0)
+                self.pixels += len(x)
+                self.read += 1
+        except Unreadable:
+            self.bad += 1
+            return
+        self.sizes[(size[1], size[0])] += 1
+        self.grey, self.colour = self.grey + grey, self.colour + (not grey)
+
+    def merge(self, other: ImageSummary) -> None:
+        self.sizes.update(other.sizes)
+        for name in ("grey", "colour", "missing", "bad", "read", "total", "squares", "pixels"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def result(self) -> dict[str, Any]:
+        mean = self.total / max(self.pixels, 1)
+        std = np.sqrt(np.maximum(self.squares / max(self.pixels, 1) - mean**2, 1e-6))
+        height, width = self._size()
+        return {
+            "height": height,
+            "width": width,
+            "channels": self._channels(),
+            "mean": [round(float(v), 6) for v in mean],
+            "std": [round(float(v), 6) for v in std],
+            "sizes": [[*size, n] for size, n in sorted(self.sizes.items(), key=lambda i: (-i[1], i[0]))[:20]],
+            "missing": self.missing,
+            "unreadable": self.bad,
+        }
+
+    def _channels(self) -> int:
+        return self.options.channels if self.options.channels != "auto" else (1 if self.grey and not self.colour else 3)
+
+    def _size(self) -> tuple[int, int]:
+        asked = self.options.size
+        if isinstance(asked, list):
+            return (asked[0], asked[-1])
+        if isinstance(asked, int):
+            return (asked, asked)
+        if not self.sizes:
+            return (32, 32)
+        (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]))
+        if max(height, width) <= 64 and self.sizes[(height, width)] > 0.9 * sum(self.sizes.values()):
+            return (height, width)
+        side = int(np.median([min(s) for s, n in self.sizes.items() for _ in range(min(n, 100))]))
+        side = next((s for s in (128, 96, 64, 48, 32, 16) if side >= s), max(8, side))
+        return (side, side)
+
+
+class ImageColumn(Column):
+    """pixels (B, C, Y, X) uint8."""
+
+    options: Image
+
+    def __init__(self, name: str, options: Image, state: dict[str, Any], target: bool):
+        super().__init__(name, options, state, target)
+        self.shape: tuple[int, int, int] = (state["channels"], state["height"], state["width"])
+
+    def layout(self) -> dict[str, Dims]:
+        c, y, x = self.shape
+        return {"pixels": Dims(f"B {c} {y} {x}", "uint8", low=0, high=255)}
+
+    @property
+    def normalisation(self) -> tuple[list[float], list[float]]:
+        """Mean and deviation of the channels, of pixels from 0 to 1."""
+        if self.shape[0] == 1:
+            weights = (0.299, 0.587, 0.114)
+            grey = [sum(w * m for w, m in zip(weights, self.state[k])) for k in ("mean", "std")]
+            return [grey[0]], [grey[1]]
+        return self.state["mean"], self.state["std"]
+
+    def picture(self, cell: str | bytes, base: Path | None = None) -> np.ndarray:
+        """One cell as (C, Y, X) uint8; raises Unreadable with the reason."""
+        c, y, x = self.shape
+        opened = open_picture(cell, base, self.options.max_pixels, self.options.min_side)
+        array = np.asarray(fit_size(pixels_of(opened, c), y, x, self.options.resize))
+        return array[None] if c == 1 else array.transpose(2, 0, 1)
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        rows = raw_cells(cells)
+        out = np.zeros((len(rows), *self.shape), np.uint8)
+        present, bad = np.ones(len(rows), bool), Bad()
+        for i, cell in enumerate(rows):
+            if cell is None:
+                present[i] = False
+                continue
+            try:
+                out[i] = self.picture(cell, base)
+            except Unreadable as error:
+                present[i] = False
+                bad.add(i, str(error))
+        return Encoded({"pixels": out}, None if present.all() else present, bad=bad)
+
+    def predictions(self) -> dict[str, Dims]:
+        return {"pixels": self.layout()["pixels"]}
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        return list(prediction["pixels"])
+
+    def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
+        """Pixels from 0 to 1 of the picture at no more than 32 x 32, flat."""
+        x = self.encode(cells, base).tensors["pixels"].astype(np.float32) / 255
+        step = max(1, round(max(self.shape[1:]) / 32))
+        if step > 1:
+            n, c, h, w = x.shape
+            x = x[:, :, : h // step * step, : w // step * step].reshape(n, c, h // step, step, w // step, step).mean((3, 5))
+        return x.reshape(len(x), -1)
+
+    def matrix_names(self) -> list[str]:
+        return []
+
+    def describe(self) -> str:
+        c, y, x = self.shape
+        return f"image, {y} x {x}, {'grey' if c == 1 else 'colour'}"
+
+    def reader(self) -> tuple[type, dict[str, Any]]:
+        c, y, x = self.shape
+        return ImageReader, {"channels": c, "height": y, "width": x, "resize": self.options.resize}
+
+
+class ImageReader:
+    """Paths, bytes or arrays to uint8 pixels, with numpy and Pillow."""
+
+    def __init__(self, channels, height, width, resize):
+        self.channels, self.height, self.width, self.resize = channels, height, width, resize
+
+    def one(self, cell):
+        import io
+
+        import numpy as np
+        from PIL import Image, ImageOps
+
+        picture = Image.open(io.BytesIO(cell) if isinstance(cell, bytes) else cell)
+        if picture.width * picture.height > 40_000_000:
+            raise ValueError("the picture is over 40,000,000 pixels")
+        picture.load()
+        if picture.getexif().get(0x0112, 1) != 1:
+            picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I") or picture.mode == "F":
+            wide = np.asarray(picture, np.float64)
+            wide = wide / 257 if wide.max(initial=0) > 255 else wide
+            picture = Image.fromarray(np.clip(np.round(wide), 0, 255).astype(np.uint8))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+            picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        size = (self.width, self.height)
+        if picture.size != size:
+            if self.resize == "crop":
+                picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+            elif self.resize == "pad":
+                picture = ImageOps.pad(picture, size, Image.Resampling.BILINEAR)
+            else:
+                picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        array = np.asarray(picture)
+        return array[None] if self.channels == 1 else array.transpose(2, 0, 1)
+
+    def encode(self, cells):
+        import numpy as np
+
+        present = np.array([c is not None for c in cells])
+        blank = np.zeros((self.channels, self.height, self.width), np.uint8)
+        return {"pixels": np.stack([blank if c is None else self.one(c) for c in cells]), "present": present}

@@ -1,0 +1,291 @@
+"""A real number: read from text in any notation, standardised; as an output, regression.
+
+A cell that isn't a number is bad, never silently 0. Missing are empty cells and the tokens in `missing`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.core import kinds
+from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
+from dapeng.core.registry import DEFAULT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MISSING = ["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "#na", "<na>", "missing", "unknown"]
+PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+SKETCH = 4096
+
+
+@kinds.columns
+class Number(ColumnOptions):
+    """A real number; as an input it is standardised or embedded, as an output the task is regression."""
+
+    type: Literal["number"] = "number"
+    encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("number", auto=True)] = None
+    """How it is read. auto: piecewise-linear embedding."""
+    decoder: Annotated[DecoderOptions, kinds.decoders.choice("number", default="value")] = DEFAULT
+    """How it is produced."""
+    loss: Annotated[LossOptions, kinds.losses.choice("number", default="mse")] = DEFAULT
+    """What training minimises."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this output beside the others."""
+    missing: list[str] | None = None
+    """Cells that mean that there is no value, beside the empty one. auto: NA, n/a, ?, -, null and the like."""
+    decimal: Literal[".", ","] = "."
+    """Decimal mark."""
+    scale: Literal["standard", "log", "none"] = "standard"
+    """Before the network: mean 0 and standard deviation 1, the same of sign(x) log(1 + |x|), or as it is."""
+
+    def summary(self, target: bool) -> NumberSummary:
+        return NumberSummary(self)
+
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> NumberColumn:
+        return NumberColumn(name, self, state, target)
+
+
+def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.ndarray, np.ndarray, Bad]:
+    """Cells as float64 (nan where there is none), which are present, and which could not be read."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type):
+        values = array.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        return _finite(values, ~np.isnan(values))
+    if pa.types.is_decimal(array.type):
+        return parse(array.cast(pa.float64()), missing, decimal)
+    text = pc.utf8_trim_whitespace(strings(array))  # type: ignore[attr-defined]
+    if decimal == ",":
+        text = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
+    tokens = pa.array([m.lower() for m in ([""] + missing if missing is not None else MISSING)])
+    gone = pc.fill_null(pc.is_in(pc.utf8_lower(text), tokens), True)
+    gone = pc.or_(gone, pc.is_null(text))
+    simple = pc.and_(pc.invert(gone), pc.fill_null(pc.match_substring_regex(text, PLAIN), False))
+    values = pc.if_else(simple, text, None).cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+    present = ~gone.to_numpy(zero_copy_only=False)
+    odd = np.flatnonzero(present & ~simple.to_numpy(zero_copy_only=False))
+    bad = Bad()
+    if len(odd):
+        codes = text.take(pa.array(odd)).dictionary_encode()
+        read = [unusual(v) for v in codes.dictionary.to_pylist()]
+        for row, code in zip(odd, codes.indices.to_pylist()):
+            values[row] = np.nan if read[code] is None else read[code]
+            if read[code] is None:
+                bad.add(row, f"{codes.dictionary[code].as_py()[:40]!r} is not a number")
+    return _finite(values, present, bad)
+
+
+def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray, Bad]:
+    bad = bad or Bad()
+    known = set(bad.rows)
+    for row in np.flatnonzero(present & ~np.isfinite(values)):
+        if int(row) not in known:
+            bad.add(row, f"{values[row]} is not a finite number")
+    if bad.rows:
+        present = present.copy()
+        present[bad.rows] = False
+        values = values.copy()
+        values[bad.rows] = np.nan
+    return values, present, bad
+
+
+def unusual(text: str) -> float | None:
+    """A number as people write it: "$1,234.50", "12%", "(300)", "1 234"; None if it isn't one."""
+    sign, cell = 1.0, text.strip()
+    if cell.startswith("(") and cell.endswith(")"):
+        sign, cell = -1.0, cell[1:-1]
+    percent = cell.endswith(("%", "％"))
+    cell = cell.strip("$€£¥￥%％ \u00a0").replace("\u2212", "-")
+    for separator in (",", " ", "\u00a0", "'", "_"):
+        groups = cell.split(separator)
+        if len(groups) > 1 and groups[0].lstrip("+-") and all(len(g.partition(".")[0]) == 3 for g in groups[1:]):
+            cell = "".join(groups)
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return None if "_" in cell else sign * value / (100 if percent else 1)
+
+
+class NumberSummary(Summary):
+    """Count, mean, variance, range, and a sketch of quantiles out of at most `SKETCH` weighted points."""
+
+    def __init__(self, options: Number):
+        self.options = options
+        self.count, self.missing, self.mean, self.squares = 0, 0, 0.0, 0.0
+        self.low, self.high, self.whole = np.inf, -np.inf, True
+        self.points, self.weights = np.empty(0), np.empty(0)
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        values, present, _ = parse(cells, self.options.missing, self.options.decimal)
+        x = values[present]
+        if self.options.scale == "log":
+            x = np.sign(x) * np.log1p(np.abs(x))
+        other = NumberSummary(self.options)
+        other.count, other.missing = len(x), len(values) - len(x)
+        if len(x):
+            other.mean, other.squares = float(x.mean()), float(((x - x.mean()) ** 2).sum())
+            other.low, other.high, other.whole = float(x.min()), float(x.max()), bool((x == np.round(x)).all())
+            other.points, counts = np.unique(x, return_counts=True)
+            other.weights = counts.astype(np.float64)
+        self.merge(other)
+
+    def merge(self, other: NumberSummary) -> None:
+        self.missing += other.missing
+        if not other.count:
+            return
+        total = self.count + other.count
+        shift = other.mean - self.mean
+        self.squares += other.squares + shift * shift * self.count * other.count / total
+        self.mean += shift * other.count / total
+        self.count = total
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.whole = self.whole and other.whole
+        points, where = np.unique(np.concatenate([self.points, other.points]), return_inverse=True)
+        weights = np.bincount(where, np.concatenate([self.weights, other.weights]))
+        if len(points) > 2 * SKETCH:
+            points, weights = _thin(points, weights)
+        self.points, self.weights = points, weights
+
+    def result(self) -> dict[str, Any]:
+        std = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
+        total = np.cumsum(self.weights)
+        at = np.linspace(0, 1, 65) * (total[-1] if len(total) else 0)
+        quantiles = self.points[np.minimum(np.searchsorted(total, at), len(total) - 1)] if len(total) else np.empty(0)
+        return {
+            "count": self.count,
+            "missing": self.missing,
+            "mean": self.mean,
+            "std": std if std > 0 else 1.0,
+            "constant": std == 0,
+            "low": self.low if self.count else 0.0,
+            "high": self.high if self.count else 0.0,
+            "whole": self.whole,
+            "quantiles": [float(q) for q in quantiles],
+        }
+
+
+def _thin(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most SKETCH of the points at equal steps of weight, each with the weight that it stands for."""
+    total = np.cumsum(weights)
+    at = (np.arange(SKETCH) + 0.5) / SKETCH * total[-1]
+    kept = np.unique(np.concatenate([[0], np.searchsorted(total, at), [len(points) - 1]]))
+    return points[kept], np.diff(np.concatenate([[0.0], total[kept]]))
+
+
+class NumberColumn(Column):
+    """values (B,): standardised numbers, 0 where absent."""
+
+    blocks: ClassVar[bool] = True
+    options: Number
+
+    def layout(self) -> dict[str, Dims]:
+        return {"values": Dims("B", "float32")}
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        if self.options.scale == "none":
+            return values
+        if self.options.scale == "log":
+            values = np.sign(values) * np.log1p(np.abs(values))
+        return (values - self.state["mean"]) / self.state["std"]
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        values, present, bad = parse(cells, self.options.missing, self.options.decimal)
+        scaled = np.where(present, self.standardise(np.where(present, values, 0.0)), 0.0)
+        return Encoded({"values": scaled.astype(np.float32)}, None if present.all() else present, bad=bad)
+
+    def bins(self, count: int) -> list[float]:
+        """Edges of at most `count` bins with about equally many training values, standardised, strictly rising."""
+        quantiles = np.asarray(self.state["quantiles"] or [0.0, 1.0])
+        at = quantiles[np.round(np.linspace(0, len(quantiles) - 1, count + 1)).astype(int)]
+        edges = np.unique(at)
+        if self.options.scale != "none":
+            edges = (edges - self.state["mean"]) / self.state["std"]
+        return [float(e) for e in edges] if len(edges) > 1 else [float(edges[0]), float(edges[0]) + 1.0]
+
+    def predictions(self) -> dict[str, Dims]:
+        return {"mean": Dims("B", "float32")}
+
+    def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        x = prediction["mean"]
+        if self.options.scale == "none":
+            return prediction
+        x = x * self.state["std"] + self.state["mean"]
+        if self.options.scale == "log":
+            x = x.sign() * (x.abs().exp() - 1)
+        return {**prediction, "mean": x}
+
+    def target_values(self, encoded: np.ndarray) -> np.ndarray:
+        """Encoded targets back in the user's units, float64."""
+        x = encoded.astype(np.float64)
+        if self.options.scale == "none":
+            return x
+        x = x * self.state["std"] + self.state["mean"]
+        return np.sign(x) * np.expm1(np.abs(x)) if self.options.scale == "log" else x
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        return [float(v) for v in prediction["mean"]]
+
+    def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
+        values, _, _ = parse(cells, self.options.missing, self.options.decimal)
+        return values.astype(np.float32)[:, None]
+
+    def describe(self) -> str:
+        s = self.state
+        return f"number, mean {s['mean']:.4g}, deviation {s['std']:.4g}, {s['low']:.4g} to {s['high']:.4g}"
+
+    def reader(self) -> tuple[type, dict[str, Any]]:
+        s = self.state
+        missing = ["", *self.options.missing] if self.options.missing is not None else MISSING
+        return NumberReader, {
+            "mean": s["mean"],
+            "std": s["std"],
+            "scale": self.options.scale,
+            "missing": [m.lower() for m in missing],
+            "decimal": self.options.decimal,
+        }
+
+
+class NumberReader:
+    """Raw cells to standardised values, with numpy and the standard library alone."""
+
+    def __init__(self, mean, std, scale, missing, decimal):
+        self.mean, self.std, self.scale, self.missing, self.decimal = mean, std, scale, set(missing), decimal
+
+    def number(self, cell):
+        import math
+
+        if cell is None or (isinstance(cell, str) and cell.strip().lower() in self.missing):
+            return None
+        if isinstance(cell, str):
+            cell = cell.strip()
+            if self.decimal == ",":
+                cell = cell.replace(".", "").replace(",", ".")
+            sign = -1.0 if cell.startswith("(") and cell.endswith(")") else 1.0
+            percent = cell.endswith("%")
+            cell = sign * float(cell.strip("()$€£¥% ").replace(",", "")) / (100 if percent else 1)
+        value = float(cell)
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            raise ValueError(f"{cell} is not a finite number")
+        return value
+
+    def encode(self, cells):
+        import numpy as np
+
+        read = [self.number(c) for c in cells]
+        present = np.array([v is not None for v in read])
+        x = np.array([0.0 if v is None else v for v in read], np.float64)
+        if self.scale == "log":
+            x = np.sign(x) * np.log1p(np.abs(x))
+        if self.scale != "none":
+            x = (x - self.mean) / self.std
+        return {"values": np.where(present, x, 0.0).astype(np.float32), "present": present}

@@ -1,0 +1,236 @@
+"""A string in any script: tokenised by words, characters, n-grams or byte-level BPE.
+
+The tokeniser is fitted on the training rows alone. Longer texts are cut at `max_length`, openly: the state counts them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dapeng.columns.base import Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.columns.tokenisers import CJK, KINDS, Tokeniser, clean, prune, train_bpe, vocabulary
+from dapeng.core import kinds
+from dapeng.core.kinds import ColumnOptions, EncoderOptions
+
+HAN = re.compile(f"[{CJK}]")
+
+
+@kinds.columns
+class Text(ColumnOptions):
+    """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
+
+    type: Literal["text"] = "text"
+    encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
+    """The network that reads it. auto: a bag of n-grams under 50,000 rows, else a text CNN."""
+    tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe"] = "auto"
+    """auto: what the encoder reads best; characters where most text is Chinese or Japanese."""
+    max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
+    """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
+    vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
+    """Most tokens of the vocabulary. auto: 30,000; 200,000 for n-grams; 8,000 for BPE."""
+    min_count: int = Field(2, ge=1)
+    """Tokens seen less often are unknown."""
+    ngrams: int = Field(2, ge=1, le=6)
+    """Longest n-gram of the n-gram tokeniser, in words or Han characters."""
+    lowercase: bool = True
+    """Read capitals as small letters."""
+    like: str | None = None
+    """Share vocabulary and embedding table with this column."""
+
+    def summary(self, target: bool) -> TextSummary:
+        return TextSummary(self)
+
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> TextColumn:
+        return TextColumn(name, self, state, target)
+
+    def kind(self, han: bool) -> str:
+        """The tokeniser to use; `han` where most letters are Han, kana or hangul."""
+        if self.tokeniser != "auto":
+            return self.tokeniser
+        asked = getattr(self.encoder, "tokeniser", None)
+        return asked or ("characters" if han else "words")
+
+
+class TextSummary(Summary):
+    """Counts of units for the kind of tokeniser that will be fitted, lengths, and the share of Han."""
+
+    def __init__(self, options: Text):
+        self.options = options
+        self.units: dict[str, Counter[str]] = {}
+        self.lengths: dict[str, Counter[int]] = {}
+        self.rows, self.missing, self.empty, self.letters, self.han = 0, 0, 0, 0, 0
+        kinds_wanted = {options.kind(False), options.kind(True)}
+        for kind in sorted(kinds_wanted):
+            self.units[kind], self.lengths[kind] = Counter(), Counter()
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        for cell in strings(cells).to_pylist():
+            self.rows += 1
+            if cell is None or not cell.strip():
+                self.missing += 1
+                continue
+            text = clean(cell, self.options.lowercase)
+            self.letters += len(text)
+            self.han += len(HAN.findall(text))
+            for kind, counts in self.units.items():
+                pieces = list(KINDS[kind].units(text, 1, self.options.ngrams))
+                counts.update(pieces)
+                self.lengths[kind][len(pieces)] += 1
+        self.units = {k: prune(c) for k, c in self.units.items()}
+
+    def merge(self, other: TextSummary) -> None:
+        for kind in self.units:
+            self.units[kind].update(other.units[kind])
+            self.lengths[kind].update(other.lengths[kind])
+        self.units = {k: prune(c) for k, c in self.units.items()}
+        for name in ("rows", "missing", "letters", "han"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def result(self) -> dict[str, Any]:
+        o = self.options
+        han = self.han > 0.3 * max(self.letters, 1)
+        kind = o.kind(han)
+        size = o.vocab_size if o.vocab_size != "auto" else {"ngrams": 200_000, "bpe": 8_000}.get(kind, 30_000)
+        state: dict[str, Any] = {"kind": kind, "han": han, "missing": self.missing, "rows": self.rows}
+        if kind == "bpe":
+            state["tokenizer"] = train_bpe(self.units[kind], size)
+        else:
+            rare = o.min_count if self.rows > 200 else 1
+            state["vocab"] = vocabulary(self.units[kind], size, rare)
+            state["lowest"], state["highest"] = 1, o.ngrams
+        state["lengths"] = _quantiles(self.lengths[kind])
+        state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(512, state["lengths"]["0.99"]))
+        return state
+
+
+def _quantiles(lengths: Counter[int]) -> dict[str, int]:
+    total, seen, out = sum(lengths.values()), 0, {}
+    wanted = [0.5, 0.9, 0.99, 1.0]
+    for length, count in sorted(lengths.items()):
+        seen += count
+        while wanted and seen >= wanted[0] * total:
+            out[str(wanted.pop(0))] = length
+    return out or {"0.5": 1, "0.9": 1, "0.99": 1, "1.0": 1}
+
+
+class TextColumn(Column):
+    """ids (B, T) int32 without padding in storage; `mask` is made from the lengths when rows are batched."""
+
+    options: Text
+    ragged: ClassVar[bool] = True
+
+    def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
+        super().__init__(name, options, state, target)
+        self.tokeniser: Tokeniser = KINDS[state["kind"]](state)
+        self.max_length: int = state["max_length"]
+
+    @property
+    def domain(self) -> str | None:
+        return self.options.like or self.name
+
+    @property
+    def size(self) -> int:
+        """Size of the vocabulary, special tokens included."""
+        return self.tokeniser.size
+
+    def layout(self) -> dict[str, Dims]:
+        return {
+            "ids": Dims("B T", "int32", low=0, high=self.size - 1),
+            "mask": Dims("B T", "bool"),
+        }
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        raw = strings(cells).to_pylist()
+        present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
+        texts = [clean(c, self.options.lowercase) if p else "" for c, p in zip(raw, present)]
+        ids, lengths = self.tokeniser.encode(texts, self.max_length)
+        return Encoded({"ids": ids}, None if present.all() else present, lengths=lengths)
+
+    def tokens(self, text: str) -> list[str]:
+        """The pieces of one text as the network sees them."""
+        return self.tokeniser.tokens(clean(text, self.options.lowercase), self.max_length)
+
+    def predictions(self) -> dict[str, Dims]:
+        return {"ids": Dims("B T", "int64")}
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        vocab = self.state["vocab"]
+        joint = "" if self.state["kind"] == "characters" else " "
+        return [joint.join(vocab[i] for i in row if i > 3) for row in prediction["ids"]]
+
+    def matrix(self, cells: Cells, base: Path | None = None) -> Any:
+        """Hashed n-gram counts, sparse (N, 2^20): characters 1-3 where text is Han, else words 1-2 and characters 2-5."""
+        import scipy.sparse
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        texts = [clean(c or "", self.options.lowercase) for c in strings(cells).to_pylist()]
+        common = {"norm": None, "alternate_sign": False, "lowercase": False, "dtype": np.float32}
+        if self.state["han"]:
+            return HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=2**20, **common).transform(texts)
+        words = HashingVectorizer(
+            analyzer="word", token_pattern=r"(?u)\w+|[^\w\s]", ngram_range=(1, 2), n_features=2**19, **common
+        )
+        letters = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 5), n_features=2**19, **common)
+        return scipy.sparse.hstack([words.transform(texts), letters.transform(texts)], format="csr")
+
+    def matrix_names(self) -> list[str]:
+        return []
+
+    def describe(self) -> str:
+        s = self.state
+        return f"text, {self.size:,} {s['kind']}, longest {s['max_length']} of {s['lengths']['1.0']} tokens"
+
+    def reader(self) -> tuple[type, dict[str, Any]]:
+        arguments = {k: self.state.get(k) for k in ("kind", "vocab", "tokenizer", "lowest", "highest", "max_length")}
+        return TextReader, {**arguments, "lowercase": self.options.lowercase, "cjk": CJK}
+
+
+class TextReader:
+    """Raw texts to padded ids, with numpy and the standard library (and `tokenizers` where the tokeniser is BPE)."""
+
+    def __init__(self, kind, vocab, tokenizer, lowest, highest, max_length, lowercase, cjk):
+        import re
+
+        self.kind, self.lowest, self.highest, self.limit, self.lowercase = kind, lowest, highest, max_length, lowercase
+        self.ids = {t: i for i, t in enumerate(vocab or [])}
+        self.word = re.compile(rf"[{cjk}]|[^\W{cjk}]+(?:['’][^\W{cjk}]+)?|[^\w\s]")
+        if kind == "bpe":
+            from tokenizers import Tokenizer
+
+            self.library = Tokenizer.from_str(tokenizer)
+            self.library.encode_special_tokens = True
+
+    def row(self, text):
+        import unicodedata
+
+        text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
+        text = " ".join((text.lower() if self.lowercase else text).split())
+        if self.kind == "bpe":
+            return self.library.encode(text, add_special_tokens=False).ids
+        if self.kind == "characters":
+            return [self.ids.get(c, 1) for c in text]
+        words = self.word.findall(text)
+        if self.kind == "words":
+            return [self.ids.get(w, 1) for w in words]
+        grams = list(words) if self.lowest == 1 else []
+        for n in range(max(self.lowest, 2), self.highest + 1):
+            grams.extend(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+        return [self.ids[g] for g in grams if g in self.ids] or [1]
+
+    def encode(self, cells):
+        import numpy as np
+
+        texts = ["" if c is None else str(c) for c in cells]
+        rows = [self.row(t)[: self.limit] for t in texts]
+        longest = max(1, max(map(len, rows), default=1))
+        ids = np.zeros((len(rows), longest), np.int32)
+        mask = np.zeros((len(rows), longest), bool)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)], mask[i, : len(row)] = row, True
+        return {"ids": ids, "mask": mask, "present": np.array([bool(t.strip()) for t in texts])}

@@ -1,0 +1,168 @@
+"""Strings to token ids: words, characters, n-grams, byte-level BPE. Deterministic; special tokens in a user's text are text.
+
+Every vocabulary begins with the four special tokens. No torch; the BPE is that of the `tokenizers` library.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>"]
+PAD, UNK, BOS, EOS = range(4)
+# Han, kana and hangul stand alone as words here; every other run of word characters is a word
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff"
+WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)?|[^\w\s]")
+PRUNE_AT = 2_000_000
+
+
+def clean(text: str, lowercase: bool) -> str:
+    """NFKC without lone surrogates, spaces collapsed."""
+    text = text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
+    text = unicodedata.normalize("NFKC", text)
+    return " ".join((text.lower() if lowercase else text).split())
+
+
+class Tokeniser(ABC):
+    """Fitted from counts; `units` are what is counted, `encode` what the network reads."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, state: dict[str, Any]):
+        self.state = state
+        self.size: int = len(state["vocab"])
+        self.ids = {token: i for i, token in enumerate(state["vocab"])}
+
+    @staticmethod
+    @abstractmethod
+    def units(text: str, lowest: int, highest: int) -> Iterable[str]:
+        """The pieces of a text that are counted."""
+
+    def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Flat int32 ids of at most `limit` tokens a text, and their lengths."""
+        get, low, high = self.ids.get, self.state.get("lowest", 1), self.state.get("highest", 1)
+        flat: list[int] = []
+        lengths = np.empty(len(texts), np.int64)
+        for i, text in enumerate(texts):
+            row = [get(u, UNK) for u in self.units(text, low, high)][:limit]
+            lengths[i] = len(row)
+            flat.extend(row)
+        return np.array(flat, np.int32), lengths
+
+    def tokens(self, text: str, limit: int) -> list[str]:
+        """The pieces that `encode` sees, as text."""
+        return list(self.units(text, self.state.get("lowest", 1), self.state.get("highest", 1)))[:limit]
+
+
+class Words(Tokeniser):
+    """Words and punctuation; each Han character is a word."""
+
+    kind = "words"
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> list[str]:
+        return WORD.findall(text)
+
+
+class Characters(Tokeniser):
+    """Characters, blanks included."""
+
+    kind = "characters"
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> Iterable[str]:
+        return text
+
+
+class NGrams(Tokeniser):
+    """Overlapping n-grams of words (or of Han characters) from `lowest` to `highest`; those not in the vocabulary are dropped."""
+
+    kind = "ngrams"
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> list[str]:
+        words = WORD.findall(text)
+        out = list(words) if lowest == 1 else []
+        for n in range(max(lowest, 2), highest + 1):
+            out.extend(map(" ".join, zip(*(words[i:] for i in range(n)))))
+        return out
+
+    def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        get, low, high = self.ids.get, self.state["lowest"], self.state["highest"]
+        flat: list[int] = []
+        lengths = np.empty(len(texts), np.int64)
+        for i, text in enumerate(texts):
+            row = [j for j in map(get, self.units(text, low, high)) if j is not None][:limit] or [UNK]
+            lengths[i] = len(row)
+            flat.extend(row)
+        return np.array(flat, np.int32), lengths
+
+
+class BPE(Tokeniser):
+    """Byte-level byte-pair encoding: any text, any script, no unknown token."""
+
+    kind = "bpe"
+
+    def __init__(self, state: dict[str, Any]):
+        from tokenizers import Tokenizer
+
+        self.state = state
+        self.library = Tokenizer.from_str(state["tokenizer"])
+        self.library.encode_special_tokens = True
+        self.size = self.library.get_vocab_size()
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> Iterable[str]:
+        return re.findall(r"\s?\S+|\s+", text)
+
+    def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = [e.ids[:limit] for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+
+    def tokens(self, text: str, limit: int) -> list[str]:
+        ids = self.library.encode(text, add_special_tokens=False).ids[:limit]
+        return [self.library.decode([i]) for i in ids]
+
+
+KINDS: dict[str, type[Tokeniser]] = {t.kind: t for t in (Words, Characters, NGrams, BPE)}
+
+
+def prune(counts: Counter[str], most: int = PRUNE_AT) -> Counter[str]:
+    """Bounded memory: the rarest units are forgotten when there are too many."""
+    if len(counts) <= most:
+        return counts
+    return Counter(dict(sorted(counts.items(), key=lambda i: (-i[1], i[0]))[: most // 2]))
+
+
+def vocabulary(counts: Counter[str], size: int, min_count: int) -> list[str]:
+    """Special tokens, then units by falling count (ties by code point)."""
+    ranked = sorted(((-n, u) for u, n in counts.items() if n >= min_count))
+    return SPECIAL + [u for _, u in ranked[: max(size - len(SPECIAL), 1)]]
+
+
+def train_bpe(counts: Counter[str], size: int) -> str:
+    """`tokenizer.json` of a byte-level BPE trained on pieces of text with their counts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    library = Tokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=SPECIAL,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    # a piece seen n times is given once for every time, up to a bound that leaves the ranking as it is
+    top = max(counts.values(), default=1)
+    scale = max(1.0, top / 10_000)
+    pieces = (u for u, n in sorted(counts.items()) for _ in range(max(1, round(n / scale))))
+    library.train_from_iterator(pieces, trainer)
+    return library.to_str()

@@ -1,0 +1,303 @@
+"""Writing so that a crash, a full disk or a second process never leaves half a file.
+
+Every write goes to a temporary file in the same folder, is flushed to the disk, and then takes the name of the old one in
+one step; the folder is flushed too where the system can. Whoever reads sees the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from dapeng.core.errors import RunError
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+RETRIES = 20
+"""On Windows a file that a virus scanner has open can't be replaced for a moment."""
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """A full disk or a missing permission as a RunError; the old file is still there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise _full(path) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise RunError(f"can't write {path}: {error.strerror}") from None
+        raise
+    except Exception as error:
+        if "No space left on device" in str(error):  # writers in Rust and C++ have errors of their own
+            raise _full(path) from None
+        raise
+
+
+def _full(path: Path) -> RunError:
+    return RunError(f"disk full while writing {path}", hint="free some space; what was there before is intact")
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can (Windows can't)."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # some network file systems
+            raise
+    finally:
+        os.close(handle)
+
+
+def _replace(source: Path, target: Path) -> None:
+    for attempt in range(RETRIES):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or attempt == RETRIES - 1:
+                raise
+            time.sleep(0.05)
+
+
+@contextmanager
+def atomic_open(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
+    """A binary stream whose content takes the name `path` when the block ends well, and vanishes when it doesn't."""
+    path = Path(path)
+    with _in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                if sync:
+                    os.fsync(stream.fileno())
+            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            _replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if sync:
+            sync_folder(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | Path, data: bytes, sync: bool = True) -> None:
+    with atomic_open(path, sync) as stream:
+        stream.write(data)
+
+
+def write_text(path: str | Path, text: str, sync: bool = True) -> None:
+    write_bytes(path, text.encode("utf-8", "surrogatepass"), sync)
+
+
+def write_json(path: str | Path, value: Any, sync: bool = True) -> None:
+    """Plain values as JSON that every reader takes: a number that is not finite becomes null."""
+    write_text(path, json_text(value, indent=1) + "\n", sync)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Plain values with null for every number that is not finite; paths as texts; numpy's and torch's numbers as numbers."""
+    if isinstance(value, (str, int, type(None))):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [finite(v) for v in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):  # an array or a scalar of numpy or torch, which this file does not import
+        return finite(value.tolist())
+    raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def read_json(path: str | Path) -> Any:
+    """The values of a JSON file. Raises RunError that names the file where it can't be read."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing") from None
+    except (ValueError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RunError(f"{path}{line} is not valid JSON") from None
+    except OSError as error:
+        raise RunError(f"can't read {path}: {error.strerror}") from None
+
+
+def write_yaml(path: str | Path, value: Any, head: str = "", sync: bool = True) -> None:
+    """Plain values as YAML that reads back the same in versions 1.1 and 1.2; `head` becomes comment lines above it."""
+    from dapeng.core.yaml12 import dump
+
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in head.splitlines())
+    write_text(path, comment + dump(value), sync)
+
+
+class Lines:
+    """A JSONL file that only grows: one line each call, whole lines only, even where two processes write."""
+
+    def __init__(self, path: str | Path, sync: bool = False):
+        self.path, self.sync = Path(path), sync
+        with _in_words(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._mend()
+            self._stream = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed in close()
+
+    def _mend(self) -> None:
+        """A crash may have left half a line: cut it off, so that the next line stands alone."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return
+        with open(self.path, "rb+") as stream:
+            data_end = stream.seek(0, os.SEEK_END)
+            start = max(data_end - 1_000_000, 0)
+            stream.seek(start)
+            tail = stream.read()
+            if not tail.endswith(b"\n"):
+                stream.truncate(start + tail.rfind(b"\n") + 1)
+
+    def add(self, value: dict[str, Any]) -> None:
+        line = json_text(value).encode("utf-8", "surrogatepass") + b"\n"
+        with _in_words(self.path):
+            self._stream.write(line)
+            if self.sync:
+                os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def read_lines(path: str | Path) -> list[dict[str, Any]]:
+    """The values of a JSONL file; a last line that a crash cut short is left out."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    out = []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                out.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise RunError(f"{path}:{number} is not valid JSON") from None
+    return out
+
+
+def atomic_folder(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Make a folder in one step: `write` fills a temporary one, which then takes the name `path` (replacing an old one)."""
+    path = Path(path)
+    with _in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            write(temporary)
+            temporary.chmod(0o777 & ~_umask())
+            sync_tree(temporary)
+            old = temporary.with_suffix(".old")
+            if path.exists():
+                _replace(path, old)
+            _replace(temporary, path)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below to the disk."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            with open(file, "rb+") as stream:
+                os.fsync(stream.fileno())
+        elif file.is_dir():
+            sync_folder(file)
+    sync_folder(folder)
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def lock(path: str | Path, timeout: float = 60.0) -> Iterator[None]:
+    """Hold a lock file; other processes wait. The system lets go of it when a process dies.
+
+    Raises RunError after `timeout` seconds.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = open(path, "a+b")  # noqa: SIM115 - closed below
+    try:
+        end = time.monotonic() + timeout
+        while not _try_lock(stream):
+            if time.monotonic() >= end:
+                raise RunError(f"another process holds {path}", hint="wait for it, or end it")
+            time.sleep(0.02)
+        try:
+            yield
+        finally:
+            _unlock(stream)
+    finally:
+        stream.close()
+
+
+def _try_lock(stream: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            stream.seek(0)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _unlock(stream: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        stream.seek(0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(stream.fileno(), fcntl.LOCK_UN)

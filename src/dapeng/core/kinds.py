@@ -1,0 +1,200 @@
+"""The kinds of things that can be added with one new file, and what each must offer. No torch, no numpy.
+
+Every registry is the name of a package; the package is scanned at first use, and entry points of the same group name
+(`dapeng.encoders`, `dapeng.sources`, ...: the last part of the package's name) add members from outside. A member's options class stands beside what it builds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dapeng.core.registry import Options, Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+columns = Registry("dapeng.columns", "column type")
+encoders = Registry("dapeng.encoders", "encoder")
+fusions = Registry("dapeng.fusion", "fusion")
+decoders = Registry("dapeng.decoders", "decoder")
+losses = Registry("dapeng.decoders.losses", "loss")
+objectives = Registry("dapeng.objectives", "objective")
+optimisers = Registry("dapeng.train.optimisers", "optimiser")
+schedules = Registry("dapeng.train.schedules", "schedule")
+transforms = Registry("dapeng.transforms", "transform")
+metrics = Registry("dapeng.metrics", "metric")
+learners = Registry("dapeng.learners", "learner")
+sources = Registry("dapeng.data.sources", "source")
+samples = Registry("dapeng.samples", "sample")
+splits = Registry("dapeng.data.splits", "split", tag="by")
+sections = Registry("dapeng.report.sections", "report section")
+exporters = Registry("dapeng.export.formats", "export format")
+compressors = Registry("dapeng.compress.methods", "compression")
+
+
+class ColumnOptions(Options):
+    """What a spec says about one column. See `dapeng.columns.base` for what a fitted column does."""
+
+    type: str
+    input_only: ClassVar[tuple[str, ...]] = ("encoder",)
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight")
+
+    def summary(self, target: bool) -> Any:
+        """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
+        raise NotImplementedError
+
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> Any:
+        """The `dapeng.columns.base.Column` out of these options and a summary's result."""
+        raise NotImplementedError
+
+
+class EncoderOptions(Options):
+    """A network that reads a column, or a block of like columns, of a type named in `fits`."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    """What its Features may hold: pooled, tokens, maps. Checked against the decoders' needs before data is read."""
+
+    def build(self, columns: list[Any], tables: Any) -> Any:
+        """The `dapeng.encoders.base.Encoder` for these fitted columns (one, or a block of like ones)."""
+        raise NotImplementedError
+
+    def advice(self, rows: int) -> dict[str, Any]:
+        """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
+        return {}
+
+
+class FusionOptions(Options):
+    """How the features of several inputs become one."""
+
+    type: str
+    gives_with_one: ClassVar[frozenset[str]] = frozenset({"pooled"})
+
+    def build(self, widths: dict[str, Any], absent: set[str]) -> Any:
+        """The `dapeng.fusion.base.Fusion` over inputs of these widths; `absent` names inputs that can be missing."""
+        raise NotImplementedError
+
+
+class DecoderOptions(Options):
+    """A way of producing an output column of a type named in `fits`."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+
+    def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
+        """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""
+        raise NotImplementedError
+
+
+class LossOptions(Options):
+    """How far a prediction is from its target, per row, for outputs of a type named in `fits`."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+
+
+class ObjectiveOptions(Options):
+    """What one training step means."""
+
+    type: str
+
+    def build(self, model: Any, weights: dict[str, float] | None = None) -> Any:
+        """The `dapeng.objectives.base.Objective` around a model; `weights` of its losses by name."""
+        raise NotImplementedError
+
+
+class OptimiserOptions(Options):
+    """How parameters follow their gradients."""
+
+    type: str
+
+    def build(self, groups: list[dict[str, Any]], learning_rate: float) -> Any:
+        """A torch optimiser over parameter groups."""
+        raise NotImplementedError
+
+
+class ScheduleOptions(Options):
+    """How the learning rate moves over a run."""
+
+    type: str
+
+    def factor(self, progress: float) -> float:
+        """The factor of the peak learning rate at `progress` (0 at the start, 1 at the end)."""
+        raise NotImplementedError
+
+
+class TransformOptions(Options):
+    """A change of a batch during training (Batch -> Batch), for columns of a type named in `fits`."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+
+
+class LearnerOptions(Options):
+    """A classical learner: a baseline, and where `product` is true also something that `model: auto` may ship."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+    """Types of output columns that it can predict."""
+    product: ClassVar[bool] = False
+
+    def reads(self, inputs: Any, target: Any) -> bool:
+        """Whether it makes sense for these `dapeng.learners.base.Inputs` (n-grams want texts, HOG wants pictures)."""
+        raise NotImplementedError
+
+    def fit(self, inputs: Any, target: Any, valid: Any, seconds: float, seed: int) -> Any:
+        """A `dapeng.learners.base.Learner`, fitted within about so many CPU seconds.
+
+        valid: (inputs, target) to stop early by, or None.
+        """
+        raise NotImplementedError
+
+
+class MetricOptions(Options):
+    """A figure of merit for outputs of a type named in `fits`."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ()
+    higher_is_better: ClassVar[bool] = True
+
+
+class SourceOptions(Options):
+    """How addresses of one kind are read into rows."""
+
+    type: str
+
+
+class SampleOptions(Options):
+    """A real data set that can be had by name (`sample:digits`)."""
+
+    type: str
+
+
+class SplitOptions(Options):
+    """Which rows train, which validate and which test."""
+
+    by: str
+
+
+class SectionOptions(Options):
+    """One section of the report, from the JSON that a verb left in the run folder."""
+
+    type: str
+    order: ClassVar[int] = 50
+
+
+class ExporterOptions(Options):
+    """One format that a run can be written in."""
+
+    type: str
+
+    def export(self, run: Path, to: Path) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class CompressorOptions(Options):
+    """One way of making a model smaller or faster."""
+
+    type: str

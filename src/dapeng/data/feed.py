@@ -1,0 +1,186 @@
+"""Batches out of a prepared store: a function of (seed, position) alone, so that a run resumes bit for bit.
+
+Small stores are tensors, indexed by rows, with no Python per row. Memory-mapped ones are read in windows of whole stretches,
+shuffled within, so that memory stays flat however large the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from dapeng.data.batch import Batch, Cells
+from dapeng.data.draws import permutation
+from dapeng.data.groups import WEIGHT
+from dapeng.data.prepare import Store, Stored
+
+STRETCH = 4_096
+WINDOW = 32
+
+
+class Rows:
+    """Rows of a store as batches of tensors. `keys` chooses the groups."""
+
+    def __init__(self, store: Store, keys: list[str] | None = None):
+        self.keys = keys or list(store.stored)
+        self.stored = {k: store.stored[k] for k in self.keys}
+        self.dense: dict[str, dict[str, torch.Tensor]] = {}
+        self.offsets: dict[str, torch.Tensor] = {}
+        self.mapped = store.folder is not None
+        if not self.mapped:
+            for key, s in self.stored.items():
+                self.dense[key] = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in s.tensors.items()}
+                if s.present is not None:
+                    self.dense[key]["@present"] = torch.from_numpy(np.ascontiguousarray(s.present))
+                if s.offsets is not None:
+                    self.offsets[key] = torch.from_numpy(s.offsets)
+
+    def batch(self, rows: np.ndarray | torch.Tensor) -> Batch:
+        """The rows at these positions."""
+        index = rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+        if self.mapped:
+            return Batch({k: self._from_disk(s, index.numpy()) for k, s in self.stored.items()}, index)
+        return Batch({k: self._from_memory(k, index) for k in self.keys}, index)
+
+    def _from_memory(self, key: str, index: torch.Tensor) -> Cells:
+        held = self.dense[key]
+        if key in self.offsets:
+            return _ragged({n: t for n, t in held.items() if n != "@present"}, self.offsets[key], index, held.get("@present"))
+        return Cells({n: t[index] for n, t in held.items() if n != "@present"}, held["@present"][index] if "@present" in held else None)
+
+    def _from_disk(self, s: Stored, index: np.ndarray) -> Cells:
+        present = None if s.present is None else torch.from_numpy(s.present[index])
+        if s.offsets is None:
+            return Cells({n: torch.from_numpy(a[index]) for n, a in s.tensors.items()}, present)
+        starts, ends = s.offsets[index], s.offsets[index + 1]
+        local = np.concatenate([[0], np.cumsum(ends - starts)])
+        flat = {n: torch.from_numpy(np.concatenate([a[b:e] for b, e in zip(starts, ends)])) for n, a in s.tensors.items()}
+        cells = _ragged(flat, torch.from_numpy(local), torch.arange(len(index)), None)
+        return Cells(cells.tensors, present)
+
+    def lengths(self) -> np.ndarray | None:
+        """Tokens of each row over all ragged groups; None if nothing is ragged."""
+        ragged = [np.diff(s.offsets) for s in self.stored.values() if s.offsets is not None]
+        return np.sum(ragged, 0) if ragged else None
+
+
+def _ragged(flat: dict[str, torch.Tensor], offsets: torch.Tensor, index: torch.Tensor, present: torch.Tensor | None) -> Cells:
+    """(B, T) padded to the longest row of the batch, with `mask`."""
+    starts = offsets[index]
+    lengths = offsets[index + 1] - starts
+    longest = max(int(lengths.max()) if len(lengths) else 1, 1)
+    at = torch.arange(longest)
+    mask = at < lengths[:, None]
+    tensors = {}
+    for name, values in flat.items():
+        where = (starts[:, None] + at).clamp_(max=max(len(values) - 1, 0))
+        taken = values[where] if len(values) else torch.zeros(where.shape, dtype=values.dtype)
+        tensors[name] = taken.masked_fill_(~mask.view(*mask.shape, *[1] * (taken.dim() - 2)), 0)
+    return Cells({**tensors, "mask": mask}, None if present is None else present[index])
+
+
+class TableFeed:
+    """The training batches of a table.
+
+    rows: positions that train. batch_size: rows of one micro-batch. accumulate: micro-batches of a step. rank, world: which
+    share of each step this process takes. transforms: (batch, epoch) -> batch, random changes for training.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: np.ndarray,
+        batch_size: int,
+        accumulate: int = 1,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        transforms: Callable[[Batch, int], Batch] | None = None,
+    ):
+        self.reader, self.positions = Rows(store), rows
+        self.accumulate, self.seed, self.rank, self.world = accumulate, seed, rank, world
+        self.transforms = transforms
+        self.batch_size = batch_size
+        self.per_step = batch_size * accumulate * world
+        self.steps_per_epoch = max(1, round(len(rows) / self.per_step))
+        lengths = self.reader.lengths()
+        self.lengths = None if lengths is None else lengths[rows]
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Row positions of an epoch in the order of training."""
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._shuffled(epoch)
+        return self._order
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        count = len(self.positions)
+        if self.reader.mapped:
+            return self.positions[_windows(count, self.seed, epoch)]
+        order = permutation(count, self.seed, epoch)
+        if self.lengths is None:
+            return self.positions[order]
+        return self.positions[_bucketed(order, self.lengths, self.per_step, self.seed, epoch)]
+
+    def steps(self, position: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each step from `position` on, without end; this rank's share."""
+        while True:
+            epoch, step = divmod(position, self.steps_per_epoch)
+            order = self.order(epoch)
+            start, end = (len(order) * s // self.steps_per_epoch for s in (step, step + 1))
+            parts = self.accumulate * self.world
+            mine = range(self.rank, parts, self.world)
+            cut = [order[start + (end - start) * m // parts : start + (end - start) * (m + 1) // parts] for m in mine]
+            yield [self._batch(rows, epoch) for rows in cut]
+            position += 1
+
+    def _batch(self, rows: np.ndarray, epoch: int) -> Batch:
+        batch = self.reader.batch(rows)
+        return self.transforms(batch, epoch) if self.transforms else batch
+
+    def grow(self, step: int, predict: Any) -> None:
+        """A table doesn't grow."""
+
+
+def _windows(count: int, seed: int, epoch: int) -> np.ndarray:
+    """An order that reads whole stretches: stretches shuffled, rows shuffled within windows of several."""
+    stretches = permutation((count + STRETCH - 1) // STRETCH, seed, epoch)
+    out = np.empty(count, np.int64)
+    at = 0
+    for w in range(0, len(stretches), WINDOW):
+        chosen = stretches[w : w + WINDOW]
+        rows = np.concatenate([np.arange(s * STRETCH, min((s + 1) * STRETCH, count)) for s in chosen])
+        out[at : at + len(rows)] = rows[permutation(len(rows), seed, epoch, w + 1)]
+        at += len(rows)
+    return out
+
+
+def _bucketed(order: np.ndarray, lengths: np.ndarray, step: int, seed: int, epoch: int) -> np.ndarray:
+    """Rows of like length together: sorted within stretches of 32 steps, the steps then shuffled."""
+    count = len(order)
+    steps = max(1, round(count / step))
+    bounds = [count * s // steps for s in range(steps + 1)]
+    for s in range(0, steps, 32):
+        a, b = bounds[s], bounds[min(s + 32, steps)]
+        order[a:b] = order[a:b][np.argsort(lengths[order[a:b]], kind="stable")]
+    pieces = [order[bounds[s] : bounds[s + 1]] for s in permutation(steps, seed, epoch, 7)]
+    # steps differ by one row at most, so shuffled pieces still fill the same bounds
+    return np.concatenate(pieces)
+
+
+def batches(store: Store, rows: np.ndarray, batch_size: int, keys: list[str] | None = None) -> Iterator[Batch]:
+    """Rows in order, for evaluation and prediction; of like length together where texts are long, so look at `batch.rows`."""
+    reader = Rows(store, keys)
+    lengths = reader.lengths()
+    if lengths is not None:
+        rows = rows[np.argsort(-lengths[rows], kind="stable")]
+    for start in range(0, len(rows), batch_size):
+        yield reader.batch(rows[start : start + batch_size])
+
+
+def weight_of(batch: Batch) -> torch.Tensor | None:
+    """(B,) row weights, if the table has any."""
+    return batch[WEIGHT]["values"] if WEIGHT in batch else None

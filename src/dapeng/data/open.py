@@ -1,0 +1,185 @@
+"""From what a spec says about its data to rows: addresses resolved, each opened by the source that reads its kind."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from dapeng.core.errors import DataError, Problem, SpecError
+from dapeng.core.kinds import sources
+from dapeng.core.spec import Data
+from dapeng.data import files
+from dapeng.data.sources.base import Reader
+from dapeng.data.table import PARTS, Concat, Head, Note, Source
+
+TABLES = ("csv", "parquet", "jsonl")
+"""Sources of single files, which a folder may hold instead of pictures."""
+STEMS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The sources of a spec's data, by part: "all", or "train" with "validation" and "test" where they are given."""
+
+    parts: dict[str, Source]
+    _whole: dict[str, Source] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def first(self) -> Source:
+        """The source that says which columns there are."""
+        return self.parts.get("all") or self.parts["train"]
+
+    @property
+    def names(self) -> list[str]:
+        return self.first.names
+
+    def whole(self) -> Source:
+        """All rows as one source, part after part."""
+        if "whole" not in self._whole:
+            ordered = sorted(self.parts.items(), key=lambda p: PARTS.index(p[0]) if p[0] in PARTS else 0)
+            several = len(ordered) > 1
+            codes = [PARTS.index(p) for p, _ in ordered] if several else None
+            self._whole["whole"] = Concat([s for _, s in ordered], "the data", codes, "ignore") if several else self.first
+        return self._whole["whole"]
+
+    def given(self) -> np.ndarray | None:
+        """(rows,) int8: the part each row of `whole` was given in; None where the data came as one."""
+        whole = self.whole()
+        return whole.given() if isinstance(whole, Concat) and whole.parts is not None else None
+
+    def notes(self) -> list[Note]:
+        """Everything that sources had to say so far."""
+        whole = self.whole()
+        return whole.all_notes() if isinstance(whole, Concat) else whole.notes
+
+    def fingerprint(self) -> str:
+        return self.whole().fingerprint()
+
+
+def open_data(data: Data, base: Path | None = None, objects: Mapping[str, object] | None = None) -> Opened:
+    """Open what a spec names.
+
+    base: the folder that relative paths start from (the spec's). objects: data frames and the like given from Python, by
+    part ("all", "train", ...); they take the place of `data.path`, `data.train`, ... Raises DataError, SpecError.
+    """
+    named = {"all": data.path, "train": data.train, "validation": data.validation, "test": data.test}
+    addresses: dict[str, object] = {part: address for part, address in named.items() if address is not None}
+    addresses.update(objects or {})
+    if not addresses:
+        raise SpecError("data: nothing is named", hint="write data: FILE, or dapeng train FILE --target COLUMN")
+    if "all" in addresses and len(addresses) > 1:
+        raise SpecError("data: path is all of the data; train, validation and test are its parts", hint="name one or the others")
+    if "all" in addresses:
+        parts = _open(addresses["all"], data, base)
+    elif "train" not in addresses:
+        raise SpecError("data: train is missing", hint="name data.train, or all of the data as data.path")
+    else:
+        parts = {part: _single(_open(address, data, base), str(part)) for part, address in addresses.items()}
+    if data.max_rows is not None:
+        parts = {part: Head(source, data.max_rows) for part, source in parts.items()}
+    opened = Opened(parts)
+    opened.whole()  # parts whose columns differ are an error now
+    return opened
+
+
+def _single(parts: dict[str, Source], name: str) -> Source:
+    """A named part is what its address holds: where that has parts itself, its part of that name, or all of it."""
+    if name in parts:
+        return parts[name]
+    return next(iter(parts.values())) if len(parts) == 1 else Concat(list(parts.values()), name)
+
+
+def _open(address: object, data: Data, base: Path | None) -> dict[str, Source]:
+    if isinstance(address, list) and all(isinstance(a, (str, Path)) for a in address):
+        found = [path for a in address for path in _resolved(a, base)]
+    elif isinstance(address, (str, Path)):
+        found = _resolved(address, base)
+    else:
+        return reader_of(address, data).parts(address, data)
+    opened = [_open_one(a, data) for a in found]
+    if len(opened) == 1:
+        return opened[0]
+    shown = str(address) if isinstance(address, (str, Path)) else ", ".join(map(str, address))
+    return {"all": Concat([s for parts in opened for s in parts.values()], shown)}
+
+
+def _open_one(address: str | Path, data: Data) -> dict[str, Source]:
+    if isinstance(address, Path) and address.is_dir() and data.format in (None, *TABLES):
+        tables = _tables_in(address, data)
+        if tables:
+            return tables
+    return reader_of(address, data).parts(str(address), data)
+
+
+def _tables_in(folder: Path, data: Data) -> dict[str, Source]:
+    """A folder of tables: train.csv and test.csv are parts; else all of them are one table."""
+    inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    kinds = sources.members()
+    if not inside or any(p.is_dir() or not any(kinds[k].matches(str(p)) for k in TABLES) for p in inside):
+        return {}
+    stems = {STEMS.get(p.name.split(".")[0].lower()): p for p in inside}
+    if "train" in stems and len(stems) == len(inside) and None not in stems:
+        return {str(part): reader_of(path, data).open(str(path), data) for part, path in stems.items()}
+    return {"all": Concat([reader_of(p, data).open(str(p), data) for p in inside], folder.name)}
+
+
+def reader_of(address: object, data: Data) -> Reader:
+    """The registered source that reads an address: as `data.format` says, else as its ending or its first bytes tell."""
+    members = sources.members()
+    if data.format is not None:
+        if data.format not in members:
+            close = get_close_matches(data.format, members, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(members)}"
+            raise SpecError(f"data.format: unknown format {data.format!r}", hint=hint)
+        return members[data.format]()
+    for member in members.values():
+        if member.matches(address):
+            return member()
+    if isinstance(address, (str, Path)) and Path(address).is_file():
+        return members[_by_content(Path(address))]()
+    shown = type(address).__name__ if not isinstance(address, (str, Path)) else repr(str(address))
+    raise DataError(f"{shown} is not something that rows can be read from", hint=f"formats: {', '.join(members)}; set data.format")
+
+
+def _by_content(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    files.refuse_other_kinds(path, head)
+    return "jsonl" if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[{")) else "csv"
+
+
+def _resolved(address: str | Path, base: Path | None) -> list[str | Path]:
+    """A path or a pattern as paths that exist; other addresses (sample:NAME) as they are."""
+    text = str(address)
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+        scheme = text.split(":")[0]
+        what = f"Dapeng reads no {scheme}:// address: nothing goes over the network unless an extra for it is installed and named"
+        raise DataError(Problem(text, what, "download the file and name its path"))
+    if re.match(r"[a-z_]{2,}:", text) and not Path(text).exists():
+        return [text]
+    path = Path(text).expanduser()
+    path = path if path.is_absolute() or base is None else base / path
+    if path.exists():
+        return [path]
+    if any(c in text for c in "*?["):
+        found = sorted(glob.glob(str(path), recursive=True))
+        if not found:
+            raise DataError(Problem(text, "no file fits the pattern", f"looked in {path.parent}"))
+        return [Path(f) for f in found]
+    raise files.missing(path)

@@ -1,0 +1,74 @@
+"""Parquet files. Typed values are kept as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dapeng.core.errors import DataError, LimitError, Problem
+from dapeng.core.kinds import sources
+from dapeng.core.spec import Data
+from dapeng.data import files
+from dapeng.data.sources.base import Reader
+from dapeng.data.table import Block, Source
+
+
+@sources
+class ParquetOptions(Reader):
+    """Parquet: .parquet, .pq."""
+
+    type: Literal["parquet"] = "parquet"
+
+    @classmethod
+    def matches(cls, address: object) -> bool:
+        return isinstance(address, (str, Path)) and str(address).lower().endswith((".parquet", ".pq"))
+
+    def open(self, address: object, data: Data) -> Source:
+        return ParquetSource(Path(str(address)), data)
+
+
+class ParquetSource(Source):
+    """One Parquet file, read row group by row group."""
+
+    def __init__(self, path: Path, data: Data):
+        super().__init__()
+        self.path, self.data, self.name, self.base = path, data, path.name, path.parent
+        with self._file() as file:
+            self.names, self.rows = list(file.schema_arrow.names), file.metadata.num_rows
+        if self.rows == 0:
+            raise DataError(Problem(self.name, "no rows", "check how the file was written"))
+        if self.rows > data.limits.rows:
+            raise LimitError(Problem(self.name, f"{self.rows:,} rows, more than {data.limits.rows:,}", "raise data.limits.rows"))
+        twice = sorted({n for n in self.names if self.names.count(n) > 1})
+        if twice:
+            raise DataError(Problem(self.name, f"two columns are called {twice[0]!r}", "give every column a name of its own"))
+
+    def _file(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.path, memory_map=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataError:
+        size = self.path.stat().st_size
+        first = str(error).splitlines()[0]
+        what = "the file is empty" if size == 0 else f"is not a whole Parquet file: it is damaged or cut short ({first})"
+        return DataError(Problem(self.name, what, "copy or write it anew"))
+
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        start = 0
+        with self._file() as file:
+            try:
+                for batch in file.iter_batches(rows, columns=names, use_threads=False):
+                    columns = pa.Table.from_batches([batch])
+                    yield Block(start, columns if names is None else columns.select(names))
+                    start += len(columns)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise self._damaged(error) from None
+
+    def fingerprint(self) -> str:
+        return files.fingerprint(self.path, self.data)

@@ -1,0 +1,244 @@
+"""Rows from anywhere, as blocks of Arrow columns: what every source gives, and all that the rest of Dapeng sees of files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from dapeng.core.errors import DataError, Problem
+
+PARTS = ("train", "validation", "test")
+"""Names of the parts of a data set; their positions are the codes of a split (0, 1, 2)."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was repaired, left out or is worth knowing, said once and counted in the report.
+
+    kind: "repair", "quarantine", "warning" or "info".
+    """
+
+    kind: str
+    where: str
+    what: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows. start: position of the first row in the source. columns: equal in length, in file order."""
+
+    start: int
+    columns: pa.Table
+
+    def __len__(self) -> int:
+        return self.columns.num_rows
+
+
+class Source(ABC):
+    """Rows of one address. Reading is repeatable: every call of `blocks` gives the same rows in the same order.
+
+    name: what to call it in errors. names: columns in order. base: where relative paths in cells start.
+    notes: grows while reading; what is said twice is kept once. rows: their number where it is known, else None.
+    decimal: the decimal mark of numbers in text, as far as looking at the file could tell.
+    """
+
+    name: str
+    names: list[str]
+    base: Path | None = None
+    rows: int | None = None
+    decimal: str = "."
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    @abstractmethod
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        """All rows, or those of some columns, in blocks of at most so many; memory is bounded by one block."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of the content (or of what identifies it), for the prepared store and the run folder."""
+
+    def note(self, kind: str, where: str, what: str, count: int = 1) -> None:
+        """Say something once, however often the source is read."""
+        note = Note(kind, where, what, count)
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def count(self) -> int:
+        """Number of rows; reads one column through where it isn't known yet."""
+        if self.rows is None:
+            self.rows = sum(len(block) for block in self.blocks(self.names[:1]))
+        return self.rows
+
+    def where(self, row: int) -> str:
+        """How to name a row (0-based position) to the user: "reviews.csv:17" (line), "reviews.parquet row 16"."""
+        return f"{self.name} row {row}"
+
+    def read(self, names: list[str] | None = None) -> pa.Table:
+        """All rows at once, for sources known to be small."""
+        parts = [b.columns for b in self.blocks(names)]
+        return joined(parts) if parts else pa.table({n: pa.array([], pa.string()) for n in names or self.names})
+
+    def head(self, rows: int) -> pa.Table:
+        """The first so many rows."""
+        parts, left = [], rows
+        for block in self.blocks(rows=min(rows, 65_536)):
+            parts.append(block.columns.slice(0, left))
+            left -= len(block)
+            if left <= 0:
+                break
+        return joined(parts) if parts else self.read()
+
+
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Tables of the same columns as one; a column whose types can't be reconciled becomes text, as JSON would show it."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        from dapeng.columns.base import strings
+
+        columns = {}
+        for name in tables[0].column_names:
+            chunks = [t.column(name) for t in tables]
+            same = len({str(c.type) for c in chunks}) == 1
+            columns[name] = pa.chunked_array(
+                [a for c in chunks for a in c.chunks] if same else [strings(c) for c in chunks],
+                chunks[0].type if same else pa.string(),
+            )
+        return pa.table(columns)
+
+
+class Frame(Source):
+    """Rows that are already in memory."""
+
+    def __init__(self, columns: pa.Table, name: str = "the data frame", base: Path | None = None):
+        super().__init__()
+        self.table, self.name, self.base = columns, name, base
+        self.names, self.rows = list(columns.column_names), columns.num_rows
+
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        chosen = self.table if names is None else self.table.select(names)
+        for start in range(0, chosen.num_rows, rows):
+            yield Block(start, chosen.slice(start, rows))
+
+    def fingerprint(self) -> str:
+        import hashlib
+
+        digest = hashlib.sha256(str(self.table.schema.remove_metadata()).encode())
+        for column in self.table.columns:
+            # One contiguous copy a column: buffers of a slice or of other chunks would give another hash for equal cells.
+            digest.update(_serialised(column))
+        return digest.hexdigest()
+
+
+def _serialised(column: pa.ChunkedArray) -> memoryview:
+    whole = pa.table({"": column}).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    return memoryview(sink.getvalue())
+
+
+class Head(Source):
+    """The first rows of another source (`data.max_rows`)."""
+
+    def __init__(self, source: Source, rows: int):
+        super().__init__()
+        self.source, self.limit = source, rows
+        self.name, self.names, self.base, self.decimal = source.name, source.names, source.base, source.decimal
+        self.notes = source.notes
+        self.rows = None if source.rows is None else min(rows, source.rows)
+
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        left = self.limit
+        for block in self.source.blocks(names, min(rows, self.limit)):
+            yield Block(block.start, block.columns.slice(0, left))
+            left -= len(block)
+            if left <= 0:
+                break
+        self.rows = self.limit - max(left, 0)
+
+    def fingerprint(self) -> str:
+        return f"{self.source.fingerprint()}:{self.limit}"
+
+    def where(self, row: int) -> str:
+        return self.source.where(row)
+
+
+class Concat(Source):
+    """Rows of several sources, one after the other: the files of a pattern, or the parts of a data set.
+
+    parts: code (0 train, 1 validation, 2 test) of each source, where they are parts. extra: what to do with columns that
+    the first source doesn't have: "reject", or "ignore" with a warning.
+    """
+
+    def __init__(self, sources: list[Source], name: str, parts: list[int] | None = None, extra: str = "reject"):
+        super().__init__()
+        self.sources, self.name, self.parts = sources, name, parts
+        first = sources[0]
+        self.names, self.decimal = first.names, first.decimal
+        self._relative = {s.base for s in sources}
+        self.base = first.base if len(self._relative) == 1 else None
+        self._agree(extra)
+        if all(s.rows is not None for s in sources):
+            self.rows = sum(s.rows or 0 for s in sources)
+
+    def _agree(self, extra: str) -> None:
+        problems = []
+        for source in self.sources[1:]:
+            missing = [n for n in self.names if n not in source.names]
+            more = [n for n in source.names if n not in self.names]
+            if more and extra == "ignore":
+                self.note("warning", source.name, f"columns that {self.sources[0].name} doesn't have are not read: {', '.join(more)}")
+                more = []
+            if missing or more:
+                what = [f"has no column {', '.join(map(repr, missing))}"] * bool(missing)
+                what += [f"has a column more: {', '.join(map(repr, more))}"] * bool(more)
+                problems.append(Problem(source.name, f"{'; '.join(what)}, unlike {self.sources[0].name}"))
+        if problems:
+            raise DataError(problems, title=f"the files of {self.name} differ in their columns")
+
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        start = 0
+        for source in self.sources:
+            for block in source.blocks(names or self.names, rows):
+                yield Block(start, self._rebased(source, block.columns))
+                start += len(block)
+        self.rows = start
+
+    def _rebased(self, source: Source, columns: pa.Table) -> pa.Table:
+        """Where the sources start from different folders, paths of a folder source are made whole."""
+        paths = getattr(source, "paths", None)
+        if self.base is not None or source.base is None or paths not in columns.column_names:
+            return columns
+        whole = [str(source.base / p) for p in columns.column(paths).to_pylist()]
+        return columns.set_column(columns.column_names.index(paths), paths, pa.array(whole, pa.string()))
+
+    def given(self) -> np.ndarray | None:
+        """(rows,) int8: the part that each row was given in; None if the sources aren't parts."""
+        if self.parts is None:
+            return None
+        return np.repeat(np.array(self.parts, np.int8), [s.count() for s in self.sources])
+
+    def fingerprint(self) -> str:
+        import hashlib
+
+        return hashlib.sha256("\n".join(s.fingerprint() for s in self.sources).encode()).hexdigest()
+
+    def where(self, row: int) -> str:
+        for source in self.sources:
+            if row < source.count():
+                return source.where(row)
+            row -= source.count()
+        return f"{self.name} row {row}"
+
+    def all_notes(self) -> list[Note]:
+        """Its own notes and those of its sources, in order."""
+        return self.notes + [n for s in self.sources for n in (s.all_notes() if isinstance(s, Concat) else s.notes)]

@@ -1,0 +1,43 @@
+"""What produces an output column."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dapeng.data.batch import Cells
+from dapeng.nn.features import Features
+
+
+class Decoder(nn.Module):
+    """Features -> loss and prediction of one output column.
+
+    needs: what it reads of Features. reads: names of inputs whose unfused features it reads; None: the fused ones.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    reads: tuple[str, ...] | None = None
+
+    def count(self, target: Cells) -> Tensor | int:
+        """(B,) elements of each row, from the target alone; a plain number where nothing can be missing."""
+        raise NotImplementedError
+
+    def loss(self, features: Features | None, target: Cells) -> Tensor:
+        """(B,) sum of the loss over each row's elements, 0 where the target is missing."""
+        raise NotImplementedError
+
+    def predict(self, features: Features | None, size: int, **options: Any) -> dict[str, Tensor]:
+        """The tensors that the column's `predictions` names, in the network's units."""
+        raise NotImplementedError
+
+
+def where_present(loss: Tensor, target: Cells) -> Tensor:
+    """Zero where the target is missing, with no branch on data."""
+    return loss if target.present is None else torch.where(target.present, loss, torch.zeros_like(loss))
+
+
+def rows_present(target: Cells, size: int) -> Tensor | int:
+    """One element a row that is there."""
+    return size if target.present is None else target.present.float()

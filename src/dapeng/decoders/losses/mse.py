@@ -1,0 +1,30 @@
+"""Squared error."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from dapeng.core.kinds import LossOptions, losses
+
+
+@losses
+class MSE(LossOptions):
+    """Squared error, of the standardised target: predicts the mean.
+
+    Example: `outputs: {price: {type: number, loss: mse}}`
+    """
+
+    type: Literal["mse"] = "mse"
+    fits: ClassVar[tuple[str, ...]] = ("number",)
+
+    def build(self, column: Any) -> nn.Module:
+        return Criterion()
+
+
+class Criterion(nn.Module):
+    """values (B,), target (B,) -> (B,)."""
+
+    def forward(self, values: Tensor, target: Tensor) -> Tensor:
+        return (values.float() - target) ** 2

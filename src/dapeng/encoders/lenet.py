@@ -1,0 +1,78 @@
+"""LeNet-5, in today's dress or in that of 1998.
+
+LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from dapeng.core.kinds import EncoderOptions, encoders
+from dapeng.data.batch import Cells
+from dapeng.encoders.pixels import PictureEncoder
+from dapeng.nn.features import Features, Widths
+from dapeng.nn.layers import ACTIVATIONS
+
+
+@encoders
+class LeNet(EncoderOptions):
+    """Two convolutions with pooling and two full layers; for small pictures.
+
+    Paper: LeCun et al., 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf
+    Example: `inputs: {image: {type: image, encoder: lenet}}`
+    """
+
+    type: Literal["lenet"] = "lenet"
+    fits: ClassVar[tuple[str, ...]] = ("image",)
+    gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens", "maps"})
+    channels: list[int] = Field(default=[6, 16], min_length=1, max_length=8)
+    """Channels of the convolutions."""
+    kernel: int = Field(5, ge=1, le=15)
+    """Side of the convolutions' kernels."""
+    hidden: list[int] = Field(default=[120, 84], max_length=8)
+    """Widths of the full layers."""
+    activation: Literal["relu", "tanh", "sigmoid", "gelu", "silu"] = "relu"
+    pool: Literal["max", "average"] = "max"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """After each full layer."""
+
+    def build(self, columns: list[Any], tables: Any) -> LeNetEncoder:
+        return LeNetEncoder(columns[0], self)
+
+    def advice(self, rows: int) -> dict[str, Any]:
+        return {"epochs": 15, "batch_size": 128, "learning_rate": 2e-3}
+
+
+class LeNetEncoder(PictureEncoder):
+    """pixels (B, C, Y, X) -> maps, and pooled (B, D)."""
+
+    def __init__(self, column: Any, o: LeNet):
+        super().__init__(column)
+        channels, y, x = self.shape
+        stages: list[nn.Module] = []
+        maps: list[tuple[int, int]] = []
+        for i, width in enumerate(o.channels):
+            same = o.kernel // 2 if i == 0 or min(y, x) < 2 * o.kernel else 0  # the digits of 1998 were padded to 32 x 32
+            pool = (nn.MaxPool2d if o.pool == "max" else nn.AvgPool2d)(2, ceil_mode=True)
+            stages.append(nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), ACTIVATIONS[o.activation](), pool))
+            y, x = ((s + 2 * same - o.kernel + 1 + 1) // 2 for s in (y, x))
+            channels = width
+            maps.append((width, 2 ** (i + 1)))
+        self.stages = nn.ModuleList(stages)
+        layers: list[nn.Module] = []
+        width = channels * y * x
+        for size in o.hidden:
+            layers += [nn.Linear(width, size), ACTIVATIONS[o.activation](), *([nn.Dropout(o.dropout)] if o.dropout else [])]
+            width = size
+        self.full = nn.Sequential(*layers)
+        self.widths = Widths(pooled=width, tokens=channels, maps=tuple(maps))
+
+    def read(self, embedded: Tensor, cells: Cells) -> Features:
+        maps, x = [], embedded
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return Features(pooled=self.full(x.flatten(1)), tokens=x.flatten(2).transpose(1, 2), maps=tuple(maps))

@@ -1,0 +1,79 @@
+"""Classical learners: baselines that a sceptic asks for, and products where they win.
+
+A learner sees matrices that the columns make (`Column.matrix`) and predicts in the layout of the output column
+(`Column.predictions`), like a network. Legend: N rows, k features, A classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dapeng.columns.base import Column
+
+Matrix = Any
+"""(N, k) float32 array with nan for missing, or a scipy CSR matrix."""
+
+
+@dataclass
+class Inputs:
+    """Rows as learners see them: one matrix a column, in the order of the columns."""
+
+    columns: dict[str, Column]
+    matrices: dict[str, Matrix]
+
+    @property
+    def rows(self) -> int:
+        return next(iter(self.matrices.values())).shape[0]
+
+    def take(self, rows: np.ndarray) -> Inputs:
+        return Inputs(self.columns, {n: m[rows] for n, m in self.matrices.items()})
+
+
+@dataclass
+class Target:
+    """One output: codes (N,) int64 with `classes`, or values (N,) float64 in the user's units; weights (N,) or None."""
+
+    column: Column
+    values: np.ndarray
+    weights: np.ndarray | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 for numbers."""
+        return len(self.column.labels) if hasattr(self.column, "labels") else 0  # type: ignore[attr-defined]
+
+    def take(self, rows: np.ndarray) -> Target:
+        return Target(self.column, self.values[rows], None if self.weights is None else self.weights[rows])
+
+
+class Learner(ABC):
+    """A fitted learner for one output."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        """{"probabilities": (N, A)} or {"mean": (N,)}."""
+
+    def save(self, folder: Path) -> None:
+        """Into a folder of its own, without pickle: JSON, safetensors, LightGBM's text."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> Learner:
+        raise NotImplementedError
+
+
+@dataclass
+class Fitted:
+    """A learner and what it cost."""
+
+    learner: Learner
+    cpu_seconds: float
+    note: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)

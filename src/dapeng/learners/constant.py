@@ -1,0 +1,55 @@
+"""The floor: the most frequent class, or the mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from dapeng.columns.base import Column
+from dapeng.core.files import read_json, write_json
+from dapeng.core.kinds import LearnerOptions, learners
+from dapeng.learners.base import Inputs, Learner, Target
+
+
+@learners
+class Constant(LearnerOptions):
+    """Predicts the classes' frequencies, or the mean, whatever the input.
+
+    Example: `evaluate: {baselines: [constant]}`
+    """
+
+    type: Literal["constant"] = "constant"
+    fits: ClassVar[tuple[str, ...]] = ("category", "number")
+
+    def reads(self, inputs: Inputs, target: Target) -> bool:
+        return True
+
+    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> ConstantLearner:
+        weights = target.weights if target.weights is not None else np.ones(len(target.values))
+        if target.classes:
+            counts = np.bincount(target.values, weights, target.classes)
+            return ConstantLearner((counts / counts.sum()).tolist())
+        return ConstantLearner([float(np.average(target.values, weights=weights))])
+
+
+class ConstantLearner(Learner):
+    """values: a probability for each class, or one mean."""
+
+    name = "constant"
+
+    def __init__(self, values: list[float]):
+        self.values = values
+
+    def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        if len(self.values) == 1:
+            return {"mean": np.full(inputs.rows, self.values[0], np.float32)}
+        return {"probabilities": np.tile(np.array(self.values, np.float32), (inputs.rows, 1))}
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "constant.json", self.values)
+
+    @classmethod
+    def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> ConstantLearner:
+        return cls(read_json(folder / "constant.json"))

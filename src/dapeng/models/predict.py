@@ -1,0 +1,68 @@
+"""Predictions of a model for many rows, in the user's units, in the order of the rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dapeng.columns.base import Column
+from dapeng.data.batch import Batch
+from dapeng.data.feed import batches
+from dapeng.data.prepare import Store
+from dapeng.models.model import Model
+
+Predictions = dict[str, dict[str, np.ndarray]]
+"""By output, then by the names of the column's `predictions`; rows first."""
+
+
+def in_units(raw: Mapping[str, Mapping[str, Tensor]], outputs: Mapping[str, Column]) -> dict[str, dict[str, Tensor]]:
+    """A network's predictions in the user's units."""
+    return {n: outputs[n].to_units(dict(p)) for n, p in raw.items()}
+
+
+def autocasting(device: str, dtype: torch.dtype | None) -> Any:
+    return torch.autocast(device.partition(":")[0], dtype) if dtype is not None else contextlib.nullcontext()
+
+
+def predict_batch(model: Model, batch: Batch, outputs: Mapping[str, Column], **options: Any) -> dict[str, dict[str, Tensor]]:
+    """One batch, without gradients."""
+    with torch.inference_mode():
+        return in_units(model(batch, **options), outputs)
+
+
+def predict_rows(
+    model: Model,
+    store: Store,
+    rows: np.ndarray,
+    outputs: Mapping[str, Column],
+    batch_size: int = 512,
+    device: str = "cpu",
+    autocast: torch.dtype | None = None,
+) -> Predictions:
+    """Predictions for positions of a store; padding and batching don't change them beyond rounding."""
+    parts: list[dict[str, dict[str, np.ndarray]]] = []
+    order: list[np.ndarray] = []
+    keys = [g.key for g in store.inputs]
+    model.eval()
+    with autocasting(device, autocast):
+        for batch in batches(store, rows, batch_size, keys):
+            moved = batch.to(device) if device != "cpu" else batch
+            found = predict_batch(model, moved, outputs)
+            parts.append({n: {k: t.float().cpu().numpy() for k, t in p.items()} for n, p in found.items()})
+            order.append(batch.rows.numpy())
+    return gathered(parts, order, rows)
+
+
+def gathered(parts: list[Predictions], order: list[np.ndarray], rows: np.ndarray) -> Predictions:
+    """Batches of predictions put into the order of the rows that were asked for."""
+    if not parts:
+        return {}
+    came = np.concatenate(order)
+    back = np.empty(len(rows), np.int64)
+    back[np.argsort(rows, kind="stable")] = np.argsort(came, kind="stable")
+    return {n: {k: np.concatenate([p[n][k] for p in parts])[back] for k in parts[0][n]} for n in parts[0]}

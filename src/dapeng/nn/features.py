@@ -1,0 +1,58 @@
+"""What encoders give and decoders read, and its static side.
+
+Legend: B rows, T tokens, D width, M ensemble members, C channels, Y X picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network has made of an input, or of all inputs. An encoder fills in what it can.
+
+    pooled: (B, D), or (B, M, D) with ensemble members. tokens: (B, T, D). mask: (B, T) bool, True is real; None: all are.
+    maps: pictures, finest first, (B, C_i, Y/s_i, X/s_i). present: (B,) bool, is this input there at all; None: it is.
+    """
+
+    pooled: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
+    present: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The sizes of a Features, known before a batch exists.
+
+    pooled, tokens: D. maps: (channels, stride) of each level. aligned: token t stands for element t of the cell.
+    members: M.
+    """
+
+    pooled: int | None = None
+    tokens: int | None = None
+    maps: tuple[tuple[int, int], ...] = ()
+    aligned: bool = False
+    members: int = 1
+
+    @property
+    def gives(self) -> frozenset[str]:
+        names = {"pooled": self.pooled, "tokens": self.tokens, "maps": self.maps}
+        return frozenset(n for n, w in names.items() if w)
+
+
+def _flatten(f: Features):
+    return [f.pooled, f.tokens, f.mask, list(f.maps), f.present], None
+
+
+def _unflatten(values, _) -> Features:
+    pooled, tokens, mask, maps, present = values
+    return Features(pooled, tokens, mask, tuple(maps), present)
+
+
+pytree.register_pytree_node(Features, _flatten, _unflatten, serialized_type_name="dapeng.Features")

@@ -1,0 +1,274 @@
+"""A network from prepared data to its best weights: what `auto` means in `train`, phases, resuming, memory, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dapeng.columns.base import Column
+from dapeng.core.checkpoints import Checkpoints
+from dapeng.core.console import say, warn
+from dapeng.core.duration import seconds
+from dapeng.core.errors import TrainingError
+from dapeng.core.files import Lines
+from dapeng.core.spec import Phase, Spec, Train
+from dapeng.data.feed import TableFeed
+from dapeng.data.prepare import Store
+from dapeng.models.build import Choices, parameters
+from dapeng.models.model import Model
+from dapeng.models.predict import Predictions
+from dapeng.objectives.base import Objective
+from dapeng.train import machine
+from dapeng.train.ema import Average
+from dapeng.train.loop import Fit, Stopped, fit
+from dapeng.train.state import State
+from dapeng.train.strategies import STRATEGIES, Single
+from dapeng.train.validation import Validator
+from dapeng.transforms.compose import transforms_for
+
+LONGEST_WITHOUT_VALIDATION = 2_000
+MOST_VALIDATED = 20_000
+
+
+@dataclass
+class Trained:
+    """A trained network. validation: its predictions on the validation rows, in their order."""
+
+    model: Model
+    history: list[dict[str, Any]] = field(default_factory=list)
+    validation: Predictions = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    steps: int = 0
+    epochs: float = 0.0
+    best_epoch: float = 0.0
+    autocast: torch.dtype | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What `auto` came to."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+
+
+def advise(inputs: Mapping[str, Column], rows: int) -> Budget:
+    """Epochs, batch and learning rate that the encoders advise; the most careful of each."""
+    advice = [c.options.encoder.advice(rows) for c in inputs.values()]  # type: ignore[attr-defined]
+    given = [a for a in advice if a]
+    epochs = 100 if rows < 2_000 else 60 if rows < 10_000 else 40 if rows < 100_000 else 15 if rows < 1_000_000 else 3
+    size = 32 if rows < 2_000 else 128 if rows < 10_000 else 512 if rows < 30_000 else 1024
+    return Budget(
+        epochs=min((a["epochs"] for a in given if "epochs" in a), default=epochs),
+        batch_size=min((a["batch_size"] for a in given if "batch_size" in a), default=size),
+        learning_rate=min((a["learning_rate"] for a in given if "learning_rate" in a), default=2e-3),
+    )
+
+
+def train_network(
+    spec: Spec,
+    model: Model,
+    inputs: Mapping[str, Column],
+    outputs: Mapping[str, Column],
+    store: Store,
+    rows: np.ndarray,
+    validation: np.ndarray,
+    choices: Choices,
+    checkpoints: Checkpoints | None = None,
+    log: Lines | None = None,
+    resume: bool = False,
+    deadline: float | None = None,
+    epochs: float | None = None,
+) -> Trained:
+    """Train a model on positions `rows` of a store; keep the weights that are best on positions `validation`.
+
+    deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows).
+    Raises TrainingError; Stopped on SIGTERM, after a checkpoint.
+    """
+    train = spec.train
+    budget = advise(inputs, len(rows))
+    epochs = epochs or _or(train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {len(rows):,} rows")
+    rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
+    strategy = STRATEGIES[train.strategy](train.clip)
+    asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
+    micro = max(1, min(asked, math.ceil(len(rows) / strategy.world)))
+    device = choices.add("train.device", *machine.device_for(train))
+    work = machine.flops(parameters(model), 1.0, micro) * _visits(inputs)
+    autocast, why = machine.precision_for(train, device, work)
+    choices.add("train.precision", "bf16" if autocast is not None else "fp32", why)
+    threads = choices.add("train.threads", *machine.threads_for(train, work))
+    torch.set_num_threads(threads)
+
+    model.to(device)
+    weights = {n: getattr(c.options, "weight", 1.0) for n, c in outputs.items()}
+    phases = train.phases or [Phase()]
+    shown = validation if len(validation) <= MOST_VALIDATED else np.sort(validation[:: len(validation) // MOST_VALIDATED + 1])
+    validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast)
+    trained = Trained(model, autocast=autocast, device=device)
+    began, began_cpu = time.monotonic(), time.process_time()
+    with _signals() as stopping:
+        start = _phase_of(checkpoints) if resume else 0
+        for number in range(start, len(phases)):
+            phase = phases[number]
+            objective = phase.objective.build(model, weights).to(device)
+            wrapped = strategy.wrap(objective, train.optimiser, rate)
+            state = State(objective, strategy, Average(objective.model, train.ema), _Start(number, micro, train.accumulate), wrapped)
+            if resume and number == start and checkpoints is not None:
+                _restore(state, checkpoints)
+            feed = _feed(state, store, rows, train, inputs, strategy)
+            how = _how(spec, phase, epochs, feed, rate, autocast, device, deadline)
+            if number == 0 and epochs > 0:
+                trained.epochs = how.steps / feed.steps_per_epoch
+            while True:
+                try:
+                    fit(state, feed, how, validator, checkpoints, log, stopping)
+                    break
+                except (torch.OutOfMemoryError, MemoryError) as error:
+                    feed = _halved(state, store, rows, train, inputs, strategy, error)
+                except RuntimeError as error:
+                    if "can't allocate memory" not in str(error):
+                        raise
+                    feed = _halved(state, store, rows, train, inputs, strategy, error)
+            model.load_state_dict(state.best)
+            trained.steps += state.progress.step
+            trained.history += state.progress.history
+            trained.best_epoch = state.progress.best_step / feed.steps_per_epoch
+    model.eval()
+    trained.seconds, trained.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
+    if len(validation):
+        final = Validator(model, store, validation, outputs, weights, 4 * micro, device, autocast)
+        final()
+        trained.validation = final.predictions
+    return trained
+
+
+def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:
+    return choices.add(path, advised, why) if asked == "auto" else asked
+
+
+def _visits(inputs: Mapping[str, Column]) -> float:
+    """How often a parameter is used for a row: once in a trunk, at every place of a picture or text."""
+    places = [1.0]
+    for column in inputs.values():
+        if column.type == "image":
+            places.append(float(np.prod(column.shape[1:])) / 8)  # type: ignore[attr-defined]
+        elif column.type == "text":
+            places.append(column.max_length / 4)  # type: ignore[attr-defined]
+    return max(places)
+
+
+def _Start(phase: int, micro: int, accumulate: int) -> Any:
+    from dapeng.train.state import Progress
+
+    return Progress(phase=phase, batch_size=micro, accumulate=accumulate)
+
+
+def _phase_of(checkpoints: Checkpoints | None) -> int:
+    latest = checkpoints.latest() if checkpoints is not None else None
+    return int(latest.name) // 100_000_000 if latest is not None else 0
+
+
+def _restore(state: State, checkpoints: Checkpoints) -> None:
+    latest = checkpoints.latest()
+    if latest is None:
+        say("no checkpoint yet: starting from the beginning")
+        return
+    state.read(latest)
+    say(f"resumed at step {state.progress.step:,}")
+
+
+def _feed(state: State, store: Store, rows: np.ndarray, train: Train, inputs: Mapping[str, Column], strategy: Single) -> TableFeed:
+    return TableFeed(
+        store,
+        rows,
+        state.progress.batch_size,
+        state.progress.accumulate,
+        train.seed,
+        strategy.rank,
+        strategy.world,
+        transforms_for(inputs, len(rows), train.seed),
+    )
+
+
+def _how(
+    spec: Spec,
+    phase: Phase,
+    epochs: float,
+    feed: TableFeed,
+    rate: float,
+    autocast: torch.dtype | None,
+    device: str,
+    deadline: float | None,
+) -> Fit:
+    train = spec.train
+    steps = phase.steps or (None if phase.epochs else train.steps) or max(1, round((phase.epochs or epochs) * feed.steps_per_epoch))
+    every = min(feed.steps_per_epoch, LONGEST_WITHOUT_VALIDATION)
+    every = max(every, math.ceil(steps / 100)) if steps > 200 else max(every, math.ceil(steps / 30))
+    validations = max(1, steps // every)
+    patience = max(8, validations // 3) if train.patience == "auto" else train.patience
+    often = train.checkpoint_every
+    return Fit(
+        steps=steps,
+        validate_every=every,
+        learning_rate=rate,
+        schedule=train.schedule,
+        seed=train.seed,
+        patience=patience,
+        deadline=deadline,
+        checkpoint_seconds=None if isinstance(often, int) else seconds(often),
+        checkpoint_steps=often if isinstance(often, int) else None,
+        autocast=autocast,
+        device=device,
+    )
+
+
+def _halved(
+    state: State,
+    store: Store,
+    rows: np.ndarray,
+    train: Train,
+    inputs: Mapping[str, Column],
+    strategy: Single,
+    error: BaseException,
+) -> TableFeed:
+    """Out of memory: half the micro-batch, twice as many of them; the step stays the same."""
+    progress = state.progress
+    if progress.batch_size <= 1:
+        raise TrainingError(f"out of memory with one row a micro-batch: {error}", hint="choose a smaller network") from None
+    if train.batch_size != "auto":
+        hint = f"train.batch_size=auto, or train.batch_size={progress.batch_size // 2} train.accumulate={2 * progress.accumulate}"
+        raise TrainingError(f"out of memory with {progress.batch_size} rows a micro-batch", hint=hint) from None
+    progress.batch_size //= 2
+    progress.accumulate *= 2
+    state.objective.zero_grad(set_to_none=True)
+    warn(f"out of memory: going on with {progress.accumulate} micro-batches of {progress.batch_size} rows a step")
+    return _feed(state, store, rows, train, inputs, strategy)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Any]:
+    """SIGTERM asks the loop to stop after a checkpoint; outside the main thread there are no signals."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+__all__ = ["Budget", "Objective", "Stopped", "Trained", "advise", "train_network"]

@@ -1,0 +1,159 @@
+"""How many processes train one model. The loop asks a strategy to wrap, to sum and to update; it has no branch of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dapeng.core.errors import TrainingError
+from dapeng.core.kinds import OptimiserOptions
+from dapeng.objectives.base import Objective
+
+
+class Single:
+    """One process."""
+
+    rank, world = 0, 1
+
+    def __init__(self, clip: float | None = None):
+        self.clip = clip
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.parameters: dict[str, list[nn.Parameter]] = {}
+
+    def wrap(self, objective: Objective, optimiser: OptimiserOptions, learning_rate: float) -> dict[str, Any]:
+        """What is called in place of the objective, by turn; makes the optimisers."""
+        for turn in objective.turns:
+            self.parameters[turn] = objective.trainable(turn)
+            self.optimisers[turn] = optimiser.build(_groups(objective, self.parameters[turn]), learning_rate)
+        return {turn: self._wrapped(objective, turn) for turn in objective.turns}
+
+    def _wrapped(self, objective: Objective, turn: str) -> Any:
+        return objective
+
+    def sum(self, counts: list[dict[str, Tensor | int]]) -> dict[str, Tensor | float]:
+        """Counts over all micro-batches and ranks, at least one."""
+        out: dict[str, Tensor | float] = {}
+        for one in counts:
+            for name, count in one.items():
+                number = count if isinstance(count, int) else count.sum()
+                out[name] = out[name] + number if name in out else number
+        return {n: max(c, 1) if isinstance(c, (int, float)) else c.clamp(min=1e-8) for n, c in out.items()}
+
+    def sync(self, wrapped: Any, last: bool) -> AbstractContextManager[Any]:
+        """Around forward and backward of a micro-batch: gradients travel on the last one alone."""
+        return contextlib.nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def learning_rate(self, turn: str, value: float) -> None:
+        for group in self.optimisers[turn].param_groups:
+            group["lr"] = value * group.get("factor", 1.0)
+
+    def update(self, turn: str) -> None:
+        """Clip, step, forget the gradients."""
+        optimiser = self.optimisers[turn]
+        if self.clip is not None:
+            _clip(self.parameters[turn], self.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    def barrier(self) -> None:
+        """All ranks are here."""
+
+    def agree(self, value: float) -> float:
+        """The value of rank 0, on all ranks."""
+        return value
+
+    def close(self) -> None:
+        """Leave the group of processes."""
+
+
+class DataParallel(Single):
+    """One process for each device under torchrun; each takes its share of every step."""
+
+    def __init__(self, clip: float | None = None):
+        super().__init__(clip)
+        if "RANK" not in os.environ:
+            raise TrainingError(
+                "train.strategy is ddp, but this process was not started by torchrun",
+                hint="torchrun --nproc-per-node 2 -m dapeng train SPEC train.strategy=ddp",
+            )
+        if not torch.distributed.is_initialized():
+            accelerated = torch.accelerator.is_available()
+            if accelerated:
+                torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.distributed.init_process_group("nccl" if accelerated else "gloo")
+        self.rank, self.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+    def _wrapped(self, objective: Objective, turn: str) -> Any:
+        from torch.nn.parallel import DistributedDataParallel
+
+        # DDP waits for every parameter that needs a gradient when it is built: other turns' must not be among them
+        mine = {id(p) for p in self.parameters[turn]}
+        before = {p: p.requires_grad for p in objective.parameters()}
+        for p in objective.parameters():
+            p.requires_grad_(id(p) in mine)
+        wrapped = DistributedDataParallel(objective, broadcast_buffers=False)
+        for p, needed in before.items():
+            p.requires_grad_(needed)
+        return wrapped
+
+    def sum(self, counts: list[dict[str, Tensor | int]]) -> dict[str, Tensor | float]:
+        local = Single.sum(self, counts)
+        device = next(iter(next(iter(self.parameters.values())))).device
+        both = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=device) for v in local.values()])
+        torch.distributed.all_reduce(both)
+        return {n: c.float() for n, c in zip(local, both)}
+
+    def sync(self, wrapped: Any, last: bool) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext() if last else wrapped.no_sync()
+
+    def backward(self, loss: Tensor) -> None:
+        (loss * self.world).backward()  # DDP averages over ranks; the sum is wanted
+
+    def barrier(self) -> None:
+        torch.distributed.barrier()
+
+    def agree(self, value: float) -> float:
+        shared = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.broadcast(shared, 0)
+        return float(shared[0])
+
+    def close(self) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+STRATEGIES = {"single": Single, "ddp": DataParallel}
+
+
+def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Matrices are decayed; biases, norms and single vectors are not, nor are embedding tables."""
+    mine = {id(p) for p in parameters}
+    tables = {id(m.weight) for m in objective.modules() if isinstance(m, nn.Embedding)}
+    decayed = [p for p in parameters if p.dim() >= 2 and id(p) in mine and id(p) not in tables]
+    others = [p for p in parameters if p.dim() < 2 or id(p) in tables]
+    groups: list[dict[str, Any]] = []
+    if decayed:
+        groups.append({"params": decayed})
+    if others:
+        groups.append({"params": others, "weight_decay": 0.0})
+    return groups
+
+
+def _clip(parameters: list[nn.Parameter], largest: float) -> None:
+    """Scale all gradients so that their joint norm is at most `largest`."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    factor = largest / (norm + 1e-6)
+    if gradients[0].device.type == "cpu":
+        if float(factor) < 1:
+            torch._foreach_mul_(gradients, float(factor))
+    else:
+        torch._foreach_mul_(gradients, factor.clamp(max=1.0))

@@ -1,0 +1,79 @@
+"""Figures of a model on validation rows: one score to choose weights by, and what is shown beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from dapeng.columns.base import Column
+from dapeng.data.feed import batches
+from dapeng.data.prepare import Store
+from dapeng.models.model import Model
+from dapeng.models.predict import Predictions, autocasting, gathered, in_units
+
+
+def truth(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a target says in the user's terms (codes, or numbers in units), and (N,) where it is there."""
+    stored = store.stored[name]
+    present = np.ones(len(rows), bool) if stored.present is None else np.asarray(stored.present[rows])
+    tensor, values = next(iter(stored.tensors.items()))
+    found = np.asarray(values[rows])
+    return (column.target_values(found) if tensor == "values" else found), present  # type: ignore[attr-defined]
+
+
+def score(column: Column, prediction: Mapping[str, np.ndarray], wanted: np.ndarray) -> float:
+    """Higher is better: accuracy of classes, R2 of numbers."""
+    if not len(wanted):
+        return 0.0
+    if "probabilities" in prediction:
+        return float((prediction["probabilities"].argmax(1) == wanted).mean())
+    error = ((prediction["mean"].astype(np.float64) - wanted) ** 2).sum()
+    spread = ((wanted - wanted.mean()) ** 2).sum()
+    return float(1 - error / spread) if spread else 0.0
+
+
+class Validator:
+    """Called by the loop: {"score", "loss", and a score for each output} of a model on fixed rows."""
+
+    def __init__(
+        self,
+        model: Model,
+        store: Store,
+        rows: np.ndarray,
+        outputs: Mapping[str, Column],
+        weights: Mapping[str, float],
+        batch_size: int,
+        device: str,
+        autocast: torch.dtype | None,
+    ):
+        self.model, self.store, self.rows, self.outputs, self.weights = model, store, rows, outputs, weights
+        self.batch_size, self.device, self.autocast = batch_size, device, autocast
+        self.predictions: Predictions = {}
+
+    def __call__(self) -> dict[str, float]:
+        if not len(self.rows):
+            return {"score": 0.0, "loss": 0.0}
+        sums = {n: 0.0 for n in self.outputs}
+        counts = {n: 0.0 for n in self.outputs}
+        parts, order = [], []
+        with torch.inference_mode(), autocasting(self.device, self.autocast):
+            for batch in batches(self.store, self.rows, self.batch_size):
+                moved = batch.to(self.device) if self.device != "cpu" else batch
+                losses, raw = self.model.losses_and_predictions(moved)
+                for name, loss in losses.items():
+                    count = self.model.decoders[name].count(moved[name])
+                    sums[name] += float(loss.sum())
+                    counts[name] += count if isinstance(count, int) else float(count.sum())
+                found = in_units(raw, self.outputs)
+                parts.append({n: {k: t.float().cpu().numpy() for k, t in p.items()} for n, p in found.items()})
+                order.append(batch.rows.numpy())
+        self.predictions = gathered(parts, order, self.rows)
+        loss = sum(self.weights.get(n, 1.0) * sums[n] / max(counts[n], 1e-8) for n in sums)
+        scores = {}
+        for name, column in self.outputs.items():
+            wanted, present = truth(self.store, name, column, self.rows)
+            prediction = {k: v[present] for k, v in self.predictions[name].items()}
+            scores[f"{name}.{'accuracy' if 'probabilities' in prediction else 'r2'}"] = score(column, prediction, wanted[present])
+        return {"score": float(np.mean(list(scores.values()))), "loss": float(loss), **scores}

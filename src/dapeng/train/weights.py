@@ -1,0 +1,76 @@
+"""Weights to files and back: safetensors alone, never a pickle; nothing that isn't finite is saved or loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dapeng.core.errors import Problem, RunError, TrainingError
+
+LARGEST_HEADER = 100_000_000
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors with nan or infinity."""
+    return [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+
+
+def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
+    """Write tensors in one step (temporary file, fsync, rename). Raises TrainingError on nan."""
+    wrong = not_finite(tensors) if check else []
+    if wrong:
+        raise TrainingError(f"weights are not finite: {', '.join(wrong[:3])}", hint="train.learning_rate=1e-4")
+    held = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(held, temporary)
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"can't write {path}: {error}", hint="free some space and go on with `dapeng train --resume`") from None
+
+
+def load(path: Path, check: bool = True) -> dict[str, Tensor]:
+    """Read tensors. Raises RunError where the file is missing, damaged, or holds nan."""
+    if not path.is_file():
+        raise RunError(f"{path} is missing")
+    with open(path, "rb") as stream:
+        head = stream.read(8)
+    size = int.from_bytes(head, "little")
+    if len(head) < 8 or size > min(LARGEST_HEADER, path.stat().st_size):
+        raise RunError(f"{path} is damaged: its header says {size:,} bytes", hint="use an earlier checkpoint or run")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {str(error)[:120]}", hint="use an earlier checkpoint or run") from None
+    wrong = not_finite(tensors) if check else []
+    if wrong:
+        raise RunError(f"{path} holds weights that are not finite: {', '.join(wrong[:3])}", hint="train it again")
+    return tensors
+
+
+def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load tensors into a module. Raises RunError in three lines where they belong to another network."""
+    own = {n: tuple(t.shape) for n, t in module.state_dict().items()}
+    given = {n: tuple(t.shape) for n, t in tensors.items()}
+    missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    other = sorted(n for n in own.keys() & given.keys() if own[n] != given[n])
+    problems = []
+    if missing:
+        problems.append(Problem(where, f"lacks {len(missing)} tensors, such as {missing[0]} {own[missing[0]]}"))
+    if extra:
+        problems.append(Problem(where, f"has {len(extra)} tensors that the network lacks, such as {extra[0]}"))
+    if other:
+        n = other[0]
+        problems.append(Problem(where, f"{len(other)} tensors differ in shape, such as {n}: {given[n]}, expected {own[n]}"))
+    if problems:
+        raise RunError(problems, "these weights belong to another network")
+    module.load_state_dict(dict(tensors))

@@ -1,0 +1,43 @@
+"""Which random changes a column's rows get in training, as one function Batch -> Batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dapeng.columns.base import Column
+from dapeng.core.kinds import transforms
+from dapeng.data.batch import Batch
+
+LEVELS: dict[str, list[dict[str, Any]]] = {
+    "none": [],
+    "light": [{"type": "shift", "share": 0.1}],
+    "medium": [{"type": "flip"}, {"type": "shift", "share": 0.125}, {"type": "colour"}],
+}
+
+
+def steps_of(column: Column) -> list[Any]:
+    """The transforms of a column, built; a level stands for a list of them."""
+    asked = getattr(column.options, "augment", "none")
+    if asked == "auto":
+        small = max(column.shape[1:]) <= 32 and column.shape[0] == 1  # type: ignore[attr-defined]
+        # handwriting and print may move but not be mirrored; photographs may be both
+        asked = "light" if small else "medium"
+    if isinstance(asked, str):
+        members = transforms.members()
+        return [members[o["type"]](**o).build(column) for o in LEVELS[asked]]
+    return [o.build(column) for o in asked]
+
+
+def transforms_for(inputs: Mapping[str, Column], rows: int, seed: int) -> Callable[[Batch, int], Batch] | None:
+    """(batch, epoch) -> batch; every draw is a function of (seed, epoch, row). None where nothing changes."""
+    steps = [(n, s) for n, column in inputs.items() if column.type == "image" for s in steps_of(column)]
+    if not steps:
+        return None
+
+    def apply(batch: Batch, epoch: int) -> Batch:
+        for number, (name, step) in enumerate(steps):
+            batch = step(batch, name, (seed, epoch, number))
+        return batch
+
+    return apply
