@@ -4,11 +4,12 @@ import sys
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, FusionOptions, LossOptions, SplitOptions
 from dapeng.core.registry import DEFAULT, AutoIsNone, Options, Registry, Shorthand
 from dapeng.core.spec import Auto, Duration, Role, Spec
-from pydantic import Field
 
 
 def registry(name: str, what: str, tag: str = "type") -> Registry:
@@ -22,8 +23,16 @@ def registry(name: str, what: str, tag: str = "type") -> Registry:
     return made
 
 
-columns, encoders, losses = registry("columns", "column type"), registry("encoders", "encoder"), registry("losses", "loss")
-decoders, fusions, splits = registry("decoders", "decoder"), registry("fusion", "fusion"), registry("splits", "split", "by")
+columns, encoders, losses = (
+    registry("columns", "column type"),
+    registry("encoders", "encoder"),
+    registry("losses", "loss"),
+)
+decoders, fusions, splits = (
+    registry("decoders", "decoder"),
+    registry("fusion", "fusion"),
+    registry("splits", "split", "by"),
+)
 
 
 @encoders

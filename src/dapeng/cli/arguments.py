@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-OVERRIDES = "values that are laid over the spec before it is checked, such as train.epochs=3 or inputs.review.encoder=lstm"
+OVERRIDES = (
+    "values that are laid over the spec before it is checked, such as train.epochs=3 or inputs.review.encoder=lstm"
+)
 
 
 def spec(parser: ArgumentParser, or_data: bool = False) -> None:
@@ -28,5 +30,8 @@ def as_json(parser: ArgumentParser) -> None:
 
 def targets(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--target", metavar="COLUMN", action="append", help="a column to predict, where a data file is given; repeat it for several"
+        "--target",
+        metavar="COLUMN",
+        action="append",
+        help="a column to predict, where a data file is given; repeat it for several",
     )

@@ -11,7 +11,9 @@ from argparse import ArgumentParser, Namespace
 
 from dapeng.cli import arguments
 from dapeng.cli.results import show
-from dapeng.core.console import say
+from dapeng.core.console import emit, say
+
+SEVERITIES = ("error", "warning", "info")
 
 
 def add(parser: ArgumentParser) -> None:
@@ -28,9 +30,16 @@ def run(args: Namespace) -> int:
     if args.spec_only:
         return 0
     from dapeng.data.check import check
+    from dapeng.data.open import open_data
 
-    show(check(loaded.spec, loaded.folder), args.json)
-    return 0
+    found = check(open_data(loaded.spec.data, loaded.folder), loaded.spec)
+    if args.json:
+        show([vars(finding) for finding in found], True)
+    else:
+        for finding in sorted(found, key=lambda f: SEVERITIES.index(f.severity)):
+            emit(f"{finding.severity}: {finding.text}")
+        say(f"{len(found)} finding{'' if len(found) == 1 else 's'}" if found else "nothing found that spoils a model")
+    return 2 if any(finding.severity == "error" for finding in found) else 0
 
 
 def spec_file(name: str) -> str:

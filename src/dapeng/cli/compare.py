@@ -1,6 +1,6 @@
 """Compare two runs on the same test rows, paired row by row: is the difference more than chance?
 
-  dapeng compare runs/reviews-0001 runs/reviews-0002
+dapeng compare runs/reviews-0001 runs/reviews-0002
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What is installed, what each missing extra would add, and what this machine can do."""
+"""What is installed, what each missing extra would add, and what this machine can do.
+
+dapeng doctor
+dapeng doctor --json
+"""
 
 from __future__ import annotations
 
@@ -141,15 +145,26 @@ def _text(facts: dict[str, Any]) -> str:
     torch, cache = facts["torch"], facts["cache"]
     lines = [f"dapeng {facts['dapeng']}, Python {facts['python']}, {facts['system']}", "", "machine"]
     rows = [[f"  {key.replace('_', ' ')}", value] for key, value in facts["machine"].items()]
-    rows += [[f"  {key}", "yes" if value is True else "no" if value in (False, None) else value] for key, value in torch.items()]
-    rows.append(["  Chinese font", facts["chinese_font"] or "none: Chinese in plots shows as boxes; install Noto Sans CJK"])
+    rows += [
+        [f"  {key}", "yes" if value is True else "no" if value in (False, None) else value]
+        for key, value in torch.items()
+    ]
+    rows.append(
+        ["  Chinese font", facts["chinese_font"] or "none: Chinese in plots shows as boxes; install Noto Sans CJK"]
+    )
     rows.append(["  cache", cache["folder"] + ("" if cache["writable"] else " (not writable: set DAPENG_CACHE)")])
     lines += [table(rows), "", "packages"]
-    lines.append(table([[f"  {p['name']}", p["installed"] or "MISSING: pip install dapeng"] for p in facts["packages"]]))
+    lines.append(
+        table([[f"  {p['name']}", p["installed"] or "MISSING: pip install dapeng"] for p in facts["packages"]])
+    )
     lines += ["", "extras"]
     lines.append(
         table(
-            [f"  {e['name']}", e["adds"], f"{e['install']}  (lacks {', '.join(e['missing'])})" if e["missing"] else "installed"]
+            [
+                f"  {e['name']}",
+                e["adds"],
+                f"{e['install']}  (lacks {', '.join(e['missing'])})" if e["missing"] else "installed",
+            ]
             for e in facts["extras"]
         )
     )

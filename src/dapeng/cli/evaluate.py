@@ -1,7 +1,7 @@
 """Metrics with confidence intervals, beside classical baselines on the same rows.
 
-  dapeng evaluate runs/reviews-0001
-  dapeng evaluate runs/reviews-0001 new_reviews.csv --json
+dapeng evaluate runs/reviews-0001
+dapeng evaluate runs/reviews-0001 new_reviews.csv --json
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dapeng.cli.results import show
 
 def add(parser: ArgumentParser) -> None:
     arguments.run(parser)
-    parser.add_argument("data", metavar="DATA", nargs="?", help="rows with the true answers; the run's own test rows if not given")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="rows with the true answers; the run's own test rows if not given"
+    )
     arguments.as_json(parser)
 
 

@@ -1,7 +1,7 @@
 """What the model looked at: importance of columns, and for single rows the words, pixels or values that counted.
 
-  dapeng explain runs/reviews-0001
-  dapeng explain runs/reviews-0001 reviews.csv --rows 5
+dapeng explain runs/reviews-0001
+dapeng explain runs/reviews-0001 reviews.csv --rows 5
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write a run in another format, and check that it predicts the same.
 
-  dapeng export runs/reviews-0001 --format onnx
-  dapeng help exporters
+dapeng export runs/reviews-0001 --format onnx
+dapeng help exporters
 """
 
 from __future__ import annotations

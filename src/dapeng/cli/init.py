@@ -1,6 +1,6 @@
 """Look at the data, guess the type of each column, and print a spec with a comment on each guess.
 
-  dapeng init reviews.csv --target sentiment > reviews.yaml
+dapeng init reviews.csv --target sentiment > reviews.yaml
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _run(words: list[str]) -> int:
     module = import_module(f"dapeng.cli.{verb}")
     parser = Parser(
         prog=f"dapeng {verb}",
-        description=module.__doc__,
+        description=(module.__doc__ or "").replace("\ndapeng ", "\n  dapeng "),  # examples stand out
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="--debug shows the traceback of an unexpected error.",
         allow_abbrev=False,

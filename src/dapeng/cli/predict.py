@@ -1,7 +1,7 @@
 """A table of predictions with probabilities, one line a row of the data.
 
-  dapeng predict runs/reviews-0001 new.csv > predictions.csv
-  dapeng predict runs/reviews-0001 new.csv --to predictions.parquet
+dapeng predict runs/reviews-0001 new.csv > predictions.csv
+dapeng predict runs/reviews-0001 new.csv --to predictions.parquet
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from dapeng.core.console import say
 def add(parser: ArgumentParser) -> None:
     arguments.run(parser)
     parser.add_argument("data", metavar="DATA", help="rows to predict; the columns that the run reads must be there")
-    parser.add_argument("--to", metavar="FILE", help="a .csv, .parquet or .jsonl file; standard output as CSV if not given")
+    parser.add_argument(
+        "--to", metavar="FILE", help="a .csv, .parquet or .jsonl file; standard output as CSV if not given"
+    )
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="format on standard output (csv)")
 
 

@@ -1,8 +1,8 @@
 """Specs that ship with dapeng, each on real data.
 
-  dapeng recipes
-  dapeng recipes copy digits
-  dapeng train recipe:digits
+dapeng recipes
+dapeng recipes copy digits
+dapeng train recipe:digits
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from dapeng.core.console import say
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("list", "copy"), default="list", help="list them all, or copy one here")
+    parser.add_argument(
+        "action", nargs="?", choices=("list", "copy"), default="list", help="list them all, or copy one here"
+    )
     parser.add_argument("name", metavar="NAME", nargs="?", help="the recipe to copy")
     arguments.as_json(parser)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dapeng.core.console import padded, width
+from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
 from dapeng.core.registry import AutoIsNone, Choice, Options
 from dapeng.core.shape import Path
@@ -23,7 +24,7 @@ def resolved(loaded: Loaded) -> str:
 
 
 def _lines(value: Any, path: Path, depth: int, loaded: Loaded) -> Iterator[tuple[str, str]]:
-    for key, inner, auto in _items(value):
+    for key, inner, auto in _items(value, path[0] if path else ""):
         here = (*path, key)
         head = "  " * depth + _inline(key) + ":"
         if isinstance(inner, (Options, dict)) and (isinstance(inner, Options) or inner):
@@ -40,12 +41,21 @@ def _lines(value: Any, path: Path, depth: int, loaded: Loaded) -> Iterator[tuple
             yield f"{head} {'auto' if inner is None and auto else _inline(inner)}", _origin(here, loaded)
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any, bool]]:
+def _of_other_side(value: Any, section: str | int) -> tuple[str, ...]:
+    """Keys that mean nothing on this side of the model, and would be refused if they were written."""
+    side = {"inputs": "output_only", "outputs": "input_only"}.get(str(section), "")
+    return getattr(value, side, ()) if isinstance(value, ColumnOptions) else ()
+
+
+def _items(value: Any, section: str | int) -> Iterator[tuple[str, Any, bool]]:
     """Keys and values of an options object or a mapping, and whether None means auto."""
     if isinstance(value, dict):
         yield from ((str(k), v, False) for k, v in value.items())
         return
+    hidden = _of_other_side(value, section)
     for name, field in type(value).model_fields.items():
+        if name in hidden:
+            continue
         auto = any(isinstance(m, AutoIsNone) or (isinstance(m, Choice) and m.auto) for m in field.metadata)
         yield name, getattr(value, name), auto
 
@@ -53,7 +63,9 @@ def _items(value: Any) -> Iterator[tuple[str, Any, bool]]:
 def _inline(value: Any) -> str:
     """A plain value on one line."""
     if isinstance(value, (list, dict)):
-        parts = [_inline(v) for v in value] if isinstance(value, list) else [f"{k}: {_inline(v)}" for k, v in value.items()]
+        parts = (
+            [_inline(v) for v in value] if isinstance(value, list) else [f"{k}: {_inline(v)}" for k, v in value.items()]
+        )
         return ("[%s]" if isinstance(value, list) else "{%s}") % ", ".join(parts)
     return dump(value).removesuffix("...\n").strip()
 

@@ -1,7 +1,7 @@
 """The list of runs: name, status, when, and the headline figure.
 
-  dapeng runs
-  dapeng runs --runs experiments --json
+dapeng runs
+dapeng runs --runs experiments --json
 """
 
 from __future__ import annotations

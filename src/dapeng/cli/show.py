@@ -1,7 +1,7 @@
 """The full spec: every value, with where it came from; or one sample walked through the model; or the model as a graph.
 
-  dapeng show reviews.yaml
-  dapeng show reviews.yaml --graph
+dapeng show reviews.yaml
+dapeng show reviews.yaml --graph
 """
 
 from __future__ import annotations

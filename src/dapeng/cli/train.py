@@ -22,7 +22,9 @@ def add(parser: ArgumentParser) -> None:
     )
     arguments.overrides(parser)
     arguments.targets(parser)
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped, bit for bit on the same machine")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped, bit for bit on the same machine"
+    )
     parser.add_argument("--runs", metavar="DIR", default="runs", help="folder for the run folder (runs)")
     parser.add_argument("--name", metavar="NAME", help="name of the run; the file's name if not given")
 

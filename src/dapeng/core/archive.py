@@ -79,7 +79,9 @@ def _zip_member(info: zipfile.ZipInfo) -> _Member:
 def _unpack_tar(archive: Path, to: Path) -> None:
     with tarfile.open(archive) as packed:
         members = packed.getmembers()
-        _refuse(archive, (_Member(m.name, m.size, "" if m.isreg() or m.isdir() else "a link or a device") for m in members))
+        _refuse(
+            archive, (_Member(m.name, m.size, "" if m.isreg() or m.isdir() else "a link or a device") for m in members)
+        )
         # 3.11.0 to 3.11.3 have no filters; the check above holds there alone
         safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         atomic_folder(to, lambda folder: packed.extractall(folder, members, **safe))
@@ -99,7 +101,9 @@ def _refuse(archive: Path, members: Iterable[_Member]) -> None:
         raise RunError(bad[:20], f"{archive} is not safe to unpack")
     size = archive.stat().st_size
     if total > FREE_BYTES and total > MAX_RATIO * size:
-        raise RunError(f"{archive} has {size:,} bytes and would unpack to {total:,}: more than {MAX_RATIO} times as many")
+        raise RunError(
+            f"{archive} has {size:,} bytes and would unpack to {total:,}: more than {MAX_RATIO} times as many"
+        )
     if total > shutil.disk_usage(archive.parent).free:
         raise RunError(f"{archive} would unpack to {total:,} bytes; there is less free space than that")
 

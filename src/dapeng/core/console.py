@@ -49,8 +49,8 @@ def _write(stream: TextIO, text: str) -> None:
 
 def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
     """The text with a colour where the stream is a terminal that wants colours (NO_COLOR is respected)."""
-    stream = stream or sys.stderr
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+    stream = sys.stderr if stream is None else stream
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or stream is None or not stream.isatty():
         return text
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 

@@ -1,8 +1,8 @@
 """A spec from a file, a text or a mapping, with what it extends and what was typed: every problem at once, with its place.
 
-    loaded = load_spec("reviews.yaml", ["train.epochs=3", "inputs.review.encoder=lstm"])
-    loaded.spec.train.epochs                      # 3
-    loaded.origins["train", "epochs"]             # 'typed: train.epochs=3'
+loaded = load_spec("reviews.yaml", ["train.epochs=3", "inputs.review.encoder=lstm"])
+loaded.spec.train.epochs                      # 3
+loaded.origins["train", "epochs"]             # 'typed: train.epochs=3'
 """
 
 from __future__ import annotations
@@ -77,6 +77,16 @@ class Source:
         else:
             self.value = value
 
+    def lengthen(self, path: Path, value: Any, at: Shape | None, mark: Mark) -> Any:
+        """Write the long form of a value in its place, and return it; the marks that are there stay."""
+        long = at.expand(value) if at else value
+        if long is value or not isinstance(long, dict):
+            return value
+        below = {p: m for p, m in self.marks.items() if p[: len(path)] == path}
+        here = below.get(path, mark)
+        self.put(path, long, {path: here, **{(*path, k): here for k in long}, **below})
+        return long
+
     def nearest(self, path: Path) -> Mark | None:
         """The mark of a path, or of what it is in."""
         while path and path not in self.marks:
@@ -84,9 +94,7 @@ class Source:
         return self.marks.get(path)
 
 
-def load_spec(
-    source: str | File | dict[str, Any], overrides: Sequence[str] = (), name: str | None = None
-) -> Loaded:
+def load_spec(source: str | File | dict[str, Any], overrides: Sequence[str] = (), name: str | None = None) -> Loaded:
     """Read and validate a spec.
 
     Args:
@@ -216,7 +224,9 @@ def _extended(source: Source, root: type[Options], file: File | None, name: str,
     if len(chain) >= MAX_EXTENDS:
         raise SpecError(Problem(mark.where, f"extends: more than {MAX_EXTENDS} files in a row"))
     if not base_file.is_file():
-        raise SpecError(Problem(mark.where, f"extends: there is no file {wanted!r}", "it is looked for beside this file"))
+        raise SpecError(
+            Problem(mark.where, f"extends: there is no file {wanted!r}", "it is looked for beside this file")
+        )
     shown_base = str(File(name).parent / wanted) if file else wanted
     base = _from_file(base_file, root, shown_base, chain)
     if not isinstance(base.value, dict):
@@ -231,17 +241,16 @@ def _merge(base: Source, path: Path, over: Any, marks: dict[Path, Mark], at: Sha
     below = base.value
     for key in path:
         below = below[key]
-    long_below = at.expand(below) if at else below
-    if not (isinstance(long_below, dict) and isinstance(over, dict)) or _other_kind(long_below, over, at):
+    long = at.expand(below) if at else below
+    if not (isinstance(long, dict) and isinstance(over, dict)) or _other_kind(long, over, at):
         base.put(path, over, {p: m for p, m in marks.items() if p[: len(path)] == path})
         return
-    if long_below is not below:
-        base.put(path, long_below, {path: base.marks[path], **{(*path, k): base.marks[path] for k in long_below}})
+    below = base.lengthen(path, below, at, marks[path])
     if path:
         base.marks[path] = marks[path]
     for key, value in over.items():
-        if key in long_below:
-            _merge(base, (*path, key), value, marks, at.child(long_below, key) if at else None)
+        if key in below:
+            _merge(base, (*path, key), value, marks, at.child(below, key) if at else None)
         else:
             here = (*path, key)
             base.put(here, value, {p: m for p, m in marks.items() if p[: len(here)] == here})
@@ -283,14 +292,12 @@ def _override(source: Source, root: Shape, text: str, number: int) -> None:
 
 def _walk(source: Source, at: Shape | None, dotted_key: str, mark: Mark) -> Path | None:
     """The path that a dotted key means; makes the mappings on the way. None if a plain value is in the way."""
-    value, path, rest = source.value, (), dotted_key
+    value: Any = source.value
+    path: Path = ()
+    rest = dotted_key
     while True:
-        long = at.expand(value) if at else value
-        if long is not value and long is not None:
-            old = source.marks.get(path, mark)
-            source.put(path, long, {path: old, **{(*path, k): old for k in long}})
-            value = long
-        if value is None and path:
+        value = source.lengthen(path, value, at, mark)
+        if value is None:
             value = {}
             source.put(path, value, {path: mark})
         key, rest = _first(value, rest)

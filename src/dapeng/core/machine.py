@@ -82,7 +82,18 @@ FONT_FOLDERS = (
     "~/Library/Fonts",
     "C:/Windows/Fonts",
 )
-CHINESE_FONTS = ("cjk", "notosanssc", "sourcehan", "wqy", "simhei", "simsun", "msyh", "pingfang", "droidsansfallback", "uming")
+CHINESE_FONTS = (
+    "cjk",
+    "notosanssc",
+    "sourcehan",
+    "wqy",
+    "simhei",
+    "simsun",
+    "msyh",
+    "pingfang",
+    "droidsansfallback",
+    "uming",
+)
 
 
 def chinese_font() -> Path | None:

@@ -46,7 +46,8 @@ def read(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / NAME)
     files = manifest.get("files") if isinstance(manifest, dict) else None
     good = isinstance(files, dict) and all(
-        isinstance(e, dict) and isinstance(e.get("sha256"), str) and isinstance(e.get("size"), int) for e in files.values()
+        isinstance(e, dict) and isinstance(e.get("sha256"), str) and isinstance(e.get("size"), int)
+        for e in files.values()
     )
     if not good:
         raise RunError(f"{folder / NAME} is not a manifest")
@@ -61,7 +62,9 @@ def verify(folder: Path) -> None:
         if not file.is_file():
             wrong.append(f"{name} is missing")
         elif file.stat().st_size != expected["size"]:
-            wrong.append(f"{name} has {file.stat().st_size:,} bytes, not {expected['size']:,}: it is cut off or was changed")
+            wrong.append(
+                f"{name} has {file.stat().st_size:,} bytes, not {expected['size']:,}: it is cut off or was changed"
+            )
         elif sha256(file) != expected["sha256"]:
             wrong.append(f"{name} is damaged or was changed (its SHA-256 differs from {NAME})")
     if wrong:
@@ -74,7 +77,9 @@ def inside(folder: Path, name: str) -> Path:
     """The path of a file of the folder. Raises RunError for a name or a link that leads out of it."""
     file = folder / name
     if not file.resolve().is_relative_to(folder.resolve()):
-        raise RunError(f"{file} leads out of the run folder", hint="a run folder holds its own files, no links to others")
+        raise RunError(
+            f"{file} leads out of the run folder", hint="a run folder holds its own files, no links to others"
+        )
     return file
 
 

@@ -1,8 +1,8 @@
 """Every registered options class by the name of its class, for specs that are typed in Python.
 
-    from dapeng import Spec, options
+from dapeng import Spec, options
 
-    Spec(inputs={"review": options.Text(encoder=options.Lstm(hidden_size=64))}, outputs={"sentiment": "category"})
+Spec(inputs={"review": options.Text(encoder=options.Lstm(hidden_size=64))}, outputs={"sentiment": "category"})
 """
 
 from __future__ import annotations

@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import types
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
+
+BOUNDS = (Ge, Gt, Le, Lt)
 
 DEFAULT: Any = {}
 """Default of a field that is a choice: it is validated like any value, and the choice puts its default tag in."""
@@ -49,6 +53,18 @@ class Options(BaseModel, metaclass=_Readable):
         validate_default=True,
         allow_inf_nan=False,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """`x: int | Literal["auto"] = Field("auto", ge=1)` bounds the number; pydantic would compare "auto" with 1."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for field in cls.model_fields.values():
+            bounds = [m for m in field.metadata if isinstance(m, BOUNDS)]
+            arms = get_args(field.annotation) if get_origin(field.annotation) in (Union, types.UnionType) else ()
+            if bounds and any(arm not in (int, float, type(None)) for arm in arms):
+                bounded = [Annotated[(arm, *bounds)] if arm in (int, float) else arm for arm in arms]
+                field.annotation = cast(Any, Union[tuple(bounded)])  # noqa: UP007 - made from a list
+                field.metadata = [m for m in field.metadata if m not in bounds]
 
 
 class Registry:
@@ -88,7 +104,9 @@ class Registry:
     def fitting(self, column_type: str | None) -> dict[str, type[Any]]:
         """Members that fit a column type (their class variable `fits`), or all of them for None."""
         every = self.members()
-        return every if column_type is None else {t: m for t, m in every.items() if column_type in getattr(m, "fits", ())}
+        return (
+            every if column_type is None else {t: m for t, m in every.items() if column_type in getattr(m, "fits", ())}
+        )
 
     def choice(self, fits: str | None = None, default: str | None = None, auto: bool = False) -> Choice:
         """A field's annotation: one member, optionally only those that fit a column type, with a default tag.
@@ -111,7 +129,8 @@ class Choice:
         members = tuple(self.members().values())
         if not members:
             raise TypeError(f"no {self.registry.what} is registered for {self.fits}")
-        union = Annotated[Union[members], Field(discriminator=self.registry.tag)] if len(members) > 1 else members[0]  # noqa: UP007
+        first, *others = members
+        union = Annotated[Union[first, *others], Field(discriminator=self.registry.tag)] if others else first
         inner = handler.generate_schema(union)
         if self.auto:
             inner = core_schema.nullable_schema(inner)

@@ -5,7 +5,7 @@ The rules read plain values, not objects, so that they speak together with the e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +80,9 @@ def _both_sides(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
 
 def _roles(values: dict[str, Any], used: Mapping[str, _Written]) -> Iterator[Finding]:
     roles = values.get("columns")
-    for name in roles if isinstance(roles, dict) else ():
-        # a protected attribute or a weight may well be read too; the others would leak or make no sense
-        if name in used and roles[name] not in ("protected", "weight", "group", "time"):
-            what = f"a column of `{used[name].section}` can't be {roles[name]!r} too"
+    for name, role in roles.items() if isinstance(roles, dict) else ():
+        if name in used:
+            what = f"a column of `{used[name].section}` can't be {role!r} too"
             yield Finding(("columns", name), what, f"remove it here, or from `{used[name].section}`")
 
 
@@ -102,7 +101,7 @@ def _wrong_side(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written])
 
 def _references(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written]) -> Iterator[Finding]:
     every = {**inputs, **outputs}
-    for column in every.values():
+    for column in (*inputs.values(), *outputs.values()):
         for key in REFERENCES:
             name = column.value.get(key)
             if not isinstance(name, str) or column.shape.child(column.value, key) is None:
@@ -112,7 +111,9 @@ def _references(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written])
                 yield Finding(path, "a column can't refer to itself")
             elif name not in every:
                 near = nearest(name, every)
-                hint = f"did you mean {near!r}?" if near else "one of " + ", ".join(n for n in every if n != column.name)
+                hint = (
+                    f"did you mean {near!r}?" if near else "one of " + ", ".join(n for n in every if n != column.name)
+                )
                 yield Finding(path, f"no column {name!r} is in `inputs` or `outputs`", hint)
 
 
@@ -127,7 +128,7 @@ def _features(
     if len(encoders) == 1:
         at = Shape("options", root).child(values, "fusion")
         fusion = at.options(values.get("fusion", {})) if at else None
-        given = given & fusion.gives_with_one if fusion else given
+        given = given & getattr(fusion, "gives_with_one", given)
     for column in outputs.values():
         decoder = column.part("decoder")
         lacking = sorted((decoder.needs - given) if decoder else ())
@@ -137,7 +138,7 @@ def _features(
             yield Finding(("outputs", column.name), f"{what}, which no input gives: {names}", _givers(inputs, lacking))
 
 
-def _givers(inputs: Mapping[str, _Written], lacking: list[str]) -> str:
+def _givers(inputs: Mapping[str, _Written], lacking: Sequence[str]) -> str:
     """Encoders of these inputs that would give what is lacking."""
     for column in inputs.values():
         at = column.shape.child(column.value, "encoder")

@@ -1,9 +1,9 @@
 """The run folder: everything that a run is, in files that never run code.
 
-    folder = RunFolder.create("runs", "reviews")      # runs/reviews-0001
-    folder.write_json("columns.json", state)
-    folder.manifest()
-    RunFolder.open("runs/reviews-0001").verify()
+folder = RunFolder.create("runs", "reviews")      # runs/reviews-0001
+folder.write_json("columns.json", state)
+folder.manifest()
+RunFolder.open("runs/reviews-0001").verify()
 """
 
 from __future__ import annotations

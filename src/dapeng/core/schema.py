@@ -1,6 +1,6 @@
 """The JSON schema of a spec, shorthands included, for editors: `# yaml-language-server: $schema=.../dapeng.schema.json`.
 
-    python -m dapeng.core.schema > schema/dapeng.schema.json
+python -m dapeng.core.schema > schema/dapeng.schema.json
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class Spec(Options):
 def plain(options: Options, every: bool = False) -> dict[str, Any]:
     """An options object as plain values; `every` for all fields, else only those set. Tags are always kept."""
     out: dict[str, Any] = {}
-    for name, field in type(options).model_fields.items():
+    for name in type(options).model_fields:
         if every or name in options.model_fields_set or name in ("type", "by"):
             out[name] = _plain(getattr(options, name), every)
     return out

@@ -76,7 +76,9 @@ def _rules(root: type[Options], error: ValidationError, values: Any) -> Iterable
 
 def _at(values: Any, path: Path) -> Any:
     for key in path:
-        if isinstance(values, dict) or (isinstance(values, (list, tuple)) and isinstance(key, int)):
+        if isinstance(values, dict):
+            values = values.get(key)
+        elif isinstance(values, (list, tuple)) and isinstance(key, int):
             values = values[key]
         else:
             return None
@@ -114,7 +116,7 @@ def _findings(place: Place, e: Any) -> list[Finding]:
     if kind in BOUNDS:
         key, word = BOUNDS[kind]
         noun = "a whole number" if isinstance(value, int) and _takes_only_whole(place.shape) else "a number"
-        return [Finding(place.path, f"expected {noun} {word} {_number(context[key])}, found {shown(value)}")]
+        return [Finding(place.path, f"expected {noun} {word} {number(context[key])}, found {shown(value)}")]
     if kind == "finite_number":
         return [Finding(place.path, f"expected a finite number, found {shown(value)}")]
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
@@ -155,12 +157,15 @@ def _tag(path: Path, choice: Choice, tag: Any) -> Finding:
     if tag is None:
         return Finding(path, f"no {registry.tag!r} is given", every)
     if isinstance(tag, str) and tag in registry.members():
-        article = "an" if str(choice.fits)[0] in "aeiou" else "a"
-        return Finding(path, f"{tag!r} does not fit {article} {choice.fits}", every, line_of)
+        return Finding(path, f"{tag!r} does not fit {_article(str(choice.fits))}", every, line_of)
     near = nearest(str(tag), members)
     hint = f"did you mean {near!r}?" if near else every
     kind = "type" if registry.tag == "type" else registry.what
     return Finding(path, f"unknown {kind} {tag!r}", hint, line_of)
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _length(place: Place, kind: str, context: dict[str, Any], value: Any) -> Finding:
@@ -195,7 +200,7 @@ def _expected(path: Path, at: Shape | None, value: Any) -> Finding:
 def expected(at: Shape) -> str:
     """What a place takes, in words."""
     if at.choice is not None:
-        words = [f"the name of a {at.choice.registry.what}" + (", auto" if at.choice.auto else ""), "a mapping"]
+        words = [f"the name of {_article(at.choice.registry.what)}" + (", auto" if at.choice.auto else ""), "a mapping"]
     elif at.kind == "union":
         arms = [a for a in at.arms if not (a.type is int and any(b.type is float for b in at.arms))]
         words = [expected(a) for a in arms]
@@ -225,10 +230,11 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    return _number(value) if isinstance(value, (int, float)) else f"an object of class {type(value).__name__}"
+    return number(value) if isinstance(value, (int, float)) else f"an object of class {type(value).__name__}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number as people write it."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     text = str(value)

@@ -31,7 +31,7 @@ WORDS: dict[str, Any] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 Path = tuple[str | int, ...]
 
@@ -97,6 +97,8 @@ def read(text: str) -> Document:
         root = _Composer(events, document).compose()
     except yaml.MarkedYAMLError as error:
         raise _plain_words(error, text) from None
+    except yaml.YAMLError as error:
+        raise YamlError(1, f"not valid YAML: {error}") from None
     document.value = _value(root, (), document)
     return document
 
@@ -250,7 +252,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _tag, _pattern in (("int", OCTAL), ("int", HEX), ("int", INT), ("float", FLOAT), ("float", INFINITE)):
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern.pattern})$"), list("-+.0123456789"))
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern.pattern})$"), list("-+.0123456789")
+    )
 
 
 def dump(value: Any) -> str:

@@ -3,6 +3,9 @@
 It gives exactly what the fast reader (csv_blocks.py) gives on a good file; a property test holds the two together.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, where no type checker sees them)
+
 from __future__ import annotations
 
 import csv
@@ -81,7 +84,9 @@ class RowReader:
             self.size += len(line)
             if len(line) == cap:
                 what = f"the line is longer than {cap:,} characters"
-                raise LimitError(Problem(f"{self.name}:{number}", what, "is this a table? Else raise data.limits.field_bytes"))
+                raise LimitError(
+                    Problem(f"{self.name}:{number}", what, "is this a table? Else raise data.limits.field_bytes")
+                )
             yield line
 
     def batches(self) -> Iterator[list[str]]:

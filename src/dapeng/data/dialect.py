@@ -55,7 +55,9 @@ def _rows(lines: list[str], delimiter: str, name: str, data: Data) -> list[list[
     except csv.Error as error:
         if not rows:
             what = f"the header has a cell of more than {data.limits.field_bytes:,} bytes ({error})"
-            raise LimitError(Problem(f"{name}:1", what, "is a quote left open? Else raise data.limits.field_bytes")) from None
+            raise LimitError(
+                Problem(f"{name}:1", what, "is a quote left open? Else raise data.limits.field_bytes")
+            ) from None
     return rows
 
 
@@ -95,7 +97,9 @@ def _names(header: list[str], name: str) -> tuple[list[str], list[str]]:
     twice = [n for n, count in Counter(names).items() if count > 1]
     if twice:
         places = [str(i) for i, n in enumerate(names, 1) if n == twice[0]]
-        what = f"the column name {twice[0]!r} stands in columns {' and '.join(places)}: a spec could not tell them apart"
+        what = (
+            f"the column name {twice[0]!r} stands in columns {' and '.join(places)}: a spec could not tell them apart"
+        )
         raise DataError(Problem(f"{name}:1", what, "give every column a name of its own"))
     return names, unnamed
 

@@ -22,7 +22,12 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SHOWN = {"utf-16": "UTF-16", "utf-32": "UTF-32", "gb18030": "GB18030 (Chinese)", "cp1252": "Windows-1252 (Western European)"}
+SHOWN = {
+    "utf-16": "UTF-16",
+    "utf-32": "UTF-32",
+    "gb18030": "GB18030 (Chinese)",
+    "cp1252": "Windows-1252 (Western European)",
+}
 
 Say = Callable[[str, str, str, int], None]
 """Takes a note: kind, where, what, count."""
@@ -116,7 +121,12 @@ def _decoded(path: Path, data: Data, say: Say) -> Iterator[bytes]:
     if decode is not None:
         yield decode(b"", final=True)
         if decode.replaced:
-            say("repair", path.name, f"{decode.replaced} bytes that aren't valid {decode.encoding} were replaced by U+FFFD", decode.replaced)
+            say(
+                "repair",
+                path.name,
+                f"{decode.replaced} bytes that aren't valid {decode.encoding} were replaced by U+FFFD",
+                decode.replaced,
+            )
 
 
 def _known(data: Data, path: Path) -> str | None:
@@ -126,9 +136,13 @@ def _known(data: Data, path: Path) -> str | None:
         name = codecs.lookup(data.encoding).name
     except LookupError:
         what = f"unknown encoding {data.encoding!r}"
-        raise DataError(Problem(path.name, what, "one of utf-8, gb18030, big5, shift_jis, euc-kr, cp1252, latin-1, utf-16")) from None
+        raise DataError(
+            Problem(path.name, what, "one of utf-8, gb18030, big5, shift_jis, euc-kr, cp1252, latin-1, utf-16")
+        ) from None
     if not getattr(codecs.lookup(name), "_is_text_encoding", True):
-        raise DataError(Problem(path.name, f"{data.encoding!r} is not an encoding of text", "write utf-8, gb18030, cp1252, ..."))
+        raise DataError(
+            Problem(path.name, f"{data.encoding!r} is not an encoding of text", "write utf-8, gb18030, cp1252, ...")
+        )
     return "utf-8" if name == "utf-8-sig" else name
 
 
@@ -182,7 +196,9 @@ class _Decoder:
         line = 1 + _newlines(self.path, self.data, offset, self.encoding)
         byte = error.object[error.start]
         hint = "mend the line, set data.encoding (gb18030, cp1252, ...), or data.encoding_errors=replace"
-        return DataError(Problem(f"{self.path.name}:{line}", f"byte 0x{byte:02x} is not valid {self.encoding.upper()}", hint))
+        return DataError(
+            Problem(f"{self.path.name}:{line}", f"byte 0x{byte:02x} is not valid {self.encoding.upper()}", hint)
+        )
 
 
 def _newlines(path: Path, data: Data, offset: int, encoding: str) -> int:

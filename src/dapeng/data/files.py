@@ -19,6 +19,9 @@ CHUNK = 1 << 20
 FREE = 16 << 20
 """Unpacked bytes below which no factor of expansion is an attack."""
 
+MOST_DEFLATED = 1100
+"""No gzip stream grows by more than 1,032 times."""
+
 KINDS = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "save the sheet as CSV, or unpack the archive"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
@@ -39,7 +42,9 @@ def open_bytes(path: Path, limits: Limits) -> BinaryIO:
     if magic != b"\x1f\x8b":
         return file
     packed = path.stat().st_size
-    _refuse_bomb(path, _stated_size(file, packed), packed, limits)
+    stated = _stated_size(file, packed)
+    if stated < MOST_DEFLATED * packed:  # more is impossible: the end is damaged, which reading will say
+        _refuse_bomb(path, stated, packed, limits)
     return io.BufferedReader(_Unpacked(path, file, limits), CHUNK)
 
 
@@ -73,7 +78,9 @@ class _Unpacked(io.RawIOBase):
         try:
             count = self.stream.readinto(buffer)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(Problem(self.path.name, f"the gzip file is damaged or cut short ({error})", "get it anew")) from None
+            raise DataError(
+                Problem(self.path.name, f"the gzip file is damaged or cut short ({error})", "get it anew")
+            ) from None
         self.size += count
         _refuse_bomb(self.path, self.size, self.file.tell(), self.limits)
         return count
@@ -116,9 +123,19 @@ def missing(path: Path) -> DataError:
     """The error for a file that isn't there, with the name that may have been meant."""
     folder = path.parent
     if not folder.is_dir():
-        return DataError(Problem(str(path), f"no such file: there is no folder {str(folder)!r}", f"the working folder is {Path.cwd()}"))
+        return DataError(
+            Problem(
+                str(path), f"no such file: there is no folder {str(folder)!r}", f"the working folder is {Path.cwd()}"
+            )
+        )
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     close = get_close_matches(path.name, there, n=1, cutoff=0.7)
     listed = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
-    hint = f"did you mean {close[0]!r}?" if close else f"{str(folder)!r} holds {listed}" if there else f"{str(folder)!r} is empty"
+    hint = (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"{str(folder)!r} holds {listed}"
+        if there
+        else f"{str(folder)!r} is empty"
+    )
     return DataError(Problem(str(path), "no such file", hint))

@@ -4,23 +4,26 @@ Each guess has its reason, which is printed and written beside it. A column type
 with a classmethod `guess(cells, as_target) -> (score, reason)` takes part in the contest, and the highest score wins.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at import, where no type checker sees them)
+
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dapeng.columns.base import Cells, strings
+from dapeng.columns.base import strings
 from dapeng.columns.number import parse
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import columns as column_types
-from dapeng.data.table import Concat, Head, Source, joined
+from dapeng.data.table import Cells, Concat, Frame, Head, Source, joined
 
 ROWS = 10_000
 """Rows from the start that are looked at."""
@@ -31,7 +34,10 @@ NUMERIC = 0.95
 PICTURE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|p[gpn]m|avif)$", re.IGNORECASE)
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P5", b"P6")
 GONE = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "<na>"])
-ID_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|index|nr|编号|序号)$|^(id|uuid|guid|key|index|row)([_\s-]|$)|[a-z]I[Dd]$", re.IGNORECASE)
+ID_NAME = re.compile(
+    r"(^|[_\s-])(id|uuid|guid|key|index|nr|编号|序号)$|^(id|uuid|guid|key|index|row)([_\s-]|$)|[a-z]I[Dd]$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,25 @@ def _know(source: Source, names: list[str]) -> None:
 def look(source: Source) -> pa.Table:
     """The first rows, and some of the rest where the source can jump there; both without reading all of it."""
     first = source.head(ROWS)
-    inner = source.source if isinstance(source, Head) else source
-    table = getattr(inner, "table", None)
-    if isinstance(table, pa.Table) and table.num_rows > ROWS:
-        rows = np.unique(np.linspace(ROWS, table.num_rows - 1, MORE).astype(np.int64))
-        return joined([first, table.take(pa.array(rows))])
-    if isinstance(inner, Concat):
-        return joined([first, *(s.head(MORE // len(inner.sources) + 1).select(source.names) for s in inner.sources[1:])])
-    return first
+    sources = list(_inner(source))
+    spread = [s.table.select(source.names) for s in sources if isinstance(s, Frame)]
+    parts = [t.take(pa.array(_places(t.num_rows, MORE // len(sources) + 1))) for t in spread]
+    parts += [s.head(MORE // len(sources) + 1).select(source.names) for s in sources[1:] if not isinstance(s, Frame)]
+    return joined([first, *parts]) if source.rows is None or source.rows > ROWS else first
+
+
+def _inner(source: Source) -> Iterator[Source]:
+    if isinstance(source, Head):
+        yield from _inner(source.source)
+    elif isinstance(source, Concat):
+        for one in source.sources:
+            yield from _inner(one)
+    else:
+        yield source
+
+
+def _places(rows: int, count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, rows - 1, min(rows, count)).astype(np.int64))
 
 
 def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".") -> Guess:
@@ -122,12 +139,18 @@ class Facts:
         self.kind = self.array.type
         self.binary = pa.types.is_binary(self.kind) or pa.types.is_large_binary(self.kind)
         self.nested = pa.types.is_nested(self.kind)
-        self.typed_number = pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind) or pa.types.is_decimal(self.kind)
+        self.typed_number = (
+            pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind) or pa.types.is_decimal(self.kind)
+        )
         text = pa.array([], pa.string()) if self.binary else pc.utf8_trim_whitespace(strings(self.array))
         gone = pc.or_kleene(pc.is_null(text), pc.is_in(pc.utf8_lower(text), GONE)) if not self.binary else None
         self.text = text.filter(pc.invert(gone)) if gone is not None else text
         """Cells that are there for a number: without the tokens that mean a missing one."""
-        self.cells = self.array.filter(pc.is_valid(self.array)) if self.binary else text.filter(pc.fill_null(pc.not_equal(text, ""), False))
+        self.cells = (
+            self.array.filter(pc.is_valid(self.array))
+            if self.binary
+            else text.filter(pc.fill_null(pc.not_equal(text, ""), False))
+        )
         """Cells that are there: only an empty one is missing to a label or a text."""
         self.present = len(self.cells)
         self.distinct = len(pc.unique(self.cells))
@@ -200,7 +223,9 @@ def _is_index(facts: Facts) -> bool:
 
 def _words(facts: Facts) -> bool:
     """True if cells are sentences rather than names: blanks, or a script that has none, at some length."""
-    return _mean(pc.count_substring(facts.cells, " ")) >= 2 or (_chinese(facts) and _mean(pc.utf8_length(facts.cells)) >= 6)
+    return _mean(pc.count_substring(facts.cells, " ")) >= 2 or (
+        _chinese(facts) and _mean(pc.utf8_length(facts.cells)) >= 6
+    )
 
 
 def _codes(facts: Facts) -> bool:
@@ -272,12 +297,17 @@ def _label_or_text(facts: Facts, as_target: bool) -> tuple[dict[str, Any], str]:
     repeat = facts.present / facts.distinct
     length = _mean(pc.utf8_length(facts.cells))
     limit = 100 if not as_target else 200
-    if facts.distinct <= 2 or (repeat >= 2 and length <= limit and (facts.distinct <= 1000 or repeat >= 5) and not (_words(facts) and repeat < 5)):
-        return {"type": "category"}, f"{facts.distinct} different labels in {facts.present:,} rows"
+    if facts.distinct <= 2 or (
+        repeat >= 2
+        and length <= limit
+        and (facts.distinct <= 1000 or repeat >= 5)
+        and not (_words(facts) and repeat < 5)
+    ):
+        return {"type": "category"}, f"{facts.distinct} different labels in {facts.present:,} cells"
     if as_target and length <= 30 and not _words(facts) and repeat >= 1.3:
-        return {"type": "category"}, f"{facts.distinct} different labels in {facts.present:,} rows"
+        return {"type": "category"}, f"{facts.distinct} different labels in {facts.present:,} cells"
     if not as_target and length <= 30 and not _words(facts) and repeat >= 1.2:
-        return {"type": "category"}, f"short labels, {facts.distinct:,} different ones in {facts.present:,} rows"
+        return {"type": "category"}, f"short labels, {facts.distinct:,} different ones in {facts.present:,} cells"
     script = ", Chinese, Japanese or Korean" if _chinese(facts) else ""
     return {"type": "text"}, f"texts of about {length:.0f} characters{script}"
 
@@ -321,7 +351,7 @@ def _visible(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-_PLAIN = re.compile(r"[^\W\d][\w ./-]*[\w]|[^\W\d]")
+_PLAIN = re.compile(r"[^\W\d][\w ./:-]*[\w]|[^\W\d]")
 _TAKEN = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -329,12 +359,6 @@ def scalar(text: str) -> str:
     """A text as YAML: as it is where that can't be misread, else in double quotes."""
     import json
 
-    if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN and text.isprintable():
+    if _PLAIN.fullmatch(text) and ": " not in text and text.lower() not in _TAKEN and text.isprintable():
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
-
-
-def path_of(source: Source) -> Path | None:
-    """The file or folder behind a source, if it has one."""
-    found = getattr(source, "path", None) or getattr(source, "root", None)
-    return Path(found) if found else None

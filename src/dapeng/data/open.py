@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -53,7 +54,9 @@ class Opened:
             ordered = sorted(self.parts.items(), key=lambda p: PARTS.index(p[0]) if p[0] in PARTS else 0)
             several = len(ordered) > 1
             codes = [PARTS.index(p) for p, _ in ordered] if several else None
-            self._whole["whole"] = Concat([s for _, s in ordered], "the data", codes, "ignore") if several else self.first
+            self._whole["whole"] = (
+                Concat([s for _, s in ordered], "the data", codes, "ignore") if several else self.first
+            )
         return self._whole["whole"]
 
     def given(self) -> np.ndarray | None:
@@ -82,7 +85,9 @@ def open_data(data: Data, base: Path | None = None, objects: Mapping[str, object
     if not addresses:
         raise SpecError("data: nothing is named", hint="write data: FILE, or dapeng train FILE --target COLUMN")
     if "all" in addresses and len(addresses) > 1:
-        raise SpecError("data: path is all of the data; train, validation and test are its parts", hint="name one or the others")
+        raise SpecError(
+            "data: path is all of the data; train, validation and test are its parts", hint="name one or the others"
+        )
     if "all" in addresses:
         parts = _open(addresses["all"], data, base)
     elif "train" not in addresses:
@@ -90,7 +95,7 @@ def open_data(data: Data, base: Path | None = None, objects: Mapping[str, object
     else:
         parts = {part: _single(_open(address, data, base), str(part)) for part, address in addresses.items()}
     if data.max_rows is not None:
-        parts = {part: Head(source, data.max_rows) for part, source in parts.items()}
+        parts = {part: cast(Source, Head(source, data.max_rows)) for part, source in parts.items()}
     opened = Opened(parts)
     opened.whole()  # parts whose columns differ are an error now
     return opened
@@ -152,7 +157,9 @@ def reader_of(address: object, data: Data) -> Reader:
     if isinstance(address, (str, Path)) and Path(address).is_file():
         return members[_by_content(Path(address))]()
     shown = type(address).__name__ if not isinstance(address, (str, Path)) else repr(str(address))
-    raise DataError(f"{shown} is not something that rows can be read from", hint=f"formats: {', '.join(members)}; set data.format")
+    raise DataError(
+        f"{shown} is not something that rows can be read from", hint=f"formats: {', '.join(members)}; set data.format"
+    )
 
 
 def _by_content(path: Path) -> str:

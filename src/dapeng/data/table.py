@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from dapeng.core.errors import DataError, Problem
+
+Cells: TypeAlias = pa.Array | pa.ChunkedArray
 
 PARTS = ("train", "validation", "test")
 """Names of the parts of a data set; their positions are the codes of a split (0, 1, 2)."""
@@ -86,13 +89,14 @@ class Source(ABC):
         parts = [b.columns for b in self.blocks(names)]
         return joined(parts) if parts else pa.table({n: pa.array([], pa.string()) for n in names or self.names})
 
-    def head(self, rows: int) -> pa.Table:
-        """The first so many rows."""
-        parts, left = [], rows
-        for block in self.blocks(rows=min(rows, 65_536)):
+    def head(self, rows: int, size: int = 256 << 20) -> pa.Table:
+        """The first so many rows, or fewer where they would take more than `size` bytes."""
+        parts: list[pa.Table] = []
+        left = rows
+        for block in self.blocks(rows=min(rows, 1024)):
             parts.append(block.columns.slice(0, left))
-            left -= len(block)
-            if left <= 0:
+            left, size = left - len(block), size - parts[-1].nbytes
+            if left <= 0 or size <= 0:
                 break
         return joined(parts) if parts else self.read()
 
@@ -184,8 +188,7 @@ class Concat(Source):
         self.sources, self.name, self.parts = sources, name, parts
         first = sources[0]
         self.names, self.decimal = first.names, first.decimal
-        self._relative = {s.base for s in sources}
-        self.base = first.base if len(self._relative) == 1 else None
+        self.base = first.base if len({s.base for s in sources}) == 1 else None
         self._agree(extra)
         if all(s.rows is not None for s in sources):
             self.rows = sum(s.rows or 0 for s in sources)
@@ -196,7 +199,11 @@ class Concat(Source):
             missing = [n for n in self.names if n not in source.names]
             more = [n for n in source.names if n not in self.names]
             if more and extra == "ignore":
-                self.note("warning", source.name, f"columns that {self.sources[0].name} doesn't have are not read: {', '.join(more)}")
+                self.note(
+                    "warning",
+                    source.name,
+                    f"columns that {self.sources[0].name} doesn't have are not read: {', '.join(more)}",
+                )
                 more = []
             if missing or more:
                 what = [f"has no column {', '.join(map(repr, missing))}"] * bool(missing)

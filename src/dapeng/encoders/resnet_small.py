@@ -45,8 +45,8 @@ class ResNetSmall(EncoderOptions):
         return ResNetSmallEncoder(columns[0], self)
 
     def advice(self, rows: int) -> dict[str, Any]:
-        epochs = 60 if rows < 2_000 else 40 if rows < 5_000 else 25 if rows < 20_000 else 15
-        return {"epochs": epochs, "batch_size": 32 if rows < 2_000 else 64 if rows < 20_000 else 128, "learning_rate": 3e-3}
+        epochs = 30 if rows < 5_000 else 20 if rows < 20_000 else 12
+        return {"epochs": epochs, "batch_size": 64 if rows < 20_000 else 128, "learning_rate": 3e-3}
 
 
 class Residual(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 from dapeng.columns.base import Column
 from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import LearnerOptions, learners
-from dapeng.learners.base import Inputs, Learner, Target
+from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
 
 @learners
@@ -26,12 +26,12 @@ class Constant(LearnerOptions):
     def reads(self, inputs: Inputs, target: Target) -> bool:
         return True
 
-    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> ConstantLearner:
+    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
         weights = target.weights if target.weights is not None else np.ones(len(target.values))
         if target.classes:
             counts = np.bincount(target.values, weights, target.classes)
-            return ConstantLearner((counts / counts.sum()).tolist())
-        return ConstantLearner([float(np.average(target.values, weights=weights))])
+            return Fitted(ConstantLearner((counts / counts.sum()).tolist()), 0.0)
+        return Fitted(ConstantLearner([float(np.average(target.values, weights=weights))]), 0.0)
 
 
 class ConstantLearner(Learner):

@@ -43,14 +43,20 @@ class Adult(Sample):
         "income",
     )
     target: ClassVar = "income"
-    origins: ClassVar = (Origin("file", "adult.zip", "9c0fac34691a54e98bb763f70f68a9ce6e01b124f0e6e64ad6bec719fb4c0b24"),)
+    origins: ClassVar = (
+        Origin("file", "adult.zip", "9c0fac34691a54e98bb763f70f68a9ce6e01b124f0e6e64ad6bec719fb4c0b24"),
+    )
 
     def load(self) -> dict[str, Source]:
         archive = self.find()
         return {name: self._part(name, member(archive, f"adult-{name}.csv")) for name in ("train", "test")}
 
     def _part(self, name: str, raw: bytes) -> Source:
-        rows = [row for row in csv.reader(io.StringIO(raw.decode("utf-8")), skipinitialspace=True) if len(row) == len(self.columns)]
+        rows = [
+            row
+            for row in csv.reader(io.StringIO(raw.decode("utf-8")), skipinitialspace=True)
+            if len(row) == len(self.columns)
+        ]
         columns = {column: _cells(column, values) for column, values in zip(self.columns, zip(*rows))}
         return part(self.type, name, columns)
 

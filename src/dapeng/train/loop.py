@@ -67,14 +67,15 @@ def fit(
     state: State,
     feed: Feed,
     how: Fit,
-    validate: Callable[[], dict[str, float]],
+    validate: Callable[[], dict[str, float]] | None,
     checkpoints: Checkpoints | None = None,
     log: Lines | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train one phase from where `state.progress` stands; `state.best` holds the best weights afterwards.
 
-    validate: -> {"score": higher is better, "loss": ..., any other figure}, of the weights as they are.
+    validate: -> {"score": higher is better, "loss": ..., any other figure}, of the weights as they are; None: no rows to
+    validate on, and the last weights are kept.
     Raises TrainingError where the loss is not finite; Stopped where asked to end.
     """
     objective, strategy, progress = state.objective, state.strategy, state.progress
@@ -133,11 +134,13 @@ def fit(
                 _keep_to(how.deadline, state, how.steps)
         last = progress.step >= progress.planned
         if progress.step % how.validate_every == 0 or last or late:
-            with state.average.applied():
-                objective.eval()
-                figures = validate()
-                objective.train()
-                _remember(state, figures)
+            figures: dict[str, float] = {}
+            if validate is not None:
+                with state.average.applied():
+                    objective.eval()
+                    figures = validate()
+                    objective.train()
+                    _remember(state, figures)
             if log is not None:
                 entry = {"phase": progress.phase, "step": progress.step, "epoch": progress.step / feed.steps_per_epoch}
                 log.add({**entry, "loss": recent_loss, "learning_rate": rate, "time": progress.elapsed, **figures})
@@ -158,8 +161,9 @@ def fit(
             line.close()
             raise Stopped()
     line.close()
-    if not state.best:
-        state.best = {n: t.detach().clone() for n, t in objective.model.state_dict().items()}
+    if validate is None or not state.best:
+        with state.average.applied():
+            state.best = {n: t.detach().clone() for n, t in objective.model.state_dict().items()}
 
 
 def save(state: State, checkpoints: Checkpoints, log: Lines | None) -> Path:

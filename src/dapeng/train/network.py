@@ -133,7 +133,7 @@ def train_network(
                 trained.epochs = how.steps / feed.steps_per_epoch
             while True:
                 try:
-                    fit(state, feed, how, validator, checkpoints, log, stopping)
+                    fit(state, feed, how, validator if len(validation) else None, checkpoints, log, stopping)
                     break
                 except (torch.OutOfMemoryError, MemoryError) as error:
                     feed = _halved(state, store, rows, train, inputs, strategy, error)

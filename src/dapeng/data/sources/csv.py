@@ -24,7 +24,8 @@ from dapeng.data.sources.base import Reader, ending
 from dapeng.data.table import Block, Source
 
 HEAD = 256 << 10
-BLOCK = 4 << 20
+BLOCK = 1 << 20
+"""Bytes that Arrow parses at a time. It reads ahead some dozens: 1 MB costs 66 MB of memory and is as fast as 4 MB."""
 SETTINGS = ("encoding", "encoding_errors", "delimiter", "bad_rows")
 
 
@@ -68,11 +69,15 @@ class CsvSource(Source):
         return found
 
     def _no_rows(self) -> DataError:
-        return DataError(Problem(self.name, "no rows: there is a header and nothing below it", "check how the file was written"))
+        return DataError(
+            Problem(self.name, "no rows: there is a header and nothing below it", "check how the file was written")
+        )
 
     def _tell(self, found: dialect.Dialect) -> None:
         told = []
-        if found.delimiter not in (",", self.data.delimiter) and not (found.delimiter == "\t" and ending(self.path, ".tsv", ".tab")):
+        if found.delimiter not in (",", self.data.delimiter) and not (
+            found.delimiter == "\t" and ending(self.path, ".tsv", ".tab")
+        ):
             told.append(f"{dialect.SHOWN[found.delimiter]} as separator")
         if found.decimal == "," and self.data.decimal is None:
             told.append("decimal comma")
@@ -80,9 +85,16 @@ class CsvSource(Source):
             self.note("repair", self.name, f"read with {' and '.join(told)}")
         if found.unnamed:
             names = ", ".join(map(repr, found.unnamed))
-            self.note("warning", f"{self.name}:1", f"the header leaves {len(found.unnamed)} columns without a name: called {names}")
+            many = "columns" if len(found.unnamed) > 1 else "column"
+            self.note(
+                "warning",
+                f"{self.name}:1",
+                f"the header leaves {len(found.unnamed)} {many} without a name: called {names}",
+            )
         if dialect.looks_like_data(found.names):
-            self.note("warning", f"{self.name}:1", "the first line looks like data: it is read as the names of the columns")
+            self.note(
+                "warning", f"{self.name}:1", "the first line looks like data: it is read as the names of the columns"
+            )
 
     def _stream(self, tail: str = "") -> io.BufferedReader:
         chunks = utf8_chunks(self.path, self.data, self.note)
@@ -183,7 +195,9 @@ class CsvSource(Source):
             what = f"{found.short} {'rows have' if found.short > 1 else 'row has'} too few cells: left empty at their end ({', '.join(names)})"
             self.note("repair", f"{self.name}:{found.short_line}", what, found.short)
         for line, cells in found.long:
-            self.note("quarantine", f"{self.name}:{line}", f"{cells} cells where the header has {len(self.names)}: left out")
+            self.note(
+                "quarantine", f"{self.name}:{line}", f"{cells} cells where the header has {len(self.names)}: left out"
+            )
         if found.long_count > len(found.long):
             more = found.long_count - len(found.long)
             self.note("quarantine", self.name, f"{more} more rows with too many cells: left out", more)
@@ -200,7 +214,9 @@ class CsvSource(Source):
     def _number(self, row: int) -> None:
         """Read on until the line of a row is known, and as far again, so that asking for many rows stays linear."""
         with self._stream(self._end()) as stream:
-            reader = RowReader(io.TextIOWrapper(stream, "utf-8", newline=""), self.dialect, self.name, self.data, self.lines)
+            reader = RowReader(
+                io.TextIOWrapper(stream, "utf-8", newline=""), self.dialect, self.name, self.data, self.lines
+            )
             try:
                 for _ in reader.batches():
                     if reader.row > 2 * row:

@@ -15,7 +15,22 @@ from dapeng.core.spec import Data
 from dapeng.data.sources.base import Reader
 from dapeng.data.table import Frame, Source
 
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".ico", ".avif", ".jp2")
+PICTURES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".gif",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".pgm",
+    ".ppm",
+    ".pnm",
+    ".ico",
+    ".avif",
+    ".jp2",
+)
 PART_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "validation", "valid", "dev"), "validation"),
@@ -39,14 +54,24 @@ class FolderOptions(Reader):
 
     def parts(self, address: object, data: Data) -> dict[str, Source]:
         root = Path(str(address))
-        found = {PART_FOLDERS[f.name.lower()]: f for f in _listing(root) if f.is_dir() and f.name.lower() in PART_FOLDERS}
+        found = {
+            PART_FOLDERS[f.name.lower()]: Path(f.path)
+            for f in _listing(root)
+            if f.is_dir() and f.name.lower() in PART_FOLDERS
+        }
         if "train" not in found:
             return {"all": self.open(root, data)}
         parts: dict[str, Source] = {part: FolderSource(folder, data) for part, folder in sorted(found.items())}
         labelled = {part for part, source in parts.items() if "label" in source.names}
         if labelled and labelled != set(parts):
             without = ", ".join(str(found[p]) for p in parts if p not in labelled)
-            raise DataError(Problem(without, "holds files without a folder for their label, unlike the other parts", "sort them into folders"))
+            raise DataError(
+                Problem(
+                    without,
+                    "holds files without a folder for their label, unlike the other parts",
+                    "sort them into folders",
+                )
+            )
         return parts
 
 
@@ -80,7 +105,12 @@ class FolderSource(Frame):
         for name in unnamed[:100]:
             self.note("quarantine", self.name, f"the file name {name!r} is not valid UTF-8: left out; rename it")
         if len(unnamed) > 100:
-            self.note("quarantine", self.name, f"{len(unnamed) - 100} more files whose names aren't valid UTF-8", len(unnamed) - 100)
+            self.note(
+                "quarantine",
+                self.name,
+                f"{len(unnamed) - 100} more files whose names aren't valid UTF-8",
+                len(unnamed) - 100,
+            )
 
     def fingerprint(self) -> str:
         """Of names, sizes and times of change: reading millions of files for a hash would take longer than training."""
@@ -132,7 +162,13 @@ def _stays_inside(link: Path, root: Path, data: Data) -> bool:
         raise DataError(Problem(str(link), f"is a link to {str(target)!r}, which isn't there", "remove the link"))
     if data.allow_symlinks or target.is_relative_to(root):
         return True
-    raise DataError(Problem(str(link), f"is a link out of the data folder, to {str(target)!r}", "copy the file, or set data.allow_symlinks=true"))
+    raise DataError(
+        Problem(
+            str(link),
+            f"is a link out of the data folder, to {str(target)!r}",
+            "copy the file, or set data.allow_symlinks=true",
+        )
+    )
 
 
 def _is_text(path: str) -> bool:

@@ -35,7 +35,9 @@ class FrameOptions(Reader):
         names = table.column_names
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise DataError(f"two columns of the data frame are called {twice[0]!r}", hint="give every column a name of its own")
+            raise DataError(
+                f"two columns of the data frame are called {twice[0]!r}", hint="give every column a name of its own"
+            )
         if not table.num_rows:
             raise DataError("the data frame has no rows")
         return Frame(table)

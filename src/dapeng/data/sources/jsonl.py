@@ -61,15 +61,13 @@ class JsonSource(Source):
 
     def _look(self) -> dict[str, pa.DataType]:
         values: dict[str, list[Any]] = {}
-        seen = 0
-        for _, record in self._records():
-            for key in record:
-                values.setdefault(key, [None] * seen)
-            seen += 1
-            for key, column in values.items():
-                column.append(record.get(key))
+        for seen, (_, record) in enumerate(self._records()):
             if seen >= LOOK:
                 break
+            for key in record:
+                values.setdefault(key, [None] * seen)
+            for key, column in values.items():
+                column.append(record.get(key))
         if not values:
             raise DataError(Problem(self.name, "no rows", "check how the file was written"))
         return {name: array(column).type for name, column in values.items()}
@@ -84,7 +82,9 @@ class JsonSource(Source):
                 yield place, found
                 continue
             if self.data.bad_rows == "reject":
-                raise DataError(Problem(f"{self.name}:{place}", found, "mend it, or set data.bad_rows=quarantine to leave it out"))
+                raise DataError(
+                    Problem(f"{self.name}:{place}", found, "mend it, or set data.bad_rows=quarantine to leave it out")
+                )
             bad += 1
             first = first or f"{self.name}:{place}"
             if bad <= 1000:
@@ -100,7 +100,13 @@ class JsonSource(Source):
             while line := stream.readline(cap):
                 number += 1
                 if len(line) == cap:
-                    raise LimitError(Problem(f"{self.name}:{number}", f"the line is longer than {cap:,} bytes", "raise data.limits.field_bytes"))
+                    raise LimitError(
+                        Problem(
+                            f"{self.name}:{number}",
+                            f"the line is longer than {cap:,} bytes",
+                            "raise data.limits.field_bytes",
+                        )
+                    )
                 if not line.isspace():
                     yield number, self._parsed(line, number)
 
@@ -143,7 +149,9 @@ class JsonSource(Source):
                 depth += 1
                 deepest = max(deepest, depth)
                 if deepest > self.data.limits.depth:
-                    raise LimitError(Problem(place, f"nested more than {self.data.limits.depth} deep", "raise data.limits.depth"))
+                    raise LimitError(
+                        Problem(place, f"nested more than {self.data.limits.depth} deep", "raise data.limits.depth")
+                    )
             elif byte in _CLOSE:
                 depth -= 1
 
@@ -164,7 +172,9 @@ class JsonSource(Source):
                     more = "" if ended else text.read(max(files.CHUNK, len(rest)))
                     ended = not more
                     if ended or len(rest) > 16 * self.data.limits.field_bytes:
-                        raise DataError(Problem(f"{self.name}:record {number}", f"is not JSON ({error.msg})", "mend the file")) from None
+                        raise DataError(
+                            Problem(f"{self.name}:record {number}", f"is not JSON ({error.msg})", "mend the file")
+                        ) from None
                     rest += more
                     continue
                 yield number, value if isinstance(value, dict) else f"expected an object {{...}}, found {_kind(value)}"
@@ -177,7 +187,11 @@ class JsonSource(Source):
             self._refuse_depth(rest[at:].encode("utf-8", "replace"), f"{self.name}:record {number}")
             raise
         except _Constant as error:
-            raise DataError(Problem(f"{self.name}:record {number}", f"{error} is not JSON: write null for a missing number", "mend it")) from None
+            raise DataError(
+                Problem(
+                    f"{self.name}:record {number}", f"{error} is not JSON: write null for a missing number", "mend it"
+                )
+            ) from None
         piece = rest[at:end]
         if max(piece.count("["), piece.count("{")) + 1 > self.data.limits.depth // 2:
             self._refuse_depth(piece.encode("utf-8", "replace"), f"{self.name}:record {number}")
@@ -202,7 +216,11 @@ class JsonSource(Source):
             yield Block(start, self._table(columns))
         self.rows = start + size
         for key, place in strange.items():
-            self.note("warning", f"{self.name}:{place}", f"the key {key!r} doesn't occur in the first {LOOK:,} records: not read")
+            self.note(
+                "warning",
+                f"{self.name}:{place}",
+                f"the key {key!r} doesn't occur in the first {LOOK:,} records: not read",
+            )
 
     def _table(self, columns: dict[str, list[Any]]) -> pa.Table:
         return pa.table({n: array(values, self.types[n]) for n, values in columns.items()})

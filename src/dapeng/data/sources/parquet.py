@@ -38,14 +38,19 @@ class ParquetSource(Source):
         super().__init__()
         self.path, self.data, self.name, self.base = path, data, path.name, path.parent
         with self._file() as file:
-            self.names, self.rows = list(file.schema_arrow.names), file.metadata.num_rows
-        if self.rows == 0:
+            self.names = list(file.schema_arrow.names)
+            self.rows = rows = int(file.metadata.num_rows)
+        if rows == 0:
             raise DataError(Problem(self.name, "no rows", "check how the file was written"))
-        if self.rows > data.limits.rows:
-            raise LimitError(Problem(self.name, f"{self.rows:,} rows, more than {data.limits.rows:,}", "raise data.limits.rows"))
+        if rows > data.limits.rows:
+            raise LimitError(
+                Problem(self.name, f"{rows:,} rows, more than {data.limits.rows:,}", "raise data.limits.rows")
+            )
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
-            raise DataError(Problem(self.name, f"two columns are called {twice[0]!r}", "give every column a name of its own"))
+            raise DataError(
+                Problem(self.name, f"two columns are called {twice[0]!r}", "give every column a name of its own")
+            )
 
     def _file(self) -> pq.ParquetFile:
         try:
@@ -56,7 +61,9 @@ class ParquetSource(Source):
     def _damaged(self, error: Exception) -> DataError:
         size = self.path.stat().st_size
         first = str(error).splitlines()[0]
-        what = "the file is empty" if size == 0 else f"is not a whole Parquet file: it is damaged or cut short ({first})"
+        what = (
+            "the file is empty" if size == 0 else f"is not a whole Parquet file: it is damaged or cut short ({first})"
+        )
         return DataError(Problem(self.name, what, "copy or write it anew"))
 
     def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:

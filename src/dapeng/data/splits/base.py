@@ -7,6 +7,7 @@ processes read, or on the size of a block.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,9 @@ from pydantic import Field
 from dapeng.core.errors import DataError, SpecError
 from dapeng.core.kinds import SplitOptions
 from dapeng.data.draws import GOLDEN, key, mix
-from dapeng.data.table import Note
+from dapeng.data.table import Cells, Note
 
-Cells = pa.Array | pa.ChunkedArray
-Column = Callable[[str], Cells]
+Column: TypeAlias = Callable[[str], Cells]
 """Gives a column's cells by its name."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -59,7 +59,10 @@ class Fractions(Split):
         """Train, validation and test, which must add up to 1."""
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-6:
-            raise SpecError(f"data.split: the shares add up to {total:g}, not to 1", hint="such as train: 0.8, validation: 0.1, test: 0.1")
+            raise SpecError(
+                f"data.split: the shares add up to {total:g}, not to 1",
+                hint="such as train: 0.8, validation: 0.1, test: 0.1",
+            )
         return self.train, self.validation, self.test
 
 

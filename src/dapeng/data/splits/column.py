@@ -36,5 +36,7 @@ class ColumnSplit(Split):
             raise DataError(what, hint="each row must say train, validation or test")
         sides = np.array(words, np.int8)[places]
         if not (sides == TRAIN).any():
-            raise DataError(f"data.split: column {self.column!r} gives no row to train", hint="write train in some rows")
+            raise DataError(
+                f"data.split: column {self.column!r} gives no row to train", hint="write train in some rows"
+            )
         return sides

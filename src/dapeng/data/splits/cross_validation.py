@@ -42,7 +42,9 @@ class CrossValidation(Split):
         places, values = groups
         places = places + 1
         if len(np.unique(places)) < self.folds:
-            raise DataError(f"data.split: {len(values)} groups can't make {self.folds} folds", hint="set data.split.folds lower")
+            raise DataError(
+                f"data.split: {len(values)} groups can't make {self.folds} folds", hint="set data.split.folds lower"
+            )
         sizes = np.bincount(places, minlength=len(values) + 1)
         pairs, counts = np.unique(np.stack([places, classes]), axis=1, return_counts=True)
         by_count = np.lexsort((counts, pairs[0]))

@@ -28,7 +28,10 @@ class GivenSplit(Split):
 
     def assign(self, rows, cells, seed, target=None, *, given=None, notes: list[Note] | None = None) -> np.ndarray:
         if given is None:
-            raise SpecError("data.split: given needs data that comes in parts", hint="name data.train and data.test, or split by random")
+            raise SpecError(
+                "data.split: given needs data that comes in parts",
+                hint="name data.train and data.test, or split by random",
+            )
         sides = np.array(given, np.int8)
         wanted = {VALIDATION: self.validation, TEST: self.test}
         for part, share in wanted.items():
@@ -43,4 +46,11 @@ class GivenSplit(Split):
         sides[chosen] = part
         if notes is not None:
             name = "validation" if part == VALIDATION else "test"
-            notes.append(Note("info", "split", f"{count} of {len(train)} training rows are taken for {name}: none were given", count))
+            notes.append(
+                Note(
+                    "info",
+                    "split",
+                    f"{count} of {len(train)} training rows are taken for {name}: none were given",
+                    count,
+                )
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import pandas as pd
+from pandas.core.util.hashing import hash_array
 from pydantic import Field
 
 from dapeng.core.errors import DataError
@@ -25,7 +25,10 @@ class GroupSplit(Fractions):
     def assign(self, rows, cells, seed, target=None, *, given=None, notes: list[Note] | None = None) -> np.ndarray:
         groups, values = named_groups(cells(self.column), self.column, notes)
         if len(values) < 2:
-            raise DataError(f"data.split: column {self.column!r} holds one group, which can't be split", hint="split by another column")
+            raise DataError(
+                f"data.split: column {self.column!r} holds one group, which can't be split",
+                hint="split by another column",
+            )
         return self._sides(groups, values, seed)[groups]
 
     def _sides(self, groups: np.ndarray, values: list[object], seed: int) -> np.ndarray:
@@ -60,7 +63,9 @@ def named_groups(cells: Cells, column: str, notes: list[Note] | None) -> tuple[n
         groups[lost] = len(values) + np.arange(len(lost))
         values = values + [f"row {row}" for row in lost]
         if notes is not None:
-            notes.append(Note("repair", column, f"{len(lost)} rows name no group: each is a group of its own", len(lost)))
+            notes.append(
+                Note("repair", column, f"{len(lost)} rows name no group: each is a group of its own", len(lost))
+            )
         used, groups = np.unique(groups, return_inverse=True)
         values = [values[i] for i in used]
     return groups, values
@@ -69,4 +74,4 @@ def named_groups(cells: Cells, column: str, notes: list[Note] | None) -> tuple[n
 def hashed(values: list[object], seed: int) -> np.ndarray:
     """(n,) uint64: a hash of each value's text under a seed, the same on every machine."""
     texts = np.array([str(v) for v in values], dtype=object)
-    return draws(pd.util.hash_array(texts, categorize=False), seed)
+    return draws(hash_array(texts, categorize=False), seed)

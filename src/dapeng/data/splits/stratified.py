@@ -23,12 +23,16 @@ class StratifiedSplit(Fractions):
     def assign(self, rows, cells, seed, target=None, *, given=None, notes: list[Note] | None = None) -> np.ndarray:
         column = self.column or target
         if column is None:
-            raise SpecError("data.split: stratified needs a column", hint="name it: split: {by: stratified, column: NAME}")
+            raise SpecError(
+                "data.split: stratified needs a column", hint="name it: split: {by: stratified, column: NAME}"
+            )
         need_rows(rows)
         return stratify(cells(column), seed, self.shares(), column, notes)
 
 
-def stratify(cells: Cells, seed: int, shares: tuple[float, float, float], column: str, notes: list[Note] | None) -> np.ndarray:
+def stratify(
+    cells: Cells, seed: int, shares: tuple[float, float, float], column: str, notes: list[Note] | None
+) -> np.ndarray:
     """(rows,) int8. Each class gives each part its share to within one row; a class never leaves train altogether."""
     classes, values = codes(cells)
     order = np.lexsort((draws(np.arange(len(classes)), seed), classes))
@@ -36,17 +40,13 @@ def stratify(cells: Cells, seed: int, shares: tuple[float, float, float], column
     alone = np.flatnonzero(counts == 1) - 1
     kept = order[~np.isin(classes[order], alone)]
     sides = np.zeros(len(classes), np.int8)
-    sides[kept] = spread(kept, shares)[kept] if len(kept) == len(classes) else _spread_some(kept, shares)
+    sides[kept] = spread(np.arange(len(kept)), shares)
     _keep_in_train(sides, classes, order, len(values))
     if len(alone) and notes is not None:
         some = ", ".join(repr(values[i]) if i >= 0 else "(missing)" for i in alone[:5])
         what = f"classes of {column!r} with one row, kept in train: {some}" + (", ..." if len(alone) > 5 else "")
         notes.append(Note("repair", column, what, len(alone)))
     return sides
-
-
-def _spread_some(kept: np.ndarray, shares: tuple[float, float, float]) -> np.ndarray:
-    return spread(np.arange(len(kept)), shares)
 
 
 def _keep_in_train(sides: np.ndarray, classes: np.ndarray, order: np.ndarray, count: int) -> None:

@@ -36,9 +36,9 @@ class TimeSplit(Fractions):
         train, validation, test = self.shares()
         sides = np.zeros(rows, np.int8)
         if validation:
-            sides[times >= ordered[min(int(round(train * len(ordered))), len(ordered) - 1)]] = VALIDATION
+            sides[times >= ordered[min(round(train * len(ordered)), len(ordered) - 1)]] = VALIDATION
         if test:
-            sides[times >= ordered[min(int(round((train + validation) * len(ordered))), len(ordered) - 1)]] = TEST
+            sides[times >= ordered[min(round((train + validation) * len(ordered)), len(ordered) - 1)]] = TEST
         return sides
 
 
@@ -50,7 +50,7 @@ def moments(cells: Cells, column: str) -> np.ndarray:
         return np.asarray(cells.to_pandas(), np.float64)
     texts = strings(cells).to_pandas().replace("", None)
     there = texts.notna()
-    numbers = pd.to_numeric(texts, errors="coerce")
+    numbers = pd.Series(pd.to_numeric(texts, errors="coerce"))
     if numbers.notna().sum() >= 0.99 * there.sum():
         return np.asarray(numbers, np.float64)
     dates = pd.Series(pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True))

@@ -1,0 +1,67 @@
+"""From a spec (or from data and a target alone) to columns that exist, each with its options; every guess has a reason."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from dapeng.core.errors import DataError, Problem
+from dapeng.core.kinds import ColumnOptions
+from dapeng.core.kinds import columns as column_types
+from dapeng.core.spec import Spec
+from dapeng.data.infer import Guess, infer
+from dapeng.data.table import Source
+
+
+@dataclass
+class Chosen:
+    """What is read and what is wanted. roles: role -> column. guesses: of columns that nobody typed."""
+
+    inputs: dict[str, ColumnOptions]
+    outputs: dict[str, ColumnOptions]
+    roles: dict[str, str] = field(default_factory=dict)
+    guesses: list[Guess] = field(default_factory=list)
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns of the data that take part."""
+        roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time")]
+        return list(dict.fromkeys([*self.inputs, *self.outputs, *roles]))
+
+
+def from_spec(spec: Spec, source: Source) -> Chosen:
+    """The spec's columns. Raises DataError, with the nearest name, for one that the data doesn't have."""
+    roles = {role: column for column, role in spec.columns.items()}
+    problems = []
+    for section, names in (("inputs", spec.inputs), ("outputs", spec.outputs), ("columns", spec.columns)):
+        for name in names:
+            if name not in source.names:
+                near = difflib.get_close_matches(name, source.names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "its columns are " + ", ".join(source.names[:20])
+                problems.append(Problem(f"{section}.{name}", f"{source.name} has no column {name!r}", hint))
+    if problems:
+        raise DataError(problems)
+    return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
+
+
+def from_data(source: Source, targets: list[str], roles: dict[str, str] | None = None) -> Chosen:
+    """All columns of the data by guess: the targets are wanted, the others are read."""
+    guesses = infer(source, targets, roles)
+    members = column_types.members()
+    inputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+    found: dict[str, str] = {}
+    for guess in guesses:
+        if guess.role is not None:
+            if guess.role not in ("ignore", "id"):
+                found[guess.role] = guess.name
+            if guess.target:
+                raise DataError(Problem(source.name, f"column {guess.name!r} can't be predicted: {guess.reason}"))
+            continue
+        options = members[guess.options["type"]].model_validate(guess.options)
+        (outputs if guess.target else inputs)[guess.name] = options
+    if not inputs:
+        hint = "; ".join(f"{g.name}: {g.reason}" for g in guesses if not g.target)[:300]
+        raise DataError(Problem(source.name, "no column is left to read", hint or "give more columns"))
+    return Chosen(inputs, outputs, found, guesses)

@@ -1,0 +1,123 @@
+"""A trained run: what is in its folder, and what can be done with it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dapeng.core.console import warn
+from dapeng.core.errors import DataError
+from dapeng.core.run import RunFolder
+from dapeng.core.spec import Data
+from dapeng.data.open import open_data
+from dapeng.data.table import Source
+from dapeng.product.files import load as load_product
+from dapeng.product.product import Answer, Product
+
+
+class Run:
+    """A run folder. path: where it is."""
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.path: Path = folder.path
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def product(self) -> Product:
+        """The trained model with its columns; loaded at first use, every file checked."""
+        return load_product(self.folder)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Every figure of the test rows, as in metrics.json."""
+        return self.folder.read_json("metrics.json")
+
+    def evaluate(self, data: Any = None) -> Any:
+        """Metrics with intervals: of the run's own test rows, or of other rows that have the true answers."""
+        from dapeng.evaluate.text import Verdict
+
+        if data is None:
+            return Verdict(self.metrics)
+        from dapeng.evaluate.again import evaluate_on
+
+        return Verdict(evaluate_on(self.product, source_of(data)))
+
+    def answer(self, data: Any) -> Answer:
+        """Predictions as tensors and values, with what was left out and why."""
+        return self.product.predict(source_of(data))
+
+    def predict(self, data: Any) -> pa.Table:
+        """A table of predictions: the label or number, and the probability of each label; one row for each row of the data.
+
+        data: a path, a data frame, a list of mappings. A row that can't be read has empty predictions and a warning.
+        Raises DataError if a column is missing.
+        """
+        source = source_of(data)
+        parts = []
+        for block, answer in self.product.stream(source):
+            parts.append(table_of(self.product, answer, len(block)))
+            for row, column, reason in answer.left_out[:5]:
+                warn(f"{source.where(block.start + row)}: {column}: {reason}; no prediction")
+            for note in answer.notes:
+                warn(f"{note.where}: {note.what}")
+        if not parts:
+            raise DataError(f"{source.name} has no rows")
+        return pa.concat_tables(parts)
+
+    def explain(self, data: Any = None, rows: int = 8) -> Any:
+        """What the model looked at: importance of columns, and for some rows what counted."""
+        from dapeng.explain.explain import explain
+
+        return explain(self.folder, self.product, None if data is None else source_of(data), rows)
+
+    def export(self, format: str = "onnx", to: str | Path | None = None) -> dict[str, Any]:
+        """Write the model in another format, and check that it predicts the same."""
+        from dapeng.export.export import export
+
+        return export(self.folder, self.product, format, to)
+
+    def compress(self, to: str = "int8", folder: str | Path | None = None) -> Any:
+        """A smaller model in a run folder of its own, with size, latency and every metric before and after."""
+        from dapeng.compress.compress import compress
+
+        return compress(self.folder, self.product, to, folder)
+
+    def serve(self, host: str = "127.0.0.1", port: int = 8000, **options: Any) -> None:
+        """Answer over HTTP until stopped."""
+        from dapeng.serve.serve import serve
+
+        serve([self.folder], host=host, port=port, **options)
+
+
+def source_of(data: Any) -> Source:
+    """Rows to predict, from whatever a user has."""
+    if isinstance(data, Source):
+        return data
+    path = isinstance(data, (str, Path))
+    if isinstance(data, dict) and data and not isinstance(next(iter(data.values())), (list, tuple, np.ndarray)):
+        data = [data]
+    return open_data(Data(path=str(data)) if path else Data(), None, None if path else {"all": data}).whole()
+
+
+def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:
+    """Predictions as columns: NAME, and NAME.LABEL with the probability of each label."""
+    columns: dict[str, Any] = {}
+    for name, column in product.outputs.items():
+        values: list[Any] = [None] * rows
+        for row, value in zip(answer.rows, answer.values[name]):
+            values[row] = value
+        columns[name] = pa.array(values)
+        tensors = answer.tensors[name]
+        if "probabilities" in tensors:
+            every = np.full((rows, tensors["probabilities"].shape[1]), np.nan)
+            every[answer.rows] = tensors["probabilities"]
+            for i, label in enumerate(column.labels):  # type: ignore[attr-defined]
+                columns[f"{name}.{label}"] = pa.array(every[:, i], from_pandas=True)
+    return pa.table(columns)

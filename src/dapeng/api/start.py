@@ -1,0 +1,111 @@
+"""Begin a run, or go on with one; whatever happens, the run folder says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dapeng.core.console import say
+from dapeng.core.duration import words
+from dapeng.core.errors import DapengError, RunError, SpecError, TrainingError
+from dapeng.core.files import write_yaml
+from dapeng.core.loader import Loaded, load_spec
+from dapeng.core.run import RunFolder
+from dapeng.core.spec import plain
+
+
+def started(
+    loaded: Loaded, targets: list[str] | None, objects: Mapping[str, object] | None, runs: Path, name: str
+) -> RunFolder:
+    """A new run, from its data to its report."""
+    import os
+
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
+        return _joined(loaded, targets, objects, runs, name)
+    folder: RunFolder | None = None
+    from dapeng.api.training import begin
+
+    session = begin(loaded, None, targets, objects)  # nothing is left behind for data that can't be used
+    folder = session.folder = RunFolder.create(runs, name)
+    asked = {**plain(session.spec), "data": _absolute(loaded, session.spec)}
+    write_yaml(folder.path / "spec.yaml", asked, "what was asked; paths are absolute")
+    return _finished(folder, lambda: session, resume=False)
+
+
+def _joined(
+    loaded: Loaded, targets: list[str] | None, objects: Mapping[str, object] | None, runs: Path, name: str
+) -> RunFolder:
+    """Another rank of a run: it trains with rank 0 in a folder of its own that nobody needs afterwards."""
+    import tempfile
+
+    from dapeng.api.training import begin, make_network_only
+
+    with tempfile.TemporaryDirectory() as place:
+        session = begin(loaded, None, targets, objects)
+        session.folder = RunFolder.create(place, name)
+        make_network_only(session)
+    raise SystemExit(0)
+
+
+def _absolute(loaded: Loaded, spec: Any) -> dict[str, Any]:
+    """The data section with paths that hold wherever the run folder goes."""
+    data = plain(spec.data)
+    base = loaded.folder or Path.cwd()
+
+    def whole(address: str) -> str:
+        path = base / address
+        return str(path.resolve()) if path.exists() else address
+
+    for key in ("path", "train", "validation", "test"):
+        if isinstance(data.get(key), str):
+            data[key] = whole(data[key])
+        elif isinstance(data.get(key), list):
+            data[key] = [whole(a) for a in data[key]]
+    return data
+
+
+def resumed(path: Path, overrides: list[str]) -> RunFolder:
+    """Go on with a run that was stopped. Raises RunError if it is done already."""
+    folder = RunFolder.open(path)
+    if folder.about().get("status") == "done":
+        raise RunError(f"{path} is done already", hint=f"dapeng evaluate {path}")
+    if not folder.has("spec.yaml"):
+        raise RunError(f"{path} has no spec.yaml: it stopped before it began", hint="start it anew")
+    loaded = load_spec(folder.file("spec.yaml"), overrides)
+    if loaded.spec.data.path is None and loaded.spec.data.train is None:
+        raise SpecError(f"{path} was trained from data in memory, which is gone", hint="start it anew from Python")
+    from dapeng.api.training import begin
+
+    return _finished(folder, lambda: begin(loaded, folder, None, None), resume=True)
+
+
+def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> RunFolder:
+    from dapeng.api.training import make
+    from dapeng.train.loop import Stopped
+
+    try:
+        session = prepare()
+        make(session, resume)
+    except Stopped:
+        folder.mark("stopped")
+        raise TrainingError(f"stopped; a checkpoint is safe in {folder.path}", hint=f"dapeng train --resume {folder.path}") from None
+    except DapengError as error:
+        folder.mark("failed", error=str(error))
+        raise
+    except KeyboardInterrupt:
+        folder.mark("stopped")
+        say(f"stopped; go on with: dapeng train --resume {folder.path}")
+        raise
+    from dapeng.report.write import write_report
+
+    folder.mark("done")
+    write_report(folder)
+    folder.manifest()
+    metrics = folder.read_json("metrics.json")
+    say(f"\n{metrics.get('verdict', '')}\n")
+    seconds = metrics.get("seconds", {})
+    if seconds:
+        say(f"took {words(seconds['wall'])} ({seconds['cpu']:.0f} CPU seconds); report: {folder.path / 'report.html'}")
+    return folder

@@ -1,0 +1,50 @@
+"""Which split a data set gets where the spec doesn't say, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dapeng.core.kinds import ColumnOptions
+from dapeng.data.splits.base import Split
+from dapeng.data.splits.cross_validation import CrossValidation
+from dapeng.data.splits.given import GivenSplit
+from dapeng.data.splits.group import GroupSplit
+from dapeng.data.splits.random import RandomSplit
+from dapeng.data.splits.stratified import StratifiedSplit
+from dapeng.data.splits.time import TimeSplit
+
+SMALL = 2_000
+"""Rows under which a tenth is too few to tell models apart."""
+
+
+def choose_split(
+    rows: int,
+    target: ColumnOptions | None,
+    parts: Iterable[str] = ("all",),
+    *,
+    table: bool = True,
+    roles: dict[str, str] | None = None,
+) -> tuple[Split, str]:
+    """A split, and the reason for the user.
+
+    target: options of the first output column. parts: names of the parts that the data came in. table: False where a model
+    is too dear to be trained once a fold (pictures, texts). roles: of columns; a group or a time leads to a split by it.
+    """
+    given = [p for p in parts if p != "all"]
+    category = target is not None and target.type == "category"
+    if given:
+        missing = [p for p in ("validation", "test") if p not in given]
+        return GivenSplit(), f"the data comes in parts ({', '.join(given)})" + (
+            f"; {' and '.join(missing)} out of train" if missing else ""
+        )
+    named = {role: column for column, role in (roles or {}).items()}
+    if table and rows < SMALL:
+        folds = CrossValidation(stratified=category, group=named.get("group"), folds=min(5, max(2, rows)))
+        return folds, f"{rows:,} rows are too few to spare a part: every row tests once"
+    if "group" in named:
+        return GroupSplit(column=named["group"]), f"rows of one {named['group']} belong together"
+    if "time" in named:
+        return TimeSplit(column=named["time"]), f"{named['time']} is a time: the future is what a model meets"
+    if category:
+        return StratifiedSplit(), "the output is a category: every part gets its classes in proportion"
+    return RandomSplit(), "80 % train, 10 % validate, 10 % test"

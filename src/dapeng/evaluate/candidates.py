@@ -1,0 +1,62 @@
+"""Which classical learners are fitted for an output, as products and as baselines, and their fitting within a budget."""
+
+from __future__ import annotations
+
+import time
+
+from dapeng.core.console import say, warn
+from dapeng.core.errors import Problem, SpecError
+from dapeng.core.kinds import LearnerOptions, learners
+from dapeng.core.spec import Spec
+from dapeng.learners.base import Fitted, Inputs, Target
+
+PRODUCTS = {"auto": ("trees", "linear"), "network": (), "trees": ("trees",), "linear": ("linear",)}
+
+
+def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> dict[str, tuple[LearnerOptions, bool]]:
+    """Learners by name, each with whether it may become (part of) the product; cheap ones first."""
+    members = learners.fitting(target.column.type)
+    out: dict[str, tuple[LearnerOptions, bool]] = {}
+    asked = spec.evaluate.baselines
+    wanted = list(members) if asked == "auto" else asked
+    for tag in wanted:
+        if tag not in members:
+            hint = "one of " + ", ".join(members)
+            raise SpecError(Problem("evaluate.baselines", f"{tag!r} does not fit a {target.column.type}", hint))
+        out[tag] = (members[tag](), False)
+    for tag in PRODUCTS[spec.model]:
+        if tag in members:
+            out[tag] = (members[tag](), True)
+    for name, options in spec.learners.items():
+        out[name] = (options, type(options).product)
+    readable = {n: (o, p) for n, (o, p) in out.items() if o.reads(inputs, target)}
+    return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))
+
+
+def fit_learners(
+    wanted: dict[str, tuple[LearnerOptions, bool]],
+    inputs: Inputs,
+    target: Target,
+    valid: tuple[Inputs, Target] | None,
+    seconds: float,
+    seed: int,
+) -> dict[str, Fitted]:
+    """Fit each within its share of `seconds` (CPU); products get two thirds. One that fails is left out, and said."""
+    out: dict[str, Fitted] = {}
+    products = sum(p for _, p in wanted.values())
+    others = len(wanted) - products
+    began = time.process_time()
+    for name, (options, product) in wanted.items():
+        spent = time.process_time() - began
+        if not product and spent > seconds:
+            say(f"baseline {name} is left out: the time for baselines is spent")
+            continue
+        share = seconds * (2 / 3 if product else 1 / 3) / max(products if product else others, 1)
+        try:
+            fitted = options.fit(inputs, target, valid, share if product else max(share, 3.0), seed)
+        except (ValueError, ArithmeticError, MemoryError) as error:
+            warn(f"{name} can't be fitted: {error}")
+            continue
+        fitted.facts.update({"product": product, "type": options.type})
+        out[name] = fitted
+    return out

@@ -1,0 +1,84 @@
+"""The design matrix of a linear learner: numbers standardised with a flag for missing, categories one-hot, texts TF-IDF, pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from safetensors.numpy import load_file, save_file
+
+from dapeng.core.files import read_json, write_json
+from dapeng.learners.base import Inputs
+
+MOST_ONE_HOT = 5_000
+
+
+class Design:
+    """Fitted on training rows; `transform` gives (N, k) dense float32, or CSR where a column is text or has many labels."""
+
+    def __init__(self, state: dict[str, Any], arrays: dict[str, np.ndarray]):
+        self.state, self.arrays = state, arrays
+
+    @classmethod
+    def fit(cls, inputs: Inputs) -> Design:
+        state: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
+        for at, (name, matrix) in enumerate(inputs.matrices.items()):
+            kind = inputs.columns[name].type
+            if sp.issparse(matrix):
+                seen = np.diff(matrix.tocsc().indptr)
+                kept = np.flatnonzero(seen >= 1)
+                arrays[f"{at}.kept"] = kept.astype(np.int64)
+                arrays[f"{at}.idf"] = (np.log((1 + matrix.shape[0]) / (1 + seen[kept])) + 1).astype(np.float32)
+                state[name] = {"kind": "text", "size": int(matrix.shape[1])}
+            elif kind == "category":
+                size = inputs.columns[name].size  # type: ignore[attr-defined]
+                state[name] = {"kind": "category", "size": int(min(size, MOST_ONE_HOT))}
+            else:
+                dense = np.asarray(matrix, np.float64)
+                mean = np.nan_to_num(np.nanmean(dense, 0))
+                std = np.nan_to_num(np.nanstd(dense, 0))
+                arrays[f"{at}.mean"], arrays[f"{at}.scale"] = mean, 1 / np.where(std > 1e-12, std, np.inf)
+                gaps = bool(np.isnan(dense).any())
+                state[name] = {"kind": "numbers", "size": int(dense.shape[1]), "gaps": gaps}
+        return cls(state, arrays)
+
+    def transform(self, inputs: Inputs) -> Any:
+        parts = [self._part(at, inputs.matrices[name], how) for at, (name, how) in enumerate(self.state.items())]
+        if any(sp.issparse(p) for p in parts):
+            return sp.hstack([p if sp.issparse(p) else sp.csr_matrix(p) for p in parts], format="csr")
+        return np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
+
+    def _part(self, at: int, matrix: Any, how: dict[str, Any]) -> Any:
+        if how["kind"] == "text":
+            x = matrix[:, self.arrays[f"{at}.kept"]].astype(np.float32)
+            x.data = 1 + np.log(x.data)
+            x = x.multiply(self.arrays[f"{at}.idf"]).tocsr()
+            norms = np.sqrt(np.asarray(x.multiply(x).sum(1)).ravel())
+            return sp.diags((1 / np.maximum(norms, 1e-12)).astype(np.float32)) @ x
+        if how["kind"] == "category":
+            codes = np.asarray(matrix[:, 0], np.int64)
+            codes = np.where(codes < how["size"], codes, 0)
+            if how["size"] <= 64:
+                return np.eye(how["size"], dtype=np.float32)[codes]
+            ones = np.ones(len(codes), np.float32)
+            return sp.csr_matrix((ones, (np.arange(len(codes)), codes)), (len(codes), how["size"]))
+        dense = np.asarray(matrix, np.float64)
+        x = np.clip((dense - self.arrays[f"{at}.mean"]) * self.arrays[f"{at}.scale"], -10, 10)
+        gone = np.isnan(x)
+        x = np.where(gone, 0.0, x).astype(np.float32)
+        return np.concatenate([x, gone.astype(np.float32)], 1) if how["gaps"] else x
+
+    @property
+    def text(self) -> bool:
+        return any(s["kind"] == "text" for s in self.state.values())
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "design.json", self.state)
+        save_file({n: np.ascontiguousarray(a) for n, a in self.arrays.items()} or {"none": np.zeros(1)}, folder / "design.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Design:
+        return cls(read_json(folder / "design.json"), load_file(folder / "design.safetensors"))

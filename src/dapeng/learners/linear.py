@@ -1,0 +1,146 @@
+"""Linear models: logistic or ridge regression; on n-grams of texts a support vector machine with fitted probabilities.
+
+Texts: Joachims, 1998; Wang, Manning: Baselines and Bigrams, 2012. Probabilities: Platt, 1999, one temperature for all classes.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+
+from dapeng.columns.base import Column
+from dapeng.core.files import read_json, write_json
+from dapeng.core.kinds import LearnerOptions, learners
+from dapeng.learners.base import Fitted, Inputs, Learner, Target
+from dapeng.learners.design import Design
+
+
+@learners
+class Linear(LearnerOptions):
+    """Logistic or ridge regression over all columns; a linear support vector machine where there is text.
+
+    Example: `model: linear`
+    """
+
+    type: Literal["linear"] = "linear"
+    fits: ClassVar[tuple[str, ...]] = ("category", "number")
+    product: ClassVar[bool] = True
+    strength: list[float] = Field(default=[], max_length=20)
+    """Inverse regularisations (C) to try on the validation rows. auto: a few."""
+
+    def reads(self, inputs: Inputs, target: Target) -> bool:
+        return True
+
+    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
+        began = time.process_time()
+        design = Design.fit(inputs)
+        x = design.transform(inputs)
+        fit_one = _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic
+        strengths = self.strength or ([0.1, 0.3, 1.0] if design.text else [0.01, 0.1, 1.0])
+        checked = None if valid is None or not valid[0].rows else (design.transform(valid[0]), valid[1].values)
+        if checked is None:
+            strengths = [0.3] if design.text else [1.0]
+        best: tuple[float, LinearLearner, float] | None = None
+        for c in strengths:
+            weights, bias = fit_one(x, target, c, seed)
+            learner = LinearLearner(design, weights, bias, target.classes, 1.0)
+            if checked is not None and target.classes:
+                learner.temperature = _temperature(learner.margins(checked[0]), checked[1])
+            found = 0.0 if checked is None else learner.goodness(*checked)
+            if best is None or found > best[0]:
+                best = (found, learner, c)
+            if time.process_time() - began > seconds / 2:
+                break
+        assert best is not None
+        return Fitted(best[1], time.process_time() - began, f"C = {best[2]:g}")
+
+
+def _fit_svm(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(C=c, random_state=seed, max_iter=2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, target.values, target.weights)
+    return _spread(model, target.classes)
+
+
+def _fit_logistic(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=c, max_iter=300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, target.values, target.weights)
+    return _spread(model, target.classes)
+
+
+def _spread(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(A, k) and (A,) of all classes, those that weren't seen at a margin that never wins."""
+    coefficients, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coefficients, intercept = np.concatenate([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2
+    weights, bias = np.zeros((classes, coefficients.shape[1]), np.float32), np.full(classes, -20.0, np.float32)
+    weights[model.classes_], bias[model.classes_] = coefficients, intercept
+    return weights, bias
+
+
+def _fit_number(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=1 / c, random_state=seed)
+    model.fit(x, target.values, target.weights)
+    return model.coef_[None].astype(np.float32), np.array([model.intercept_], np.float32)
+
+
+def _temperature(margins: np.ndarray, codes: np.ndarray) -> float:
+    """The factor of the margins that gives the best log loss."""
+    factors = np.geomspace(0.1, 20, 40)
+    losses = [-np.log(_softmax(margins * f)[np.arange(len(codes)), codes] + 1e-12).mean() for f in factors]
+    return float(factors[int(np.argmin(losses))])
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+class LinearLearner(Learner):
+    """weights (A, k) or (1, k), bias, over a design matrix."""
+
+    name = "linear"
+
+    def __init__(self, design: Design, weights: np.ndarray, bias: np.ndarray, classes: int, temperature: float):
+        self.design, self.weights, self.bias, self.classes, self.temperature = design, weights, bias, classes, temperature
+
+    def margins(self, x: Any) -> np.ndarray:
+        return np.asarray(x @ self.weights.T) + self.bias
+
+    def goodness(self, x: Any, wanted: np.ndarray) -> float:
+        found = self.margins(x)
+        if self.classes:
+            p = _softmax(found * self.temperature)[np.arange(len(wanted)), wanted]
+            return float(np.log(p + 1e-12).mean())
+        return -float(((found[:, 0] - wanted) ** 2).mean())
+
+    def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
+        found = self.margins(self.design.transform(inputs))
+        if self.classes:
+            return {"probabilities": _softmax(found * self.temperature).astype(np.float32)}
+        return {"mean": found[:, 0].astype(np.float32)}
+
+    def save(self, folder: Path) -> None:
+        self.design.save(folder)
+        save_file({"weights": np.ascontiguousarray(self.weights), "bias": self.bias}, folder / "linear.safetensors")
+        write_json(folder / "linear.json", {"classes": self.classes, "temperature": self.temperature})
+
+    @classmethod
+    def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> LinearLearner:
+        arrays, about = load_file(folder / "linear.safetensors"), read_json(folder / "linear.json")
+        return cls(Design.load(folder), arrays["weights"], arrays["bias"], about["classes"], about["temperature"])

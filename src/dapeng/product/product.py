@@ -1,0 +1,156 @@
+"""What training leaves: fitted columns, a network, classical learners, and each one's share. Predicts from raw rows.
+
+    product = load(RunFolder.open("runs/reviews-0007"))
+    product.predict(Frame(table)).values["sentiment"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from dapeng.columns.base import Column
+from dapeng.core.errors import DataError, Problem
+from dapeng.data.groups import Group
+from dapeng.data.prepare import Prepared, Store
+from dapeng.data.table import Block, Frame, Note, Source
+from dapeng.learners.base import Inputs, Learner
+from dapeng.models.model import Model
+from dapeng.models.predict import Predictions, predict_rows
+
+NETWORK = "network"
+
+
+@dataclass
+class Answer:
+    """Predictions for rows that were read.
+
+    tensors: by output and layout name, rows first. values: what the user sees. left_out: (position, column, reason) of rows
+    that could not be read; they have no prediction, and `rows` are the positions of those that have.
+    """
+
+    tensors: Predictions
+    values: dict[str, list[Any]]
+    rows: np.ndarray
+    left_out: list[tuple[int, str, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+class Product:
+    """inputs, outputs: fitted columns by name. shares: for each output, the weight of the network and of each learner."""
+
+    def __init__(
+        self,
+        inputs: dict[str, Column],
+        outputs: dict[str, Column],
+        model: Model | None,
+        learners: dict[str, dict[str, Learner]],
+        shares: dict[str, dict[str, float]],
+        autocast: torch.dtype | None = None,
+        device: str = "cpu",
+    ):
+        self.inputs, self.outputs, self.model = inputs, outputs, model
+        self.learners, self.shares = learners, shares
+        self.autocast, self.device = autocast, device
+        self._prepared = Prepared(inputs, {}, None, 1.0)
+
+    @property
+    def groups(self) -> list[Group]:
+        """Groups of inputs as batches have them."""
+        return self._prepared.inputs
+
+    def members(self, output: str) -> list[str]:
+        """Parts with a share of an output's prediction."""
+        return [n for n, s in self.shares[output].items() if s > 0]
+
+    def matrices(self, rows: pa.Table, base: Any = None) -> Inputs:
+        """Rows as classical learners see them."""
+        return Inputs(self.inputs, {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()})
+
+    def store(self, source: Source) -> Store:
+        """Rows encoded for the network."""
+        return self._prepared.store(source)
+
+    def each(self, source: Source, store: Store | None = None, rows: np.ndarray | None = None) -> dict[str, Predictions]:
+        """Predictions of every member with a share, by member, for rows that lie in memory."""
+        store = store or self.store(source)
+        rows = np.arange(store.rows) if rows is None else rows
+        out: dict[str, Predictions] = {}
+        wanted = {m for o in self.outputs for m in self.members(o)}
+        if NETWORK in wanted and self.model is not None:
+            out[NETWORK] = predict_rows(self.model, store, rows, self.outputs, 512, self.device, self.autocast)
+        if wanted - {NETWORK}:
+            table = source.read(list(self.inputs))
+            seen = self.matrices(table if len(rows) == store.rows else table.take(pa.array(rows)), source.base)
+            for output in self.outputs:
+                for name in self.members(output):
+                    if name != NETWORK:
+                        out.setdefault(name, {})[output] = self.learners[output][name].predict(seen)
+        return out
+
+    def blended(self, each: Mapping[str, Predictions]) -> Predictions:
+        """Members' predictions by their shares."""
+        return {o: mix({m: each[m][o] for m in self.members(o)}, self.shares[o]) for o in self.outputs}
+
+    def predict(self, source: Source) -> Answer:
+        """Predictions for rows that lie in memory; see `stream` for more.
+
+        Raises DataError if a column is missing.
+        """
+        self._check(source)
+        store = self.store(source)
+        notes = self._unseen(source)
+        good = np.setdiff1d(np.arange(store.rows), store.left_out)
+        tensors = self.blended(self.each(source, store, good)) if len(good) else self._nothing()
+        values = {o: self.outputs[o].decode(p) for o, p in tensors.items()}
+        left = [(q.row, q.column, q.reason) for q in store.quarantined]
+        return Answer(tensors, values, good, left, notes)
+
+    def stream(self, source: Source, rows: int = 65_536) -> Iterator[tuple[Block, Answer]]:
+        """Predictions block by block, in bounded memory."""
+        self._check(source)
+        for block in source.blocks(rows=rows):
+            yield block, self.predict(Frame(block.columns, source.name, source.base))
+
+    def _nothing(self) -> Predictions:
+        empty = {o: {n: np.zeros(d.sizes(B=0, T=0), d.dtype) for n, d in c.predictions().items()} for o, c in self.outputs.items()}
+        return empty
+
+    def _check(self, source: Source) -> None:
+        missing = [n for n in self.inputs if n not in source.names]
+        if missing:
+            import difflib
+
+            problems = []
+            for name in missing:
+                near = difflib.get_close_matches(name, source.names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "its columns are " + ", ".join(source.names[:12])
+                problems.append(Problem(source.name, f"has no column {name!r}, which the model reads", hint))
+            raise DataError(problems)
+
+    def _unseen(self, source: Source) -> list[Note]:
+        """Labels of input columns that weren't seen in training: read as unknown, and said."""
+        notes = []
+        for name, column in self.inputs.items():
+            unseen = getattr(column, "unseen", None)
+            if unseen is None or column.options.type != "category":
+                continue
+            labels = unseen(source.read([name]).column(name))
+            if labels:
+                shown = ", ".join(repr(v) for v in labels[:5]) + (", ..." if len(labels) > 5 else "")
+                notes.append(Note("warning", name, f"{len(labels)} labels not seen in training are read as unknown: {shown}", len(labels)))
+        return notes
+
+
+def mix(predictions: Mapping[str, Mapping[str, np.ndarray]], shares: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """The weighted mean of predictions of one layout."""
+    used = [(p, shares[m]) for m, p in predictions.items() if shares.get(m, 0) > 0]
+    if len(used) == 1:
+        return dict(used[0][0])
+    total = sum(s for _, s in used)
+    return {k: sum(np.asarray(p[k], np.float64) * (s / total) for p, s in used).astype(np.float32) for k in used[0][0]}  # type: ignore[union-attr]

