@@ -452,7 +452,7 @@ def _save_resolved(session: Session, product: Product) -> None:
         "data": session.opened.fingerprint(),
         "shares": product.shares,
         "notes": [f"{n.kind}: {n.where}: {n.what}" for n in session.opened.notes()],
-        "versions": {"dapeng": dapeng.__version__, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {"dapeng": dapeng.__version__, "torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
         "took": words(time.monotonic() - session.began),
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -35,6 +37,7 @@ class ClassDecoder(Decoder):
     """Target: codes (B,), or probabilities (B, A) where it is soft (mixing, teachers, policies)."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    sharpness: Tensor
 
     def __init__(self, widths: Widths, classes: int, criterion: nn.Module, dropout: float):
         super().__init__()
@@ -42,6 +45,8 @@ class ClassDecoder(Decoder):
         self.head = head(widths.pooled, widths.members, classes)
         self.criterion = criterion
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        # fitted on validation rows after training (Guo et al., 2017); part of the weights, so of every export
+        self.register_buffer("sharpness", torch.ones(()))
 
     def count(self, target: Cells) -> Tensor | int:
         return rows_present(target, next(iter(target.tensors.values())).shape[0])
@@ -71,5 +76,19 @@ class ClassDecoder(Decoder):
         return p.clamp(min=1e-12).log()
 
     def predict(self, features: Features | None, size: int, **options: Any) -> dict[str, Tensor]:
-        p = self.logits(features).float().softmax(-1)
-        return {"probabilities": p if p.dim() == 2 else p.mean(1)}
+        logits = self.logits(features).float()
+        if logits.dim() == 3:
+            logits = logits.softmax(-1).mean(1).clamp(min=1e-30).log()
+        return {"probabilities": (logits * self.sharpness).softmax(-1)}
+
+    def calibrate(self, probabilities: Tensor, codes: Tensor) -> float:
+        """Set the sharpness that gives these predictions (B, A) of rows with known codes (B,) the least log loss.
+
+        Guo et al.: On Calibration of Modern Neural Networks, 2017 (https://arxiv.org/abs/1706.04599).
+        """
+        logs = probabilities.double().clamp(min=1e-12).log()
+        factors = torch.logspace(-1.3, 0.7, 81, dtype=torch.float64)
+        losses = [F.nll_loss((logs * f).log_softmax(-1), codes) for f in factors]
+        best = float(factors[int(torch.stack(losses).argmin())])
+        self.sharpness.mul_(best)
+        return best

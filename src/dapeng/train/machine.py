@@ -29,7 +29,7 @@ def threads_for(train: Train, work: float) -> tuple[int, str]:
     if train.threads != "auto":
         return train.threads, "as asked"
     count = cores()
-    if work < 5e7:
+    if work < 1e9:
         return 1, "steps are small"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     free = max(1, min(count, int(count - load + 0.5)))

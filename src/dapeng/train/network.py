@@ -32,11 +32,12 @@ from dapeng.train.ema import Average
 from dapeng.train.loop import Fit, Stopped, fit
 from dapeng.train.state import State
 from dapeng.train.strategies import STRATEGIES, Single
-from dapeng.train.validation import Validator
+from dapeng.train.validation import Validator, truth
 from dapeng.transforms.compose import transforms_for
 
 LONGEST_WITHOUT_VALIDATION = 2_000
 MOST_VALIDATED = 20_000
+FEWEST_TO_CALIBRATE = 100
 
 
 @dataclass
@@ -150,8 +151,23 @@ def train_network(
     if len(validation):
         final = Validator(model, store, validation, outputs, weights, 4 * micro, device, autocast)
         final()
+        if _calibrated(model, outputs, final, store, validation):
+            final()
         trained.validation = final.predictions
     return trained
+
+
+def _calibrated(model: Model, outputs: Mapping[str, Column], final: Validator, store: Store, rows: np.ndarray) -> bool:
+    """Fit the sharpness of probabilities on the validation rows, where they are enough."""
+    changed = False
+    for name, column in outputs.items():
+        calibrate = getattr(model.decoders[name], "calibrate", None)
+        wanted, present = truth(store, name, column, rows)
+        if calibrate is not None and present.sum() >= FEWEST_TO_CALIBRATE:
+            found = torch.from_numpy(final.predictions[name]["probabilities"][present])
+            calibrate(found, torch.from_numpy(wanted[present]))
+            changed = True
+    return changed
 
 
 def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:
@@ -217,7 +233,7 @@ def _how(
     every = min(feed.steps_per_epoch, LONGEST_WITHOUT_VALIDATION)
     every = max(every, math.ceil(steps / 100)) if steps > 200 else max(every, math.ceil(steps / 30))
     validations = max(1, steps // every)
-    patience = max(8, validations // 3) if train.patience == "auto" else train.patience
+    patience = max(10, validations // 2) if train.patience == "auto" else train.patience
     often = train.checkpoint_every
     return Fit(
         steps=steps,
