@@ -19,6 +19,7 @@ from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
 HAN = re.compile(f"[{CJK}]")
+HAN_SHARE = 0.3
 
 
 @kinds.columns
@@ -27,17 +28,17 @@ class Text(ColumnOptions):
 
     type: Literal["text"] = "text"
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
-    """The network that reads it. auto: a bag of n-grams under 50,000 rows, else a text CNN."""
+    """The network that reads it. auto: a bag of n-grams."""
     tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe"] = "auto"
-    """auto: what the encoder reads best; characters where most text is Chinese or Japanese."""
+    """auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
     max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
     vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
     """Most tokens of the vocabulary. auto: 30,000; 200,000 for n-grams; 8,000 for BPE."""
     min_count: int = Field(2, ge=1)
     """Tokens seen less often are unknown."""
-    ngrams: int = Field(2, ge=1, le=6)
-    """Longest n-gram of the n-gram tokeniser, in words or Han characters."""
+    ngrams: int | Literal["auto"] = Field("auto", ge=1, le=6)
+    """Longest n-gram of the n-gram tokeniser, in words or Han characters. auto: 2 words, 3 Han characters."""
     lowercase: bool = True
     """Read capitals as small letters."""
     like: str | None = None
@@ -53,8 +54,12 @@ class Text(ColumnOptions):
         """The tokeniser to use; `han` where most letters are Han, kana or hangul."""
         if self.tokeniser != "auto":
             return self.tokeniser
-        asked = getattr(self.encoder, "tokeniser", None)
-        return asked or ("characters" if han else "words")
+        best = "ngrams" if self.encoder is None else getattr(self.encoder, "tokeniser", None)
+        return best or ("characters" if han else "words")
+
+    def longest(self, han: bool) -> int:
+        """Units of the longest n-gram."""
+        return self.ngrams if self.ngrams != "auto" else (3 if han else 2)
 
 
 class TextSummary(Summary):
@@ -76,10 +81,11 @@ class TextSummary(Summary):
                 self.missing += 1
                 continue
             text = clean(cell, self.options.lowercase)
-            self.letters += len(text)
-            self.han += len(HAN.findall(text))
+            han = len(HAN.findall(text))
+            self.letters, self.han = self.letters + len(text), self.han + han
+            longest = self.options.longest(han > HAN_SHARE * len(text))
             for kind, counts in self.units.items():
-                pieces = list(KINDS[kind].units(text, 1, self.options.ngrams))
+                pieces = list(KINDS[kind].units(text, 1, longest))
                 counts.update(pieces)
                 self.lengths[kind][len(pieces)] += 1
         self.units = {k: prune(c) for k, c in self.units.items()}
@@ -94,7 +100,7 @@ class TextSummary(Summary):
 
     def result(self) -> dict[str, Any]:
         o = self.options
-        han = self.han > 0.3 * max(self.letters, 1)
+        han = self.han > HAN_SHARE * max(self.letters, 1)
         kind = o.kind(han)
         size = o.vocab_size if o.vocab_size != "auto" else {"ngrams": 200_000, "bpe": 8_000}.get(kind, 30_000)
         state: dict[str, Any] = {"kind": kind, "han": han, "missing": self.missing, "rows": self.rows}
@@ -103,7 +109,7 @@ class TextSummary(Summary):
         else:
             rare = o.min_count if self.rows > 200 else 1
             state["vocab"] = vocabulary(self.units[kind], size, rare)
-            state["lowest"], state["highest"] = 1, o.ngrams
+            state["lowest"], state["highest"] = 1, o.longest(han)
         state["lengths"] = _quantiles(self.lengths[kind])
         state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(512, state["lengths"]["0.99"]))
         return state

@@ -190,7 +190,11 @@ class ExporterOptions(Options):
 
     type: str
 
-    def export(self, run: Path, to: Path) -> dict[str, Any]:
+    def export(self, product: Any, to: Path, rows: Any) -> dict[str, Any]:
+        """Write a `dapeng.product.product.Product` to `to`, and check it against the original on `rows` (a Source).
+
+        Returns what was written and how far it is from the original, as plain values.
+        """
         raise NotImplementedError
 
 
@@ -198,3 +202,10 @@ class CompressorOptions(Options):
     """One way of making a model smaller or faster."""
 
     type: str
+
+    def apply(self, model: Any) -> dict[str, Any]:
+        """Change a `dapeng.models.model.Model` in place, by wrapping its modules from outside; says what was done.
+
+        Also called on a freshly built model before compressed weights are loaded into it, so it depends on shapes alone.
+        """
+        raise NotImplementedError

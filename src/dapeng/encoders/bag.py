@@ -31,7 +31,7 @@ class Bag(EncoderOptions):
     fits: ClassVar[tuple[str, ...]] = ("text",)
     gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
     tokeniser: ClassVar[str] = "ngrams"
-    embed_dim: int = Field(64, ge=1, le=4096)
+    embed_dim: int = Field(32, ge=1, le=4096)
     """Width of an n-gram's vector."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of n-grams that are left out in training."""
@@ -40,7 +40,7 @@ class Bag(EncoderOptions):
         return BagEncoder(tables.get(columns[0].domain, columns[0].size, self.embed_dim), self)
 
     def advice(self, rows: int) -> dict[str, Any]:
-        return {"epochs": 10 if rows < 50_000 else 5, "batch_size": 64 if rows < 50_000 else 256, "learning_rate": 2e-3}
+        return {"epochs": 6 if rows < 50_000 else 3, "batch_size": 128 if rows < 50_000 else 512, "learning_rate": 4e-3}
 
 
 class BagEncoder(Encoder):

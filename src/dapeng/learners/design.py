@@ -1,4 +1,9 @@
-"""The design matrix of a linear learner: numbers standardised with a flag for missing, categories one-hot, texts TF-IDF, pixels."""
+"""The design matrix of a linear learner: numbers standardised with a flag for missing, categories one-hot, pixels, and texts as
+TF-IDF times how differently the classes use an n-gram.
+
+Wang, Manning: Baselines and Bigrams, 2012 (https://aclanthology.org/P12-2018): log-count ratios. Measured on sentences and Chinese
+reviews: the product beats either factor alone (docs/log.md).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
 from dapeng.core.files import read_json, write_json
-from dapeng.learners.base import Inputs
+from dapeng.learners.base import Inputs, Target
 
 MOST_ONE_HOT = 5_000
 
@@ -22,7 +27,7 @@ class Design:
         self.state, self.arrays = state, arrays
 
     @classmethod
-    def fit(cls, inputs: Inputs) -> Design:
+    def fit(cls, inputs: Inputs, target: Target | None = None) -> Design:
         state: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         for at, (name, matrix) in enumerate(inputs.matrices.items()):
@@ -31,7 +36,8 @@ class Design:
                 seen = np.diff(matrix.tocsc().indptr)
                 kept = np.flatnonzero(seen >= 1)
                 arrays[f"{at}.kept"] = kept.astype(np.int64)
-                arrays[f"{at}.idf"] = (np.log((1 + matrix.shape[0]) / (1 + seen[kept])) + 1).astype(np.float32)
+                idf = np.log((1 + matrix.shape[0]) / (1 + seen[kept])) + 1
+                arrays[f"{at}.weight"] = (idf * _log_ratios(matrix[:, kept], target)).astype(np.float32)
                 state[name] = {"kind": "text", "size": int(matrix.shape[1])}
             elif kind == "category":
                 size = inputs.columns[name].size  # type: ignore[attr-defined]
@@ -55,7 +61,7 @@ class Design:
         if how["kind"] == "text":
             x = matrix[:, self.arrays[f"{at}.kept"]].astype(np.float32)
             x.data = 1 + np.log(x.data)
-            x = x.multiply(self.arrays[f"{at}.idf"]).tocsr()
+            x = x.multiply(self.arrays[f"{at}.weight"]).tocsr()
             norms = np.sqrt(np.asarray(x.multiply(x).sum(1)).ravel())
             return sp.diags((1 / np.maximum(norms, 1e-12)).astype(np.float32)) @ x
         if how["kind"] == "category":
@@ -82,3 +88,16 @@ class Design:
     @classmethod
     def load(cls, folder: Path) -> Design:
         return cls(read_json(folder / "design.json"), load_file(folder / "design.safetensors"))
+
+
+def _log_ratios(counts: Any, target: Target | None) -> np.ndarray:
+    """(k,) largest |log ratio| over the classes of the share of an n-gram among a class' n-grams to that among the others'."""
+    if target is None or not target.classes or target.classes > 200:
+        return np.ones(counts.shape[1])
+    used = counts.copy()
+    used.data = np.ones_like(used.data)
+    of_class = sp.csr_matrix((np.ones(len(target.values)), (target.values, np.arange(len(target.values)))), (target.classes, counts.shape[0]))
+    inside = np.asarray((of_class @ used).todense()) + 1.0
+    outside = inside.sum(0) - inside + 1.0
+    ratios = np.abs(np.log(inside / inside.sum(1, keepdims=True)) - np.log(outside / outside.sum(1, keepdims=True)))
+    return ratios.max(0)

@@ -39,7 +39,7 @@ class Linear(LearnerOptions):
 
     def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
         began = time.process_time()
-        design = Design.fit(inputs)
+        design = Design.fit(inputs, target)
         x = design.transform(inputs)
         fit_one = _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic
         strengths = self.strength or ([0.1, 0.3, 1.0] if design.text else [0.01, 0.1, 1.0])

@@ -106,7 +106,7 @@ def train_network(
     asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
     micro = max(1, min(asked, math.ceil(len(rows) / strategy.world)))
     device = choices.add("train.device", *machine.device_for(train))
-    work = machine.flops(parameters(model), 1.0, micro) * _visits(inputs)
+    work = machine.flops(_multiplied(model), 1.0, micro) * _visits(inputs)
     autocast, why = machine.precision_for(train, device, work)
     choices.add("train.precision", "bf16" if autocast is not None else "fp32", why)
     threads = choices.add("train.threads", *machine.threads_for(train, work))
@@ -172,6 +172,12 @@ def _calibrated(model: Model, outputs: Mapping[str, Column], final: Validator, s
 
 def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:
     return choices.add(path, advised, why) if asked == "auto" else asked
+
+
+def _multiplied(model: Model) -> int:
+    """Parameters that take part in products; a table of embeddings is looked up."""
+    looked_up = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding))
+    return parameters(model) - looked_up
 
 
 def _visits(inputs: Mapping[str, Column]) -> float:

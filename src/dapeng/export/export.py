@@ -1,0 +1,41 @@
+"""Write a run in another format, check that it predicts the same, and keep what was found in export.json."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from pathlib import Path
+from typing import Any
+
+from dapeng.core.errors import SpecError
+from dapeng.core.kinds import exporters
+from dapeng.core.run import RunFolder
+from dapeng.product.own_rows import rows_to_check
+from dapeng.product.product import Product
+
+ROWS = 64
+
+
+def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | Path | None = None) -> dict[str, Any]:
+    """Export a product; `to` is a file or a folder, by default RUN/export/FORMAT.
+
+    Returns what was written, and the largest difference from the original on real rows. Raises SpecError for a format that
+    there is not, RunError where the format can't hold this product or differs from it, MissingExtra.
+    """
+    members = exporters.members()
+    if format not in members:
+        near = difflib.get_close_matches(format, members, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(members)
+        raise SpecError(f"there is no export format {format!r}", hint=hint)
+    rows, which = rows_to_check(folder, product, ROWS)
+    inside = to is None
+    began = time.process_time()
+    path = folder.path / "export" / format if to is None else Path(to)
+    found = {"format": format, **members[format]().export(product, path, rows), "checked_on": which}
+    found["cpu_seconds"] = round(time.process_time() - began, 2)
+    if folder.has("run.json"):
+        known = folder.read_json("export.json") if folder.has("export.json") else {}
+        folder.write_json("export.json", {**known, format: found})
+        if inside:
+            folder.manifest()
+    return found

@@ -1,0 +1,128 @@
+"""The network as a function of named tensors: the signature of every export, made from the columns' layouts.
+
+Inputs are "<group>.<tensor>", and "<group>.present" where cells can be absent; outputs "<output>.<tensor>" in the user's units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dapeng.core.errors import RunError
+from dapeng.data.batch import Batch, Cells
+from dapeng.data.feed import Rows
+from dapeng.data.table import Source
+from dapeng.models.predict import in_units
+from dapeng.product.product import Product
+
+PRESENT = "present"
+
+
+@dataclass(frozen=True)
+class Name:
+    """One tensor of the signature: whose it is, and what it is called in a file."""
+
+    of: str
+    tensor: str
+    name: str
+
+
+def names(pairs: Iterable[tuple[str, str]]) -> list[Name]:
+    """Names that every runtime takes: letters, digits, dots and underscores; different where the originals differ."""
+    out: list[Name] = []
+    taken: set[str] = set()
+    for of, tensor in pairs:
+        stem = name = re.sub(r"[^0-9A-Za-z_]", "_", of) + "." + tensor
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        out.append(Name(of, tensor, name))
+    return out
+
+
+class Flat(nn.Module):
+    """Named tensors in, named tensors out, around a product's network."""
+
+    def __init__(self, product: Product, batch: Batch):
+        super().__init__()
+        if product.model is None:
+            raise RunError("this run has no network: its product is a classical model", hint="--format standalone")
+        self.model = product.model.eval()
+        self.units = product.outputs
+        pairs: list[tuple[str, str]] = []
+        for key in self.model.encoders:
+            pairs += [(key, t) for t in batch[key].tensors]
+            pairs += [(key, PRESENT)] if batch[key].present is not None else []
+        self.inputs = names(pairs)
+        self.outputs = names((o, t) for o, c in product.outputs.items() for t in c.predictions())
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        columns: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in zip(self.inputs, tensors):
+            columns.setdefault(name.of, {})[name.tensor] = tensor
+        cells = {c: Cells({k: v for k, v in t.items() if k != PRESENT}, t.get(PRESENT)) for c, t in columns.items()}
+        found = in_units(self.model(Batch(cells, torch.arange(tensors[0].shape[0]))), self.units)
+        return tuple(found[n.of][n.tensor] for n in self.outputs)
+
+    def arguments(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The tensors of a batch in the order of the signature."""
+        return tuple(_tensor(batch[n.of], n.tensor) for n in self.inputs)
+
+    def dynamic(self, batch: Batch) -> tuple[dict[int, Any], ...]:
+        """Which axes may change: rows, and the length of texts, one size for each column."""
+        rows = torch.export.Dim("rows", min=1)
+        lengths: dict[str, Any] = {}
+        out = []
+        for n in self.inputs:
+            axes = {0: rows}
+            if n.tensor != PRESENT and "mask" in batch[n.of] and _tensor(batch[n.of], n.tensor).dim() > 1:
+                axes[1] = lengths.setdefault(n.of, torch.export.Dim(f"length_{len(lengths)}", min=1, max=self._longest(n.of)))
+            out.append(axes)
+        return tuple(out)
+
+    def _longest(self, key: str) -> int:
+        positions = getattr(self.model.encoders[key], "positions", None)  # fixed positions end somewhere
+        return int(positions.shape[0]) if positions is not None else 65_536
+
+
+def _tensor(cells: Cells, name: str) -> Tensor:
+    if name == PRESENT:
+        assert cells.present is not None
+        return cells.present
+    return cells[name]
+
+
+def batches_of(product: Product, source: Source, sizes: tuple[int, ...]) -> list[Batch]:
+    """Batches of these sizes out of rows that can be read, repeated where there are too few."""
+    store = product.store(source)
+    good = np.setdiff1d(np.arange(store.rows), store.left_out)
+    if not len(good):
+        raise RunError("there is no row that can be read, to check the export with")
+    reader = Rows(store, [g.key for g in store.inputs])
+    return [reader.batch(np.resize(good, size)) for size in sizes]
+
+
+def example(product: Product, source: Source) -> Batch:
+    """A batch to trace with: more than one row, and more than one token, so that no size looks fixed."""
+    batch = batches_of(product, source, (7,))[0]
+    columns = {}
+    for key, cells in batch.columns.items():
+        if "mask" in cells and cells["mask"].shape[1] < 3:
+            wide = {n: nn.functional.pad(t, (0, 3 - t.shape[1])) for n, t in cells.tensors.items()}
+            cells = Cells(wide, cells.present)
+        columns[key] = cells
+    return Batch(columns, batch.rows)
+
+
+def eager(flat: Flat, batch: Batch) -> list[np.ndarray]:
+    """What the original says."""
+    with torch.inference_mode():
+        return [t.float().numpy() for t in flat(*flat.arguments(batch))]

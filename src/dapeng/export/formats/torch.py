@@ -1,0 +1,56 @@
+"""torch.export: the network as a .pt2 program, for torch without dapeng, for AOTInductor and ExecuTorch."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from dapeng.core.kinds import ExporterOptions, exporters
+from dapeng.data.table import Source
+from dapeng.export.differences import SIZES, largest, refuse_if_far
+from dapeng.export.flat import Flat, batches_of, eager, example
+from dapeng.export.shares import network_alone
+from dapeng.product.product import Product
+
+
+@exporters
+class Torch(ExporterOptions):
+    """The network as a torch.export program (.pt2).
+
+    Example: `dapeng export runs/reviews-0001 --format torch`
+    """
+
+    type: Literal["torch"] = "torch"
+
+    def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
+        path = to if to.suffix == ".pt2" else to / "model.pt2"
+        lacks = network_alone(product, "the .pt2 file")
+        batch = example(product, rows)
+        flat = Flat(product, batch)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(flat, flat.arguments(batch), dynamic_shapes=(flat.dynamic(batch),))
+            torch.export.save(program, path)
+            again = torch.export.load(path).module()  # our own file of a moment ago, so that what is checked is what was written
+        differs = {}
+        try:
+            for size, real in zip(SIZES, batches_of(product, rows, SIZES)):
+                with torch.inference_mode():
+                    found = [t.float().numpy() for t in again(*flat.arguments(real))]
+                differs[str(size)] = refuse_if_far(largest(found, eager(flat, real)), f"the program, for {size} rows,")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return {
+            "file": str(path),
+            "bytes": path.stat().st_size,
+            "inputs": [n.name for n in flat.inputs],
+            "outputs": [n.name for n in flat.outputs],
+            "largest_difference": max(differs.values()),
+            "differences_by_rows": differs,
+            "lacks": lacks,
+        }

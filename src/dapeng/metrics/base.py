@@ -1,0 +1,188 @@
+"""What a metric is: a figure of merit over rows, computed for many weightings of the rows at once.
+
+A bootstrap resample is nothing but a count for every row, so a metric takes counts (R, N) and gives (R,) values: plain sums
+are one matrix product, ranks one cumulative sum over rows sorted once. The point value is the case of one row of ones.
+
+Legend: N rows, R weightings (resamples), A classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from dapeng.core.kinds import MetricOptions
+
+
+@dataclass
+class ClassView:
+    """A class prediction beside the truth.
+
+    probabilities: (N, A). codes: (N,) true classes. positive: the class that two-class metrics ask about.
+    """
+
+    probabilities: np.ndarray
+    codes: np.ndarray
+    positive: int = 1
+
+    def __post_init__(self) -> None:
+        self.probabilities = np.asarray(self.probabilities, np.float64)
+        self.codes = np.asarray(self.codes, np.int64)
+
+    @property
+    def rows(self) -> int:
+        return len(self.codes)
+
+    @property
+    def classes(self) -> int:
+        return self.probabilities.shape[1]
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """(N,) the likeliest class."""
+        return self.probabilities.argmax(1)
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """(N,) whether it is the true one."""
+        return self.predicted == self.codes
+
+    @cached_property
+    def of_truth(self) -> np.ndarray:
+        """(N,) the probability that was given to the true class."""
+        return self.probabilities[np.arange(self.rows), self.codes]
+
+    @cached_property
+    def asked(self) -> list[int]:
+        """Classes that one-against-the-rest metrics go through: the positive one of two, else all."""
+        return [self.positive] if self.classes == 2 else list(range(self.classes))
+
+    def order(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows by falling probability of a class, whether each is of it, and the last position of every group of ties."""
+        if label not in self._orders:
+            scores = self.probabilities[:, label]
+            order = np.argsort(-scores, kind="stable")
+            falling = scores[order]
+            ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+            self._orders[label] = (order, self.codes[order] == label, ends)
+        return self._orders[label]
+
+    @cached_property
+    def _orders(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return {}
+
+
+@dataclass
+class NumberView:
+    """Predicted numbers (N,) beside the true ones (N,), in the user's units."""
+
+    predicted: np.ndarray
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.predicted = np.asarray(self.predicted, np.float64)
+        self.values = np.asarray(self.values, np.float64)
+
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        return self.predicted - self.values
+
+    @cached_property
+    def by_size(self) -> np.ndarray:
+        """Rows by rising absolute error."""
+        return np.argsort(np.abs(self.errors), kind="stable")
+
+
+View = ClassView | NumberView
+
+
+class Drawn:
+    """A view under R weightings of its rows. counts: (R, N), at least 0."""
+
+    def __init__(self, view: View, counts: np.ndarray):
+        self.view, self.counts = view, counts
+        self._curves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """(R,) sum of the weights."""
+        return self.counts.sum(1)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """(R,) weighted means of values (N,); (R, k) of values (N, k)."""
+        total = self.total if values.ndim == 1 else self.total[:, None]
+        return ratio(self.counts @ values, total)
+
+    def by_class(self, codes: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """(R, A) weight of each class among codes; of the rows (N,) bool alone where they are given."""
+        assert isinstance(self.view, ClassView)
+        chosen, counts = (codes, self.counts) if rows is None else (codes[rows], self.counts[:, rows])
+        return np.stack([np.bincount(chosen, one, self.view.classes) for one in counts])
+
+    @cached_property
+    def true(self) -> np.ndarray:
+        """(R, A) weight of the rows of each class."""
+        assert isinstance(self.view, ClassView)
+        return self.by_class(self.view.codes)
+
+    @cached_property
+    def said(self) -> np.ndarray:
+        """(R, A) weight of the rows that were said to be of each class."""
+        assert isinstance(self.view, ClassView)
+        return self.by_class(self.view.predicted)
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """(R, A) weight of the rows of each class that were said to be of it."""
+        assert isinstance(self.view, ClassView)
+        return self.by_class(self.view.codes, self.view.right)
+
+    def curve(self, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """(R, G) true and false positives down to each distinct probability of a class, from the highest on."""
+        assert isinstance(self.view, ClassView)
+        if label not in self._curves:
+            order, of_it, ends = self.view.order(label)
+            weights = self.counts[:, order]
+            every = np.cumsum(weights, 1)[:, ends]
+            right = np.cumsum(weights * of_it, 1)[:, ends]
+            self._curves[label] = (right, every - right)
+        return self._curves[label]
+
+
+class Metric(MetricOptions):
+    """A registered metric. `values` is all that it must offer."""
+
+    title: ClassVar[str] = ""
+    """How it is called in a report."""
+    ranks: ClassVar[bool] = False
+    """True if it sorts rows: dear, so it gets fewer resamples."""
+    two_classes: ClassVar[bool] = False
+    """True if it asks about one of two classes."""
+    in_units: ClassVar[bool] = False
+    """True if it is in the units of the column."""
+
+    def applies(self, view: View) -> bool:
+        """Whether it makes sense for these rows."""
+        return not self.two_classes or (isinstance(view, ClassView) and view.classes == 2)
+
+    def values(self, drawn: Drawn) -> np.ndarray:
+        """(R,) one value for each weighting; nan where it is not defined."""
+        raise NotImplementedError
+
+
+def ratio(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+    """Elementwise quotient, and `otherwise` where the divisor is 0."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    return np.divide(above, below, out=np.full(above.shape, otherwise), where=below != 0)
+
+
+def value_of(metric: Metric, view: View) -> float:
+    """The metric of all rows, each counted once."""
+    return float(metric.values(Drawn(view, np.ones((1, view.rows))))[0])
