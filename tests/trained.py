@@ -70,7 +70,13 @@ def digits(rows: int = 500) -> pa.Table:
 
 def reviews() -> pa.Table:
     rows = REVIEWS * 12
-    return pa.table({"review": [r for r, _ in rows], "stars": [4.5 if s == "good" else 1.5 for _, s in rows], "mood": [s for _, s in rows]})
+    return pa.table(
+        {
+            "review": [r for r, _ in rows],
+            "stars": [4.5 if s == "good" else 1.5 for _, s in rows],
+            "mood": [s for _, s in rows],
+        }
+    )
 
 
 @functools.cache
@@ -95,7 +101,9 @@ def make(
     spec = Spec.model_validate(base)
     source = Frame(table)
     side = np.arange(table.num_rows) % 5
-    wanted: dict[str, Any] = {n: (o, False) for n, o in spec.inputs.items()} | {n: (o, True) for n, o in spec.outputs.items()}
+    wanted: dict[str, Any] = {n: (o, False) for n, o in spec.inputs.items()} | {
+        n: (o, True) for n, o in spec.outputs.items()
+    }
     fitted = fit_columns(source, wanted, lambda a, n: side[a : a + n] > 1)
     choices = Choices()
     ins = with_encoders({n: fitted[n] for n in spec.inputs}, table.num_rows, choices)
@@ -113,7 +121,9 @@ def make(
         seen = product.matrices(table.take(pa.array(train)))
         values, _ = truth(store, output, column, train)
         target = Target(column, values)
-        for learner, (options, _) in chosen_learners(spec.model_copy(update={"model": "auto"}), output, seen, target).items():
+        for learner, (options, _) in chosen_learners(
+            spec.model_copy(update={"model": "auto"}), output, seen, target
+        ).items():
             if learner in shares:
                 product.learners.setdefault(output, {})[learner] = options.fit(seen, target, None, 5.0, 0).learner
     folder = RunFolder.create(place() / "runs", name)
@@ -136,7 +146,7 @@ NUMBERS = ["sepal length", "sepal width", "petal.length", "petal.width"]
 @functools.cache
 def iris_run() -> tuple[RunFolder, Product, pa.Table]:
     """Numbers and a category, network alone."""
-    inputs = {**{n: "number" for n in NUMBERS}, "wide": "category"}
+    inputs = {**dict.fromkeys(NUMBERS, "number"), "wide": "category"}
     return make("iris", iris(), inputs, {"species": "category"}, None, 25, fusion=SMALL)
 
 
@@ -154,7 +164,7 @@ def blend_run() -> tuple[RunFolder, Product, pa.Table]:
 
 @functools.cache
 def trees_run() -> tuple[RunFolder, Product, pa.Table]:
-    inputs = {**{n: "number" for n in NUMBERS}, "wide": "category"}
+    inputs = {**dict.fromkeys(NUMBERS, "number"), "wide": "category"}
     return make("trees", iris(), inputs, {"species": "category"}, {"trees": 1.0})
 
 
@@ -162,7 +172,9 @@ def trees_run() -> tuple[RunFolder, Product, pa.Table]:
 def linear_run() -> tuple[RunFolder, Product, pa.Table]:
     """A linear model over numbers, a category and text."""
     outputs = {"mood": "category"}
-    return make("linear", reviews(), {"review": "text", "stars": {"type": "number", "scale": "none"}}, outputs, {"linear": 1.0})
+    return make(
+        "linear", reviews(), {"review": "text", "stars": {"type": "number", "scale": "none"}}, outputs, {"linear": 1.0}
+    )
 
 
 @functools.cache

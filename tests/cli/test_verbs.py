@@ -72,7 +72,7 @@ def test_thin_verbs_call_the_run(api, capsys):
     assert capsys.readouterr().out == "accuracy  0.9\nn.rows      3\n"
     assert main(["explain", "R", "d.csv", "--rows", "2"]) == 0
     assert main(["export", "R", "--format", "onnx", "--to", "x"]) == 0
-    assert main(["compress", "R", "--to", "D"]) == 0
+    assert main(["compress", "R", "--to", "int8", "--out", "D"]) == 0
     assert main(["serve", "R", "--port", "9"]) == 0
     assert main(["init", "d.csv"]) == 0
     assert main(["compare", "R", "S"]) == 0

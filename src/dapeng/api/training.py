@@ -28,7 +28,7 @@ from dapeng.data.open import Opened, open_data
 from dapeng.data.prepare import Prepared, Store, cache_folder, fit_columns, remove
 from dapeng.data.table import Source
 from dapeng.evaluate.blend import blend_shares
-from dapeng.evaluate.candidates import chosen_learners, fit_learners
+from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
 from dapeng.evaluate.verdict import Judged, verdict
 from dapeng.learners.base import Fitted, Inputs, Target
 from dapeng.models.build import Choices, build_model, parameters, with_encoders
@@ -168,6 +168,7 @@ def _fold(session: Session, sides: np.ndarray, number: int, resume: bool) -> Fol
     learnt = _learners(session, product, store, rows, validation, trained)
     fold = Fold(product, trained, learnt, {}, tested, store=store)
     _share(session, fold, validation)
+    _refit(session, fold, rows, validation)
     _predict_tested(session, fold)
     return fold
 
@@ -332,6 +333,20 @@ def _share(session: Session, fold: Fold, validation: np.ndarray) -> None:
         kept = {k: f.learner for k, f in products.items() if fold.shares[name].get(k, 0) > 0}
         product.learners[name] = kept
         product.shares[name] = dict(fold.shares[name])
+
+
+def _refit(session: Session, fold: Fold, rows: np.ndarray, validation: np.ndarray) -> None:
+    """Classical learners once more with the validation rows, now that these have chosen everything."""
+    product, store, left = fold.product, fold.store, session.left()
+    spent = sum(f.cpu_seconds for g in fold.fitted.values() for f in g.values() if f.facts.get("product"))
+    if not len(validation) or store is None or (left is not None and left < 2 * spent) or len(rows) > MOST_ROWS_FOR_LEARNERS:
+        return
+    seen, at = _matrices(session, product, store, np.sort(np.concatenate([rows, validation])))
+    for name, column in product.outputs.items():
+        target, known = _target(session, store, name, column, at)
+        inputs, target = seen.take(known), target.take(known)
+        refit_learners(fold.fitted[name], chosen_learners(session.spec, name, inputs, target), inputs, target, session.spec.train.seed)
+        product.learners[name] = {k: fold.fitted[name][k].learner for k in product.learners[name]}
 
 
 def _predict_tested(session: Session, fold: Fold) -> None:

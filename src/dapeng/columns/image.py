@@ -264,8 +264,11 @@ class ImageColumn(Column):
         return list(prediction["pixels"])
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
-        """Pixels from 0 to 1 of the picture at no more than 32 x 32, flat."""
-        x = self.encode(cells, base).tensors["pixels"].astype(np.float32) / 255
+        return self.matrix_of(self.encode(cells, base).tensors["pixels"])
+
+    def matrix_of(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels from 0 to 1 of encoded pictures (B, C, Y, X) at no more than 32 x 32, flat."""
+        x = pixels.astype(np.float32) / 255
         step = max(1, round(max(self.shape[1:]) / 32))
         if step > 1:
             n, c, h, w = x.shape

@@ -159,6 +159,7 @@ class NumberSummary(Summary):
         total = np.cumsum(self.weights)
         at = np.linspace(0, 1, 65) * (total[-1] if len(total) else 0)
         quantiles = self.points[np.minimum(np.searchsorted(total, at), len(total) - 1)] if len(total) else np.empty(0)
+        distinct = self.points[np.round(np.linspace(0, len(self.points) - 1, min(65, len(self.points)))).astype(int)] if len(total) else []
         return {
             "count": self.count,
             "missing": self.missing,
@@ -169,6 +170,7 @@ class NumberSummary(Summary):
             "high": self.high if self.count else 0.0,
             "whole": self.whole,
             "quantiles": [float(q) for q in quantiles],
+            "distinct": [float(v) for v in distinct],
         }
 
 
@@ -202,12 +204,13 @@ class NumberColumn(Column):
         return Encoded({"values": scaled.astype(np.float32)}, None if present.all() else present, bad=bad)
 
     def bins(self, count: int) -> list[float]:
-        """Edges of at most `count` bins with about equally many training values, standardised, strictly rising."""
-        quantiles = np.asarray(self.state["quantiles"] or [0.0, 1.0])
-        at = quantiles[np.round(np.linspace(0, len(quantiles) - 1, count + 1)).astype(int)]
-        edges = np.unique(at)
+        """Edges of at most `count` bins, standardised, strictly rising: half at the quantiles of the training rows, half at
+        those of the distinct values, or a column that is mostly 0 would have hardly any.
+        """
+        quantiles, distinct = (np.asarray(self.state[k] or [0.0, 1.0]) for k in ("quantiles", "distinct"))
+        edges = np.unique(np.concatenate([_thinned(quantiles, count // 2 + 1), _thinned(distinct, count - count // 2)]))
         if self.options.scale != "none":
-            edges = (edges - self.state["mean"]) / self.state["std"]
+            edges = np.unique((edges - self.state["mean"]) / self.state["std"])
         return [float(e) for e in edges] if len(edges) > 1 else [float(edges[0]), float(edges[0]) + 1.0]
 
     def predictions(self) -> dict[str, Dims]:
@@ -289,3 +292,8 @@ class NumberReader:
         if self.scale != "none":
             x = (x - self.mean) / self.std
         return {"values": np.where(present, x, 0.0).astype(np.float32), "present": present}
+
+
+def _thinned(values: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the values, evenly, the outermost among them."""
+    return values[np.round(np.linspace(0, len(values) - 1, min(count, len(values)))).astype(int)]

@@ -151,6 +151,10 @@ class LearnerOptions(Options):
         """
         raise NotImplementedError
 
+    def refit(self, fitted: Any, inputs: Any, target: Any, seed: int) -> Any:
+        """The same learner, as it was chosen, on training and validation rows together; None: it stays as it is."""
+        return None
+
 
 class MetricOptions(Options):
     """A figure of merit for outputs of a type named in `fits`."""

@@ -33,7 +33,7 @@ class Piecewise(EncoderOptions):
     """Most bins of a column; columns with few values have fewer."""
     embed_dim: int = Field(16, ge=1, le=4096)
     """Width of a number."""
-    activation: bool = False
+    activation: bool = True
     """ReLU after the linear layer."""
 
     def build(self, columns: list[Any], tables: Any) -> PiecewiseEncoder:

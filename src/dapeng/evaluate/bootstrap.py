@@ -19,7 +19,7 @@ CHUNK = 1_000_000
 """Counts that are in memory at once."""
 MOST_DRAWS = 60_000_000
 """Rows drawn over all resamples: past it there are fewer resamples, down to 200."""
-MOST_RANKED = 15_000_000
+MOST_RANKED = 12_000_000
 """Rows put in order over all resamples and classes, for metrics that need it."""
 FEWEST = 50
 """Resamples under which no interval is given."""
@@ -50,10 +50,10 @@ def resample_count(rows: int, asked: int) -> int:
     return min(asked, max(200, MOST_DRAWS // max(rows, 1)))
 
 
-def ranked_count(view: View, resamples: int, members: int) -> int:
+def ranked_count(view: View, resamples: int, effort: int = MOST_RANKED) -> int:
     """Resamples of metrics that put rows in order."""
     curves = len(view.asked) if isinstance(view, ClassView) else 1
-    return min(resamples, MOST_RANKED // max(view.rows * curves * members, 1))
+    return min(resamples, effort // max(view.rows * curves, 1))
 
 
 def counts_of(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -72,30 +72,21 @@ def _counts(random: np.random.Generator, rows: int) -> np.ndarray:
 def draw(wanted: Mapping[str, tuple[View, Mapping[str, Metric]]], resamples: int, seed: int) -> Draws:
     """Values of every metric of every member under the same resamples.
 
-    wanted: by member, its view (all of the same rows) and its metrics by name.
+    wanted: by member, its view (all of the same rows) and its metrics by name. Of the effort for dear metrics, the first
+    member gets two thirds.
     """
     rows = next(iter(wanted.values()))[0].rows
     resamples = resample_count(rows, resamples)
     found: dict[str, dict[str, list[np.ndarray]]] = {m: {n: [] for n in w[1]} for m, w in wanted.items()}
-    limits = _limits(wanted, resamples)
+    others = MOST_RANKED // (2 * max(len(wanted) - 1, 1))
+    limits = [ranked_count(view, resamples, others if at else MOST_RANKED) for at, (view, _) in enumerate(wanted.values())]
     done = 0
     for counts in counts_of(rows, resamples, seed):
-        for member, (view, metrics) in wanted.items():
-            _add(found[member], view, metrics, counts, limits[member] - done)
+        for (member, (view, metrics)), limit in zip(wanted.items(), limits):
+            _add(found[member], view, metrics, counts, limit - done)
         done += len(counts)
     nothing = np.empty(0)
     return {m: {n: np.concatenate(v) if v else nothing for n, v in each.items()} for m, each in found.items()}
-
-
-def _limits(wanted: Mapping[str, tuple[View, Mapping[str, Metric]]], resamples: int) -> dict[str, int]:
-    """Resamples of each member's dear metrics. Half of the effort goes to the member with most metrics."""
-    ranking = [m for m, (_, metrics) in wanted.items() if any(metric.ranks for metric in metrics.values())]
-    most = max((len(w[1]) for w in wanted.values()), default=0)
-    others = sum(len(wanted[m][1]) < most for m in ranking)
-    return {
-        m: ranked_count(view, resamples, 2 * others if others and len(metrics) < most else 1 + bool(others))
-        for m, (view, metrics) in wanted.items()
-    }
 
 
 def _add(

@@ -60,3 +60,12 @@ def fit_learners(
         fitted.facts.update({"product": product, "type": options.type})
         out[name] = fitted
     return out
+
+
+def refit_learners(fitted: dict[str, Fitted], wanted: dict[str, tuple[LearnerOptions, bool]], inputs: Inputs, target: Target, seed: int) -> None:
+    """Products once more, on training and validation rows together, with what the validation rows have chosen."""
+    for name, one in fitted.items():
+        options, product = wanted[name]
+        again = options.refit(one, inputs, target, seed) if product else None
+        if again is not None:
+            fitted[name] = again

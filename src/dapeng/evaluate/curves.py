@@ -38,7 +38,7 @@ def class_curves(view: ClassView, labels: list[str], auroc: dict[int, float]) ->
 def ranked_by_class(view: ClassView) -> tuple[dict[int, float], dict[int, float]]:
     """AUROC and average precision of each class that occurs beside another one."""
     area, precision = {}, {}
-    for label in view.asked:
+    for label in range(view.classes):
         count = int((view.codes == label).sum())
         if 0 < count < view.rows:
             curve = Drawn(view, np.ones((1, view.rows))).curve(label)

@@ -34,9 +34,10 @@ def taken(view: View, rows: np.ndarray) -> View:
 
 
 def metrics_for(view: View) -> dict[str, Metric]:
-    """Registered metrics that apply, by name."""
+    """Registered metrics that apply, by name; the ones that are asked for most come first."""
     kind = "category" if isinstance(view, ClassView) else "number"
-    every = {name: cls() for name, cls in metrics.fitting(kind).items()}
+    members = metrics.fitting(kind)
+    every = {name: members[name]() for name in dict.fromkeys([*BESIDE[kind], *members])}
     return {name: metric for name, metric in every.items() if metric.applies(view)}
 
 

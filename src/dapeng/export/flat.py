@@ -84,7 +84,9 @@ class Flat(nn.Module):
         for n in self.inputs:
             axes = {0: rows}
             if n.tensor != PRESENT and "mask" in batch[n.of] and _tensor(batch[n.of], n.tensor).dim() > 1:
-                axes[1] = lengths.setdefault(n.of, torch.export.Dim(f"length_{len(lengths)}", min=1, max=self._longest(n.of)))
+                axes[1] = lengths.setdefault(
+                    n.of, torch.export.Dim(f"length_{len(lengths)}", min=1, max=self._longest(n.of))
+                )
             out.append(axes)
         return tuple(out)
 

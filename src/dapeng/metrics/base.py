@@ -16,6 +16,8 @@ import numpy as np
 
 from dapeng.core.kinds import MetricOptions
 
+LARGEST_ONE_HOT = 2_000_000
+
 
 @dataclass
 class ClassView:
@@ -59,6 +61,20 @@ class ClassView:
     def asked(self) -> list[int]:
         """Classes that one-against-the-rest metrics go through: the positive one of two, else all."""
         return [self.positive] if self.classes == 2 else list(range(self.classes))
+
+    def ones(self, what: str) -> np.ndarray | None:
+        """(N, A) with a 1 at each row's class (`true`, `said`, or `hits`: where both agree); None where it would be large."""
+        if self.rows * self.classes > LARGEST_ONE_HOT:
+            return None
+        if what not in self._ones:
+            found = np.zeros((self.rows, self.classes))
+            found[np.arange(self.rows), self.predicted if what == "said" else self.codes] = 1.0
+            self._ones[what] = found * self.right[:, None] if what == "hits" else found
+        return self._ones[what]
+
+    @cached_property
+    def _ones(self) -> dict[str, np.ndarray]:
+        return {}
 
     def order(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows by falling probability of a class, whether each is of it, and the last position of every group of ties."""
@@ -120,29 +136,30 @@ class Drawn:
         total = self.total if values.ndim == 1 else self.total[:, None]
         return ratio(self.counts @ values, total)
 
-    def by_class(self, codes: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """(R, A) weight of each class among codes; of the rows (N,) bool alone where they are given."""
-        assert isinstance(self.view, ClassView)
-        chosen, counts = (codes, self.counts) if rows is None else (codes[rows], self.counts[:, rows])
-        return np.stack([np.bincount(chosen, one, self.view.classes) for one in counts])
+    def _by_class(self, what: str) -> np.ndarray:
+        view = self.view
+        assert isinstance(view, ClassView)
+        ones = view.ones(what)
+        if ones is not None:  # one matrix product beats as many passes as there are weightings
+            return self.counts @ ones
+        codes = view.predicted if what == "said" else view.codes
+        counts = self.counts * view.right if what == "hits" else self.counts
+        return np.stack([np.bincount(codes, one, view.classes) for one in counts])
 
     @cached_property
     def true(self) -> np.ndarray:
         """(R, A) weight of the rows of each class."""
-        assert isinstance(self.view, ClassView)
-        return self.by_class(self.view.codes)
+        return self._by_class("true")
 
     @cached_property
     def said(self) -> np.ndarray:
         """(R, A) weight of the rows that were said to be of each class."""
-        assert isinstance(self.view, ClassView)
-        return self.by_class(self.view.predicted)
+        return self._by_class("said")
 
     @cached_property
     def hits(self) -> np.ndarray:
         """(R, A) weight of the rows of each class that were said to be of it."""
-        assert isinstance(self.view, ClassView)
-        return self.by_class(self.view.codes, self.view.right)
+        return self._by_class("hits")
 
     def curve(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """(R, G) true and false positives down to each distinct probability of a class, from the highest on."""

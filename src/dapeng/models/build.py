@@ -106,7 +106,7 @@ def _fusion(spec: Spec, groups: list[Any], inputs: Mapping[str, Column], choices
         choices.add("fusion.hidden", hidden, "two full layers mix the inputs")
     dropout = options.dropout
     if hidden and "dropout" not in options.model_fields_set and not single:
-        dropout = 0.1
+        dropout = 0.15
         choices.add("fusion.dropout", dropout, "against overfitting of a table's trunk")
     return fusions.members()[options.type](**{**options.model_dump(), "hidden": hidden, "dropout": dropout})
 

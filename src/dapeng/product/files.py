@@ -9,6 +9,7 @@ import torch
 from dapeng.core.errors import RunError
 from dapeng.core.files import atomic_folder
 from dapeng.core.kinds import columns as column_types
+from dapeng.core.kinds import compressors
 from dapeng.core.kinds import learners as learner_types
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Spec, plain
@@ -62,8 +63,10 @@ def load(folder: RunFolder, device: str = "cpu") -> Product:
     outputs = {n: _fitted(n, d, True) for n, d in described["outputs"].items()}
     model = None
     if facts["network"]:
-        spec = Spec.model_validate({"outputs": {n: "category" for n in outputs} or {"_": "category"}, "fusion": facts["fusion"]})
+        spec = Spec.model_validate({"outputs": dict.fromkeys(outputs, "category") or {"_": "category"}, "fusion": facts["fusion"]})
         model = build_model(spec, inputs, outputs, Choices())
+        if facts.get("compressed"):
+            _compressor(facts["compressed"]).apply(model)
         weights.apply(model, weights.load(folder.file("weights.safetensors")), str(folder.path))
         model.to(device).eval()
     learners: dict[str, dict[str, Learner]] = {}
@@ -82,6 +85,14 @@ def _fitted(name: str, described: dict[str, Any], target: bool) -> Any:
         raise RunError(f"column {name!r} is of type {options['type']!r}, which is not installed here")
     cls = members[options["type"]]
     return cls.model_validate(options).fitted(name, described["state"], target)
+
+
+def _compressor(tag: str) -> Any:
+    """The method by which the weights were made smaller; it changes the network so that they fit."""
+    members = compressors.members()
+    if tag not in members:
+        raise RunError(f"the compression {tag!r} is not installed here")
+    return members[tag]()
 
 
 def _learner(tag: str) -> type[Learner]:

@@ -183,7 +183,8 @@ def _remember(state: State, figures: dict[str, float]) -> None:
     progress.history.append({"step": progress.step, **figures})
     best = (progress.best_score, progress.best_loss)
     if best[0] is None or best[1] is None or (score, -loss) > (best[0], -best[1]):
-        progress.best_score, progress.best_loss, progress.best_step, progress.stale = score, loss, progress.step, 0
+        progress.best_score, progress.best_loss, progress.stale = score, loss, 0
+        progress.best_step, progress.best_phase = progress.step, progress.phase
         state.best = {n: t.detach().clone() for n, t in state.objective.model.state_dict().items()}
     else:
         progress.stale += 1

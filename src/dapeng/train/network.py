@@ -30,14 +30,15 @@ from dapeng.objectives.base import Objective
 from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Fit, Stopped, fit
-from dapeng.train.state import State
+from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES, Single
 from dapeng.train.validation import Validator, truth
-from dapeng.transforms.compose import transforms_for
+from dapeng.transforms.compose import steps_of, transforms_for
 
 LONGEST_WITHOUT_VALIDATION = 2_000
 MOST_VALIDATED = 20_000
 FEWEST_TO_CALIBRATE = 100
+SOON = 0.6
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Trained:
     steps: int = 0
     epochs: float = 0.0
     best_epoch: float = 0.0
+    last: tuple[float | None, float | None, dict[str, torch.Tensor]] = (None, None, {})
     autocast: torch.dtype | None = None
     device: str = "cpu"
 
@@ -69,8 +71,8 @@ def advise(inputs: Mapping[str, Column], rows: int) -> Budget:
     """Epochs, batch and learning rate that the encoders advise; the most careful of each."""
     advice = [c.options.encoder.advice(rows) for c in inputs.values()]  # type: ignore[attr-defined]
     given = [a for a in advice if a]
-    epochs = 100 if rows < 2_000 else 60 if rows < 10_000 else 40 if rows < 100_000 else 15 if rows < 1_000_000 else 3
-    size = 32 if rows < 2_000 else 128 if rows < 10_000 else 512 if rows < 30_000 else 1024
+    epochs = 60 if rows < 10_000 else 30 if rows < 100_000 else 12 if rows < 1_000_000 else 3
+    size = 32 if rows < 2_000 else 128 if rows < 10_000 else 256 if rows < 100_000 else 1024
     return Budget(
         epochs=min((a["epochs"] for a in given if "epochs" in a), default=epochs),
         batch_size=min((a["batch_size"] for a in given if "batch_size" in a), default=size),
@@ -119,19 +121,25 @@ def train_network(
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast)
     trained = Trained(model, autocast=autocast, device=device)
     began, began_cpu = time.monotonic(), time.process_time()
+    attempts = [(phase, phase.epochs or epochs) for phase in phases]
+    initial = {n: t.detach().clone() for n, t in model.state_dict().items()}
     with _signals() as stopping:
-        start = _phase_of(checkpoints) if resume else 0
-        for number in range(start, len(phases)):
-            phase = phases[number]
+        number = _phase_of(checkpoints) if resume else 0
+        resuming = resume
+        while number < len(attempts) or (resuming and number == len(attempts)):
+            again = number >= len(phases)  # a second attempt at the only phase, over fewer epochs
+            phase, length = attempts[min(number, len(attempts) - 1)]
             objective = phase.objective.build(model, weights).to(device)
             wrapped = strategy.wrap(objective, train.optimiser, rate)
-            state = State(objective, strategy, Average(objective.model, train.ema), _Start(number, micro, train.accumulate), wrapped)
-            if resume and number == start and checkpoints is not None:
+            begin = Progress(phase=number, batch_size=micro, accumulate=train.accumulate)
+            state = State(objective, strategy, Average(objective.model, train.ema), begin, wrapped)
+            if again and not resuming:
+                _carry(trained, state)
+            if resuming and checkpoints is not None:
                 _restore(state, checkpoints)
+            resuming = False
             feed = _feed(state, store, rows, train, inputs, strategy)
-            how = _how(spec, phase, epochs, feed, rate, autocast, device, deadline)
-            if number == 0 and epochs > 0:
-                trained.epochs = how.steps / feed.steps_per_epoch
+            how = _how(spec, phase, length, feed, rate, autocast, device, deadline, not any(_augmented(c) for c in inputs.values()))
             while True:
                 try:
                     fit(state, feed, how, validator if len(validation) else None, checkpoints, log, stopping)
@@ -142,10 +150,21 @@ def train_network(
                     if "can't allocate memory" not in str(error):
                         raise
                     feed = _halved(state, store, rows, train, inputs, strategy, error)
-            model.load_state_dict(state.best)
-            trained.steps += state.progress.step
-            trained.history += state.progress.history
-            trained.best_epoch = state.progress.best_step / feed.steps_per_epoch
+            progress = state.progress
+            trained.steps += progress.step
+            trained.history += progress.history[len(trained.history) if again else 0 :]
+            trained.epochs = progress.planned / feed.steps_per_epoch
+            if progress.best_phase == number or not again:
+                trained.best_epoch = progress.best_step / feed.steps_per_epoch
+            trained.last = (progress.best_score, progress.best_loss, dict(state.best))
+            shorter = _shorter(train, phases, number, state, feed, deadline) if len(validation) else None
+            if shorter is not None:
+                say(f"validation was best after {trained.best_epoch:.1f} epochs: training anew over {shorter:.0f}, to end there")
+                model.load_state_dict(initial)
+                attempts.append((phase, shorter))
+            else:
+                model.load_state_dict(state.best)
+            number += 1
     model.eval()
     trained.seconds, trained.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
     if len(validation):
@@ -191,10 +210,26 @@ def _visits(inputs: Mapping[str, Column]) -> float:
     return max(places)
 
 
-def _Start(phase: int, micro: int, accumulate: int) -> Any:
-    from dapeng.train.state import Progress
+def _augmented(column: Column) -> bool:
+    return bool(column.type == "image" and steps_of(column))
 
-    return Progress(phase=phase, batch_size=micro, accumulate=accumulate)
+
+def _carry(trained: Trained, state: State) -> None:
+    """A second attempt must beat the best of the first."""
+    score, loss, best = trained.last
+    state.progress.best_score, state.progress.best_loss, state.best = score, loss, best
+
+
+def _shorter(train: Train, phases: list[Phase], number: int, state: State, feed: TableFeed, deadline: float | None) -> float | None:
+    """Epochs of a second attempt, where the best came early: the rate should fall to nothing there, not long after."""
+    progress = state.progress
+    auto = train.epochs == "auto" and train.steps is None and len(phases) == 1 and number == 0
+    if not auto or progress.best_step > SOON * progress.planned or progress.best_step == 0:
+        return None
+    length = 1.5 * progress.best_step
+    if deadline is not None and progress.elapsed * (1 + length / max(progress.step, 1)) > deadline:
+        return None
+    return max(length / feed.steps_per_epoch, 1.0)
 
 
 def _phase_of(checkpoints: Checkpoints | None) -> int:
@@ -233,13 +268,15 @@ def _how(
     autocast: torch.dtype | None,
     device: str,
     deadline: float | None,
+    restarts: bool,
 ) -> Fit:
     train = spec.train
     steps = phase.steps or (None if phase.epochs else train.steps) or max(1, round((phase.epochs or epochs) * feed.steps_per_epoch))
     every = min(feed.steps_per_epoch, LONGEST_WITHOUT_VALIDATION)
     every = max(every, math.ceil(steps / 100)) if steps > 200 else max(every, math.ceil(steps / 30))
     validations = max(1, steps // every)
-    patience = max(10, validations // 2) if train.patience == "auto" else train.patience
+    # without augmentation a network overfits sooner or later, and is then trained anew over fewer epochs
+    patience = max(6, validations // (5 if restarts else 2)) if train.patience == "auto" else train.patience
     often = train.checkpoint_every
     return Fit(
         steps=steps,

@@ -33,6 +33,7 @@ class Progress:
     best_score: float | None = None
     best_loss: float | None = None
     best_step: int = 0
+    best_phase: int = 0
     stale: int = 0
     """Validations since the best."""
     batch_size: int = 0

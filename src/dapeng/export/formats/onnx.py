@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from pydantic import Field
 
-from dapeng.core.errors import need_extra
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
-from dapeng.export.differences import SIZES, largest, refuse_if_far
-from dapeng.export.flat import Flat, batches_of, eager, example
+from dapeng.export.onnx_file import write_onnx
 from dapeng.export.shares import network_alone
 from dapeng.product.product import Product
 
@@ -38,62 +30,3 @@ class Onnx(ExporterOptions):
         lacks = network_alone(product, "the ONNX file")
         facts = write_onnx(product, path, rows, self.opset)
         return {"file": str(path), **facts, "lacks": lacks}
-
-
-def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> dict[str, Any]:
-    """Write the network and check it against the original; the file is removed if it differs."""
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch writes ONNX with it
-    except ImportError as error:
-        raise need_extra("export", error.name or "onnx") from None
-    batch = example(product, rows)
-    flat = Flat(product, batch)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            flat,
-            flat.arguments(batch),
-            dynamo=True,
-            dynamic_shapes=(flat.dynamic(batch),),
-            input_names=[n.name for n in flat.inputs],
-            output_names=[n.name for n in flat.outputs],
-            opset_version=opset,
-            verbose=False,
-        )
-        assert program is not None
-        program.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    differs = {}
-    try:
-        for size, real in zip(SIZES, batches_of(product, rows, SIZES)):
-            given = {n.name: t.numpy() for n, t in zip(flat.inputs, flat.arguments(real))}
-            found = [np.asarray(a) for a in session.run([n.name for n in flat.outputs], given)]
-            differs[str(size)] = refuse_if_far(largest(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return {
-        "bytes": path.stat().st_size,
-        "opset": opset,
-        "inputs": [{"name": i.name, "type": i.type, "shape": list(i.shape)} for i in session.get_inputs()],
-        "outputs": [{"name": o.name, "type": o.type, "shape": list(o.shape)} for o in session.get_outputs()],
-        "largest_difference": max(differs.values()),
-        "differences_by_rows": differs,
-    }
-
-
-@contextlib.contextmanager
-def _quiet():
-    """The exporter talks of its own steps; errors still come through."""
-    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)

@@ -35,7 +35,9 @@ class Torch(ExporterOptions):
             warnings.simplefilter("ignore")
             program = torch.export.export(flat, flat.arguments(batch), dynamic_shapes=(flat.dynamic(batch),))
             torch.export.save(program, path)
-            again = torch.export.load(path).module()  # our own file of a moment ago, so that what is checked is what was written
+            again = torch.export.load(
+                path
+            ).module()  # our own file of a moment ago, so that what is checked is what was written
         differs = {}
         try:
             for size, real in zip(SIZES, batches_of(product, rows, SIZES)):

@@ -1,0 +1,61 @@
+"""A verdict for the terminal: the words first, then tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dapeng.core.console import table
+
+MOST_CLASSES = 30
+
+
+class Verdict(dict[str, Any]):
+    """metrics.json with a face."""
+
+    def plain(self) -> dict[str, Any]:
+        return dict(self)
+
+    def text(self) -> str:
+        parts = [self.get("verdict", ""), *self.get("notes", [])]
+        for name, found in self.get("outputs", {}).items():
+            if found.get("metrics"):
+                parts += [*_output(name, found, self.get("confidence", 0.95))]
+        return "\n".join(p for p in parts if p is not None).strip()
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
+    parts = ["", f"{name}, {found['rows']:,} rows", ""]
+    rows = [(found["titles"].get(m, m), f["value"], *_bounds(f)) for m, f in found["metrics"].items() if f["value"] is not None]
+    parts.append(table(rows, ("metric", "value", f"{confidence:.0%} from", "to")))
+    if len(found["leaderboard"]) > 1:
+        parts += ["", _leaderboard(found)]
+    if found.get("per_class"):
+        parts += ["", _per_class(found["per_class"])]
+    return parts
+
+
+def _bounds(figure: dict[str, Any]) -> tuple[Any, Any]:
+    return figure.get("low"), figure.get("high")
+
+
+def _leaderboard(found: dict[str, Any]) -> str:
+    metric = found["headline"]
+    rows = []
+    for row in found["leaderboard"]:
+        figure, gap = row["metrics"][metric], row.get("difference")
+        ahead = "" if gap is None else f"{gap['value']:+.4g}"
+        sure = "" if gap is None or gap["low"] is None else f"{gap['low']:+.3g} to {gap['high']:+.3g}"
+        share = f"{row['share']:.0%}" if row["share"] else ""
+        rows.append((row["name"], row["role"], figure["value"], *_bounds(figure), share, row["cpu_seconds"], ahead, sure))
+    head = ("model", "role", metric, "from", "to", "share", "CPU s", "product is better by", "interval")
+    return table(rows, head)
+
+
+def _per_class(classes: list[dict[str, Any]]) -> str:
+    head = ("label", "rows", "predicted", "precision", "recall", "f1", "auroc")
+    text = table([[row.get(key) for key in head] for row in classes[:MOST_CLASSES]], head)
+    more = len(classes) - MOST_CLASSES
+    return f"{text}\n... and {more:,} labels more" if more > 0 else text

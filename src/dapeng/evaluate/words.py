@@ -1,0 +1,136 @@
+"""The verdict in plain words: what is reached, what costs nothing, and whether something simpler does as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dapeng.columns.base import Column
+from dapeng.metrics.base import ClassView, View
+
+SHIPPED = ("trees", "linear")
+"""Learners that `model:` can ask for alone."""
+NAMES = {
+    "linear": "a linear model",
+    "trees": "gradient-boosted trees",
+    "network": "the network",
+    "svm": "a support vector machine",
+    "forest": "a random forest",
+    "hog": "a linear model on oriented gradients (HOG)",
+    "constant": "a constant answer",
+}
+FEW_ROWS = 100
+
+
+def words_of(name: str, column: Column, found: dict[str, Any], product: View, confidence: float) -> str:
+    """A few sentences on one output. found: its part of metrics.json, so far as it is made."""
+    sentences = [_reached(name, found, confidence), _floor(found, product, column), _rival(found), _parts(found)]
+    if found["rows"] < FEW_ROWS:
+        sentences.append(f"{found['rows']} rows are few: take the interval seriously.")
+    return " ".join(s for s in sentences if s)
+
+
+def shown(metric: str, value: float) -> str:
+    """A value of the headline metric as people write it."""
+    return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"
+
+
+def between(metric: str, figure: dict[str, Any]) -> str:
+    """Its interval in brackets, or nothing where there is none."""
+    if figure.get("low") is None:
+        return ""
+    return f" [{shown(metric, figure['low'])}, {shown(metric, figure['high'])}]"
+
+
+def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
+    metric = found["headline"]
+    figure = found["metrics"][metric]
+    title = "accuracy" if metric == "accuracy" else found["titles"][metric].lower()
+    bounds = between(metric, figure)
+    level = f" ({confidence:.0%} interval)" if bounds else ""
+    beside = f", R2 {found['metrics']['r2']['value']:.3f}" if "r2" in found["metrics"] and _known(found, "r2") else ""
+    return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
+
+
+def _known(found: dict[str, Any], metric: str) -> bool:
+    value = found["metrics"][metric]["value"]
+    return value is not None and bool(np.isfinite(value))
+
+
+def _floor(found: dict[str, Any], product: View, column: Column) -> str:
+    row = _row(found, "constant")
+    if row is None:
+        return ""
+    metric = found["headline"]
+    reached = shown(metric, row["metrics"][metric]["value"])
+    what = "the most frequent label" if isinstance(product, ClassView) else "the mean"
+    better = row["difference"]
+    if better["low"] is not None and better["low"] > 0:
+        return f"Always answering {what} reaches {reached}."
+    return f"Always answering {what} reaches {reached}, and nothing here is clearly better: the inputs say little about it."
+
+
+def _row(found: dict[str, Any], name: str) -> dict[str, Any] | None:
+    return next((r for r in found["leaderboard"] if r["name"] == name), None)
+
+
+def best_rival(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The best classical learner beside the product, whether it is part of the product or not."""
+    return next((r for r in found["leaderboard"] if r["role"] in ("learner", "baseline") and r["name"] != "constant"), None)
+
+
+def _rival(found: dict[str, Any]) -> str:
+    row = best_rival(found)
+    if row is None:
+        return ""
+    metric = found["headline"]
+    called = NAMES.get(row["name"], row["name"])
+    reached = shown(metric, row["metrics"][metric]["value"])
+    if row["same"]:
+        return f"The product is {called} alone: nothing that was tried did better in validation."
+    gap = row["difference"]
+    by = f"{_gap(metric, abs(gap['value']))}{_bounds(metric, gap)}"
+    if gap["low"] is None:
+        return f"The best classical baseline, {called}, reaches {reached}."
+    if gap["low"] > 0:
+        return f"It beats the best classical baseline, {called} ({reached}), by {by}."
+    if gap["high"] < 0:
+        return f"The baseline wins: {called} reaches {reached}, better by {by}.{_advice(row)}"
+    simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
+    return f"{called[:1].upper()}{called[1:]} does as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple)}"
+
+
+def _ties(row: dict[str, Any]) -> bool:
+    """True if the product is not clearly better than it."""
+    low = row.get("difference", {}).get("low")
+    return low is not None and low <= 0
+
+
+def _gap(metric: str, value: float) -> str:
+    return f"{value * 100:.2g} points" if metric == "accuracy" else f"{value:.3g}"
+
+
+def _bounds(metric: str, gap: dict[str, Any]) -> str:
+    if gap["low"] is None:
+        return ""
+    factor, unit = (100, " points") if metric == "accuracy" else (1, "")
+    sure = gap["low"] > 0 or gap["high"] < 0
+    low, high = sorted((gap["low"] * factor, gap["high"] * factor), key=abs if sure else None)
+    if sure:
+        return f" [{abs(low):.2g}, {abs(high):.2g}]"
+    return f" between {low:+.2g} and {high:+.2g}{unit}"
+
+
+def _advice(row: dict[str, Any]) -> str:
+    if row["name"] in SHIPPED:
+        return f" Where simpler is better, use model: {row['name']}."
+    return " It is a baseline here and can't be kept as the model."
+
+
+def _parts(found: dict[str, Any]) -> str:
+    shares = {r["name"]: r["share"] for r in found["leaderboard"] if r["share"] > 0.005 and r["role"] != "product"}
+    if len(shares) < 2:
+        return ""
+    ranked = sorted(shares.items(), key=lambda i: -i[1])
+    return "The product is " + " and ".join([", ".join(f"{s:.0%} {n}" for n, s in ranked[:-1]), "{1:.0%} {0}".format(*ranked[-1])]) + "."

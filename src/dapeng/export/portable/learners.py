@@ -1,0 +1,86 @@
+"""Linear models and trees in a standalone export. `seen` gives each column as a classical learner sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+# --- shipped from here ---
+
+
+def softmax(x):
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+class Linear:
+    """weights (A, k) over numbers, labels, pixels and n-grams of texts."""
+
+    def __init__(self, folder):
+        about = json.loads((Path(folder) / "linear.json").read_text("utf-8"))
+        self.parts, self.classes, self.temperature = about["parts"], about["classes"], about["temperature"]
+        arrays = Path(folder).glob("*.npy")
+        self.arrays = {p.stem: np.load(p, allow_pickle=False) for p in arrays}
+
+    def predict(self, seen):
+        weights = self.arrays["weights"]
+        found = np.tile(self.arrays["bias"].astype(np.float64), (seen.rows, 1))
+        at = 0
+        for number, part in enumerate(self.parts):
+            width = part["width"]
+            found += getattr(self, part["kind"])(number, part, seen, weights[:, at : at + width])
+            at += width
+        return softmax(found * self.temperature) if self.classes else found[:, 0]
+
+    def numbers(self, number, part, seen, weights):
+        x = (seen.matrix(part["name"]).astype(np.float64) - self.arrays[f"{number}.mean"]) * self.arrays[
+            f"{number}.scale"
+        ]
+        x = np.clip(x, -10, 10)
+        gone = np.isnan(x)
+        x = np.where(gone, 0.0, x)
+        return np.concatenate([x, gone], 1) @ weights.T if part["gaps"] else x @ weights.T
+
+    def category(self, number, part, seen, weights):
+        codes = seen.matrix(part["name"])[:, 0].astype(np.int64)
+        return weights.T[np.where(codes < part["size"], codes, 0)]
+
+    def text(self, number, part, seen, weights):
+        kept, weight = self.arrays[f"{number}.kept"], self.arrays[f"{number}.weight"]
+        out = np.zeros((seen.rows, len(weights)))
+        for row, counts in enumerate(seen.counts(part["name"], part["han"], part["lowercase"])):
+            places = np.array(sorted(counts), np.int64)
+            found = np.minimum(np.searchsorted(kept, places), len(kept) - 1)
+            known = kept[found] == places
+            found, places = found[known], places[known]
+            x = (1 + np.log([counts[p] for p in places.tolist()])) * weight[found]
+            out[row] = weights[:, found] @ x / max(float(np.sqrt((x * x).sum())), 1e-12)
+        return out
+
+
+class Trees:
+    """A LightGBM booster."""
+
+    def __init__(self, folder):
+        import lightgbm
+
+        about = json.loads((Path(folder) / "trees.json").read_text("utf-8"))
+        self.names, self.classes = about["names"], about["classes"]
+        self.booster = lightgbm.Booster(model_str=(Path(folder) / "trees.txt").read_text("utf-8"))
+
+    def predict(self, seen):
+        x = np.concatenate([seen.matrix(n).astype(np.float32) for n in self.names], 1)
+        found = np.asarray(self.booster.predict(x, num_threads=1))
+        return np.stack([1 - found, found], 1) if self.classes == 2 else found
+
+
+class Constant:
+    """The same for every row."""
+
+    def __init__(self, folder):
+        self.values = json.loads((Path(folder) / "constant.json").read_text("utf-8"))["values"]
+
+    def predict(self, seen):
+        return np.full(seen.rows, self.values[0]) if len(self.values) == 1 else np.tile(self.values, (seen.rows, 1))

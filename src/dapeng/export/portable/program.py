@@ -1,0 +1,124 @@
+"""The program of a standalone export: raw rows in, values in the user's units out."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+# --- shipped from here ---
+
+
+class Seen:
+    """Rows as classical learners see them, column by column."""
+
+    def __init__(self, program, rows):
+        self.program, self.cells, self.rows = program, rows, len(next(iter(rows.values())))
+
+    def matrix(self, name):
+        """(N, k) float32 with nan for missing."""
+        column, cells = self.program.columns[name], self.cells[name]
+        reader = self.program.readers[name]
+        if column["type"] == "number":
+            values = [reader.number(c) for c in cells]
+            return np.array([[np.nan if v is None else v] for v in values], np.float32)
+        if column["type"] == "category":
+            return reader.encode(cells)["codes"].astype(np.float32)[:, None]
+        x = reader.encode(cells)["pixels"].astype(np.float32) / 255
+        n, c, h, w = x.shape
+        step = max(1, round(max(h, w) / 32))
+        if step > 1:
+            x = x[:, :, : h // step * step, : w // step * step]
+            x = x.reshape(n, c, h // step, step, w // step, step).mean((3, 5))
+        return x.reshape(n, -1)
+
+    def counts(self, name, han, lowercase):
+        count = self.program.counts
+        return [count("" if c is None else str(c), han, lowercase) for c in self.cells[name]]
+
+
+class Program:
+    """What columns.json describes. readers, learners: classes by name. counts: n-grams of a text, where they are needed."""
+
+    def __init__(self, folder, readers, learners, counts=None):
+        self.folder, self.counts = Path(folder), counts
+        about = json.loads((self.folder / "columns.json").read_text("utf-8"))
+        self.columns = {c["name"]: c for c in about["inputs"]}
+        self.readers = {n: readers[c["reader"]](**c["arguments"]) for n, c in self.columns.items()}
+        self.outputs, self.network = about["outputs"], about["network"]
+        self.learners = {p: learners[kind](self.folder / p) for p, kind in about["learners"].items()}
+        self.session = self.open() if self.network else None
+
+    def open(self):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        path = str(self.folder / "model.onnx")
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def predict(self, rows):
+        """Mappings of raw values by column -> mappings of predictions; a number, or a label and the probability of each."""
+        rows = list(rows)
+        if not rows:
+            return []
+        for i, row in enumerate(rows):
+            missing = [n for n in self.columns if n not in row]
+            if missing:
+                raise ValueError(f"row {i} has no column {missing[0]!r}")
+        cells = {n: [None if r[n] == "" else r[n] for r in rows] for n in self.columns}
+        found = self.run(cells) if self.session is not None else {}
+        seen = Seen(self, cells)
+        out = [{} for _ in rows]
+        for output in self.outputs:
+            x = self.mixed(output, found, seen)
+            for i, row in enumerate(out):
+                if output["labels"] is None:
+                    row[output["name"]] = float(x[i])
+                else:
+                    row[output["name"]] = output["labels"][int(x[i].argmax())]
+                    row.update({f"{output['name']}.{n}": float(p) for n, p in zip(output["labels"], x[i])})
+        return out
+
+    def run(self, cells):
+        """The network's outputs by name."""
+        given, read = {}, {n: r.encode(cells[n]) for n, r in self.readers.items()}
+        for tensor in self.network["inputs"]:
+            parts = [read[c][tensor["tensor"]] for c in tensor["columns"]]
+            given[tensor["name"]] = np.stack(parts, 1) if tensor["block"] else parts[0]
+        assert self.session is not None
+        names = [o["tensor"] for o in self.outputs]
+        return dict(zip(names, self.session.run(names, given)))
+
+    def mixed(self, output, found, seen):
+        """The members' predictions by their shares."""
+        total, x = sum(output["shares"].values()), np.zeros(1)
+        for member, share in output["shares"].items():
+            one = (
+                found[output["tensor"]]
+                if member == "network"
+                else self.learners[output["places"][member]].predict(seen)
+            )
+            x = x + np.asarray(one, np.float64) * (share / total)
+        return x
+
+
+def command(program, arguments=None):
+    """data.csv (or standard input) -> predictions as CSV on standard output."""
+    parser = argparse.ArgumentParser(description="Predictions for the rows of a CSV file.")
+    parser.add_argument("data", nargs="?", help="a CSV file with the columns " + ", ".join(program.columns))
+    path = parser.parse_args(arguments).data
+    with open(path, encoding="utf-8-sig", newline="") if path else sys.stdin as stream:
+        reader = csv.DictReader(stream)
+        writer = None
+        while chunk := [row for _, row in zip(range(1000), reader)]:
+            for row in program.predict(chunk):
+                if writer is None:
+                    writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+                    writer.writeheader()
+                writer.writerow(row)
+    return 0

@@ -1,0 +1,100 @@
+"""The rows that the product got most wrong, and what their cells hold: read again from the data that the spec names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dapeng.core.errors import DapengError
+from dapeng.core.run import RunFolder
+from dapeng.core.spec import Data
+from dapeng.report.section import resolved, written
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One row that was answered wrongly. row: its position in the data. surety: of the wrong label, 0 to 1, or the error."""
+
+    row: int
+    truth: str
+    said: str
+    surety: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Cells of some rows. why_not: a sentence for the reader where they can't be had."""
+
+    cells: dict[int, dict[str, Any]]
+    where: dict[int, str]
+    base: Path | None = None
+    why_not: str = ""
+
+
+def worst(folder: RunFolder, output: str, found: dict[str, Any], count: int) -> tuple[list[Wrong], int]:
+    """The worst errors of an output, worst first, and how many there are."""
+    import pyarrow.parquet as pq
+
+    if not folder.has("predictions.parquet"):
+        return [], 0
+    table = pq.read_table(folder.file("predictions.parquet"))
+    here = {n.removeprefix(f"{output}."): table.column(n) for n in table.column_names if n.startswith(f"{output}.")}
+    present = here["present"].to_numpy()
+    rows, truth = table.column("row").to_numpy()[present], here["truth"].to_numpy()[present]
+    if "probabilities" in here:
+        return _classes(rows, truth, _matrix(here["probabilities"])[present], found["labels"], count)
+    said = np.asarray(here["mean"].to_numpy(), np.float64)[present]
+    errors = np.abs(said - truth)
+    order = np.argsort(-errors, kind="stable")[:count]
+    return [Wrong(int(rows[i]), f"{truth[i]:.6g}", f"{said[i]:.6g}", float(errors[i])) for i in order], len(rows)
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    flat = column.combine_chunks()
+    values = np.concatenate([c.flatten().to_numpy() for c in flat.chunks]) if isinstance(flat, pa.ChunkedArray) else flat.flatten().to_numpy()
+    return values.reshape(len(column), -1)
+
+
+def _classes(
+    rows: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, labels: list[str], count: int
+) -> tuple[list[Wrong], int]:
+    said = probabilities.argmax(1)
+    wrong = np.flatnonzero(said != truth)
+    sure = probabilities[wrong, said[wrong]] - probabilities[wrong, truth[wrong]]
+    order = wrong[np.argsort(-sure, kind="stable")[:count]]
+    made = [Wrong(int(rows[i]), labels[truth[i]], labels[said[i]], float(probabilities[i, said[i]])) for i in order]
+    return made, len(wrong)
+
+
+def cells_of(folder: RunFolder, names: list[str], rows: list[int]) -> Rows:
+    """Input cells of rows, by position; a reason where the data is gone or has changed since."""
+    from dapeng.data.open import open_data
+
+    data = {k: v for k, v in written(folder, "spec.yaml").get("data", {}).items() if k in Data.model_fields and v is not None}
+    if not any(data.get(k) for k in ("path", "train")):
+        return Rows({}, {}, why_not="the data came from memory, so the rows can't be read again")
+    try:
+        opened = open_data(Data(**data), Path.cwd())
+        whole = opened.whole()
+        expected = resolved(folder).get("facts", {}).get("data")
+        if expected and opened.fingerprint() != expected:
+            return Rows({}, {}, why_not="the data has changed since, so its rows are not shown")
+        cells: dict[int, dict[str, Any]] = {}
+        for block in whole.blocks([n for n in names if n in whole.names]):
+            here = [r for r in rows if block.start <= r < block.start + len(block)]
+            if here:
+                taken = block.columns.take(pa.array([r - block.start for r in here])).to_pylist()
+                cells.update(zip(here, taken))
+        return Rows(cells, {r: whole.where(r) for r in cells}, whole.base)
+    except (DapengError, OSError) as error:
+        return Rows({}, {}, why_not=f"the data can't be read any more ({str(error).splitlines()[0]})")
+
+
+def shown_as(folder: RunFolder) -> dict[str, str]:
+    """The type of every input column."""
+    described = folder.read_json("columns.json") if folder.has("columns.json") else {}
+    return {name: str(column["options"]["type"]) for name, column in described.get("inputs", {}).items()}

@@ -1,0 +1,57 @@
+"""What the model looked at, where `dapeng explain` was asked."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from dapeng.core.kinds import sections
+from dapeng.core.run import RunFolder
+from dapeng.report.html import Safe, join, number, own, table
+from dapeng.report.section import Section, read
+from dapeng.report.svg import bar
+
+MOST_COLUMNS = 30
+
+
+@sections
+class Explanation(Section):
+    """Importance of the columns, out of explain.json."""
+
+    type: Literal["explain"] = "explain"
+    order: ClassVar[int] = 67
+    title: ClassVar[str] = "What it looks at"
+
+    def render(self, folder: RunFolder) -> Safe | None:
+        found = read(folder, "explain.json")
+        parts = [_importance(name, values) for name, values in _outputs(found).items()]
+        return join(parts) if any(parts) else None
+
+
+def _outputs(found: dict[str, Any]) -> dict[str, Any]:
+    """Importances by output, whether the verb wrote them by output or for the only one."""
+    importance = found.get("importance", found.get("columns"))
+    if isinstance(importance, list) or (isinstance(importance, dict) and _plain(importance)):
+        return {"": importance}
+    return importance if isinstance(importance, dict) else {}
+
+
+def _plain(values: dict[str, Any]) -> bool:
+    return all(isinstance(v, (int, float)) for v in values.values())
+
+
+def _pairs(values: Any) -> list[tuple[str, float]]:
+    if isinstance(values, dict):
+        found = [(k, v.get("importance", v.get("value")) if isinstance(v, dict) else v) for k, v in values.items()]
+    else:
+        found = [(r.get("column", r.get("name")), r.get("importance", r.get("value"))) for r in values if isinstance(r, dict)]
+    return [(str(n), float(v)) for n, v in found if isinstance(v, (int, float))]
+
+
+def _importance(output: str, values: Any) -> Safe | None:
+    pairs = sorted(_pairs(values), key=lambda p: -p[1])
+    if not pairs:
+        return None
+    most = max(max(v for _, v in pairs), 1e-12)
+    rows = [[own(n), number(v, 3), bar(f"{n}: {number(v, 3)}", max(v, 0.0) / most)] for n, v in pairs[:MOST_COLUMNS]]
+    caption = join(own(output), ": importance of its columns") if output else "Importance of the columns"
+    return table(caption, ["Column", "Importance", ""], rows, [1])

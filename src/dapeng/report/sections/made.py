@@ -1,0 +1,58 @@
+"""How the run was made: enough to make it again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from dapeng.core.kinds import sections
+from dapeng.core.run import RunFolder
+from dapeng.report.html import Safe, el, join, own
+from dapeng.report.section import Section, resolved, written
+
+
+@sections
+class Made(Section):
+    """Versions, machine, seed, data hash, and the command."""
+
+    type: Literal["made"] = "made"
+    order: ClassVar[int] = 90
+    title: ClassVar[str] = "How it was made"
+
+    def render(self, folder: RunFolder) -> Safe | None:
+        rows = [el("div", el("dt", name), el("dd", own(value))) for name, value in facts(folder) if value]
+        again = el("p", "Make it again: ", el("code", command(folder)))
+        source = folder.file("spec.yaml").read_text(encoding="utf-8", errors="replace") if folder.has("spec.yaml") else ""
+        spec = el("details", el("summary", "The spec, as asked"), el("pre", el("code", source))) if source else None
+        return join(el("dl", *rows, class_="made"), again, spec)
+
+
+def facts(folder: RunFolder) -> list[tuple[str, str]]:
+    """Name and value of what a reader needs to make the run again."""
+    done = resolved(folder)
+    found, spec = done.get("facts", {}), done.get("spec", {})
+    about = folder.about()
+    data = written(folder, "spec.yaml").get("data", {})
+    return [
+        ("Created", str(about.get("created", ""))),
+        ("Data", _addresses(data)),
+        ("Data, SHA-256", str(found.get("data", ""))),
+        ("Rows", f"{found['rows']:,}" if isinstance(found.get("rows"), int) else ""),
+        ("Split", str(found.get("split", ""))),
+        ("Seed", str(spec.get("train", {}).get("seed", ""))),
+        ("Versions", _pairs(found.get("versions", {}))),
+        ("Machine", _pairs(found.get("machine", {}))),
+        ("Took", str(found.get("took", ""))),
+    ]
+
+
+def _addresses(data: dict[str, Any]) -> str:
+    found = [data.get(k) for k in ("path", "train", "validation", "test") if data.get(k)]
+    return ", ".join(", ".join(map(str, v)) if isinstance(v, list) else str(v) for v in found) or "from memory"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in values.items() if v not in (None, ""))
+
+
+def command(folder: RunFolder) -> str:
+    return f"dapeng train {folder.name}/spec.yaml"

@@ -1,0 +1,155 @@
+"""GET /: a page to try a model, made from its columns. One file, no request to anywhere else, strict content policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from dapeng.serve.engine import Engine
+
+MOST_OPTIONS = 200
+WORDS = {
+    "lang": ("en", "zh-CN"),
+    "inputs": ("Inputs", "输入"),
+    "predict": ("Predict", "预测"),
+    "prediction": ("Prediction", "预测结果"),
+    "hint": ("Fill in the fields and press Predict.", "填写左边的内容，然后按“预测”。"),
+    "unknown": ("(unknown)", "（未知）"),
+    "missing": ("leave empty if unknown", "不知道可以留空"),
+    "picture": ("Choose a picture, or drop one here", "选择图片，或拖到这里"),
+    "took": ("answered in {} ms", "用时 {} 毫秒"),
+    "failed": ("The server did not answer.", "服务器没有响应。"),
+    "more": ("{} more", "另有 {} 个"),
+    "programs": ("For programs", "程序接口"),
+    "models": ("Models", "模型"),
+    "range": ("seen in training: {} to {}", "训练中的范围：{} 至 {}"),
+}
+
+
+class Page:
+    """The page of one model, in English and in Chinese, rendered once."""
+
+    def __init__(self, engine: Engine, models: list[str]):
+        self.engine, self.models = engine, models
+        here = files("dapeng.serve.page")
+        self.css = here.joinpath("page.css").read_text("utf-8")
+        self.js = here.joinpath("page.js").read_text("utf-8")
+        policy = [
+            "default-src 'none'",
+            f"style-src {_hash(self.css)}",
+            f"script-src {_hash(self.js)}",
+            "connect-src 'self'",
+            "img-src 'self' data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+        self.policy = "; ".join(policy).encode()
+        self.rendered: dict[bool, bytes] = {}
+
+    def wants_chinese(self, languages: str) -> bool:
+        """True if the browser asks for Chinese before English."""
+        for language in languages.lower().split(","):
+            name = language.partition(";")[0].strip()
+            if name.startswith(("zh", "en")):
+                return name.startswith("zh")
+        return False
+
+    def headers(self, chinese: bool) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"content-security-policy", self.policy),
+            (b"cache-control", b"no-store"),
+            (b"vary", b"accept-language"),
+        ]
+
+    def html(self, chinese: bool) -> bytes:
+        if chinese not in self.rendered:
+            self.rendered[chinese] = self._html({k: v[chinese] for k, v in WORDS.items()}).encode()
+        return self.rendered[chinese]
+
+    def _html(self, words: dict[str, str]) -> str:
+        fields = "\n".join(
+            self._field(i, n, r.column, words) for i, (n, r) in enumerate(zip(self.engine.names, self.engine.readers))
+        )
+        about = {"model": self.engine.name, "several": len(self.models) > 1, "words": words}
+        shown = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+        outputs = ", ".join(escape(n) for n in self.engine.product.outputs)
+        return f"""<!doctype html>
+<html lang="{words["lang"]}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(self.engine.name)} - Dapeng</title>
+<style>{self.css}</style>
+</head>
+<body>
+<header><h1>{escape(self.engine.name)}</h1><p>{escape(self._reads())} &rarr; {outputs}</p>{self._links(words)}</header>
+<main>
+<form id="form" autocomplete="off" novalidate>
+<h2>{words["inputs"]}</h2>
+{fields}
+<button type="submit">{words["predict"]}</button>
+</form>
+<section aria-live="polite" aria-labelledby="found">
+<h2 id="found">{words["prediction"]}</h2>
+<div id="result"><p class="quiet">{words["hint"]}</p></div>
+</section>
+</main>
+<footer><details><summary>{words["programs"]}</summary><pre>{escape(self._example())}</pre>
+<p><a href="/openapi.json">OpenAPI</a> <a href="/v2/models/{escape(self.engine.name)}">Open Inference Protocol</a> <a href="/metrics">metrics</a></p></details></footer>
+<script type="application/json" id="about">{shown}</script>
+<script>{self.js}</script>
+</body>
+</html>
+"""
+
+    def _reads(self) -> str:
+        names = self.engine.names
+        return ", ".join(names[:8]) + (f" ... ({len(names)})" if len(names) > 8 else "")
+
+    def _links(self, words: dict[str, str]) -> str:
+        if len(self.models) < 2:
+            return ""
+        links = " ".join(f'<a href="/?model={escape(m)}">{escape(m)}</a>' for m in self.models)
+        return f'<nav aria-label="{words["models"]}">{links}</nav>'
+
+    def _field(self, number: int, name: str, column: Any, words: dict[str, str]) -> str:
+        """One labelled control."""
+        head = f'<div class="field"><label for="f{number}">{escape(name)}</label>'
+        shared = f'id="f{number}" data-name="{escape(name)}" data-type="{column.type}"'
+        if column.type == "number":
+            s = column.state
+            values = s["quantiles"] or [0.0]
+            middle = values[len(values) // 2]
+            log = getattr(column.options, "scale", "") == "log"
+            value = "" if log else f"{middle:.4g}"
+            about = "" if log else words["range"].format(f"{s['low']:.4g}", f"{s['high']:.4g}")
+            control = f'<input type="text" inputmode="decimal" {shared} value="{value}" aria-describedby="d{number}">'
+            return f'{head}{control}<small id="d{number}">{escape(about)}</small></div>'
+        if column.type == "category" and len(column.labels) <= MOST_OPTIONS:
+            options = "".join(
+                f'<option value="{escape(label)}">{escape(label)}</option>' for label in sorted(column.labels)
+            )
+            return f'{head}<select {shared}>{options}<option value="">{words["unknown"]}</option></select></div>'
+        if column.type == "text":
+            return f'{head}<textarea {shared} rows="4"></textarea></div>'
+        if column.type == "image":
+            picture = f'<input type="file" accept="image/*" {shared}><img id="p{number}" alt="" hidden>'
+            return f'{head}<div class="drop">{picture}<small>{words["picture"]}</small></div></div>'
+        return f'{head}<input type="text" {shared} placeholder="{words["missing"]}"></div>'
+
+    def _example(self) -> str:
+        row = {
+            n: {"number": 1.5, "image": "<base64>"}.get(r.column.type, "...")
+            for n, r in zip(self.engine.names, self.engine.readers)
+        }
+        shown = json.dumps(dict(list(row.items())[:12]), ensure_ascii=False)
+        return f"curl http://127.0.0.1:8000/predict -H 'content-type: application/json' -d '{shown}'"
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -1,0 +1,117 @@
+
+"use strict";
+const about = JSON.parse(document.getElementById("about").textContent);
+const words = about.words;
+const form = document.getElementById("form");
+const result = document.getElementById("result");
+const pictures = new Map();
+const SHOWN = 12;
+
+function make(tag, text, name) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  if (name) element.className = name;
+  return element;
+}
+
+function show(...elements) {
+  result.replaceChildren(...elements);
+}
+
+function read(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+async function take(input, file) {
+  const data = await read(file);
+  pictures.set(input.id, data.slice(data.indexOf(",") + 1));
+  const image = document.getElementById("p" + input.id.slice(1));
+  image.src = data;
+  image.alt = file.name;
+  image.hidden = false;
+}
+
+for (const input of form.querySelectorAll("input[type=file]")) {
+  const drop = input.closest(".drop");
+  input.addEventListener("change", () => input.files[0] && take(input, input.files[0]));
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files[0]) take(input, event.dataTransfer.files[0]);
+  });
+}
+
+function row() {
+  const values = {};
+  for (const input of form.querySelectorAll("[data-name]")) {
+    const value = input.type === "file" ? pictures.get(input.id) : input.value;
+    values[input.dataset.name] = value === undefined || value === "" ? null : value;
+  }
+  return values;
+}
+
+function number(value) {
+  return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(+value.toPrecision(6));
+}
+
+function bar(label, share) {
+  const item = make("li");
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  svg.setAttribute("aria-hidden", "true");
+  rect.setAttribute("width", (100 * share).toFixed(2) + "%");
+  rect.setAttribute("height", "100%");
+  svg.append(rect);
+  item.append(svg, make("span", label), make("span", (100 * share).toFixed(1) + " %"));
+  return item;
+}
+
+function answer(name, found) {
+  const box = make("div", undefined, "answer");
+  const value = typeof found.value === "number" ? number(found.value) : found.value;
+  box.append(make("h3", name), make("div", value, "value"));
+  if (found.probabilities) {
+    const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
+    const list = make("ul", undefined, "bars");
+    for (const [label, share] of sorted.slice(0, SHOWN)) list.append(bar(label, share));
+    box.append(list);
+    if (sorted.length > SHOWN) box.append(make("small", words.more.replace("{}", sorted.length - SHOWN)));
+  }
+  return box;
+}
+
+function failed(reply) {
+  const list = make("ul", undefined, "error");
+  const problems = reply.problems || [];
+  for (const p of problems) list.append(make("li", p.where.replace(/^row\./, "") + ": expected " + p.expected + ", found " + p.found));
+  if (!problems.length) list.append(make("li", reply.error || words.failed));
+  return list;
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  const began = performance.now();
+  try {
+    const where = "/predict" + (about.several ? "?model=" + encodeURIComponent(about.model) : "");
+    const response = await fetch(where, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ rows: [row()] }) });
+    const reply = await response.json();
+    if (!response.ok) return show(failed(reply));
+    const parts = Object.entries(reply.predictions[0]).map(([name, found]) => answer(name, found));
+    for (const note of reply.notes || []) parts.push(make("p", note, "quiet"));
+    parts.push(make("small", words.took.replace("{}", Math.round(performance.now() - began))));
+    show(...parts);
+  } catch (error) {
+    show(failed({}));
+  } finally {
+    button.disabled = false;
+  }
+});

@@ -1,0 +1,127 @@
+"""The verdict: intervals hold the truth, are the same again, and the words say plainly who wins."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dapeng.core.errors import SpecError
+from dapeng.core.files import json_text
+from dapeng.core.spec import Evaluate
+from dapeng.evaluate.bootstrap import counts_of, draw, interval, share_interval
+from dapeng.evaluate.text import Verdict
+from dapeng.evaluate.verdict import Judged, judge
+from dapeng.evaluate.views import metrics_for
+from dapeng.metrics.base import ClassView, value_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from judging import judged_classes, labels_column, number_column, probabilities
+
+
+def test_resamples_are_the_same_whatever_the_size_of_the_chunks(monkeypatch):
+    one = np.concatenate(list(counts_of(50, 30, 7)))
+    monkeypatch.setattr("dapeng.evaluate.bootstrap.CHUNK", 200)
+    assert (np.concatenate(list(counts_of(50, 30, 7))) == one).all()
+    assert (one.sum(1) == 50).all()
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    held, trials, truth = 0, 120, 0.8
+    for seed in range(trials):
+        random = np.random.default_rng(seed)
+        codes = random.integers(0, 2, 200)
+        right = random.random(200) < truth
+        said = np.where(right, codes, 1 - codes)
+        view = ClassView(np.eye(2)[said] * 0.8 + 0.1, codes)
+        metrics = {"accuracy": metrics_for(view)["accuracy"]}
+        draws = draw({"m": (view, metrics)}, 300, seed)["m"]["accuracy"]
+        found = interval(value_of(metrics["accuracy"], view), draws, 0.95)
+        held += found.low <= truth <= found.high
+    assert held / trials >= 0.88
+
+
+def test_a_perfect_score_still_has_doubt():
+    found = share_interval(1.0, 30, np.ones(500), 0.95)
+    assert found.low == pytest.approx(0.8865, abs=1e-3)  # Wilson, 30 of 30
+    assert found.high == 1.0
+
+
+def test_the_same_seed_gives_the_same_verdict():
+    assert json_text(judged_classes(2, 2)) == json_text(judged_classes(2, 2))
+
+
+def test_the_words_say_that_the_baseline_wins():
+    found = judged_classes(product=0.5, linear=3)
+    assert "The baseline wins: a linear model reaches" in found["verdict"]
+    assert "model: linear" in found["verdict"]
+    linear = next(r for r in found["outputs"]["y"]["leaderboard"] if r["name"] == "linear")
+    assert linear["difference"]["high"] < 0
+    assert found["outputs"]["y"]["leaderboard"][0]["name"] == "linear"
+
+
+def test_the_words_say_that_the_product_wins():
+    found = judged_classes(product=4, linear=1)
+    assert "It beats the best classical baseline, a linear model" in found["verdict"]
+    assert "Always answering the most frequent label reaches" in found["verdict"]
+
+
+def test_the_words_say_that_a_linear_model_does_as_well():
+    found = judged_classes(product=2.0, linear=2.0)
+    assert "A linear model does as well" in found["verdict"]
+    assert "use model: linear" in found["verdict"]
+
+
+def test_the_words_say_that_the_inputs_say_little():
+    assert "nothing here is clearly better" in judged_classes(product=0.0, linear=0.0, rows=150)["verdict"]
+
+
+def test_rows_without_the_truth_are_left_out_and_counted():
+    codes = np.zeros(10, np.int64)
+    there = np.arange(10) < 4
+    members = [Judged("product", "product", probabilities(codes, 2, 9, 0), 0.0, {})]
+    found = judge(Evaluate(), {"y": labels_column(["a", "b"])}, {"y": (codes, there)}, members, "", 0)["outputs"]["y"]
+    assert (found["rows"], found["missing"]) == (4, 6)
+    none = judge(Evaluate(), {"y": labels_column(["a", "b"])}, {"y": (codes, there & False)}, members, "", 0)
+    assert none["verdict"] == "no test row has the true answer"
+
+
+def test_a_number_output_is_judged_in_its_units():
+    random = np.random.default_rng(0)
+    values = random.normal(100, 10, 500)
+    near, mean = values + random.normal(0, 1, 500), np.full(500, 100.0)
+    members = [
+        Judged("product", "product", {"y": {"mean": near}}, 0.0, {"y": 0.0}),
+        Judged("constant", "baseline", {"y": {"mean": mean}}, 0.0, {}),
+    ]
+    found = judge(Evaluate(), {"y": number_column()}, {"y": (values, np.ones(500, bool))}, members, "", 0)
+    assert found["headline"]["metric"] == "rmse"
+    assert found["headline"]["low"] < 1.0 < found["headline"]["high"] * 1.1
+    assert "Always answering the mean reaches" in found["verdict"]
+    assert sum(found["outputs"]["y"]["distribution"]["truth"]) == 500
+
+
+def test_costs_of_the_wrong_shape_name_the_order_of_labels():
+    with pytest.raises(SpecError, match="3 x 3") as error:
+        judged_classes(1, 1, costs={"y": [[0.0, 1.0], [1.0, 0.0]]})
+    assert "a, b, c" in str(error.value)
+
+
+def test_the_text_is_aligned_and_plain_values_are_json():
+    verdict = Verdict(judged_classes(2, 2))
+    assert "Balanced accuracy" in verdict.text()
+    assert "leaderboard" in json_text(verdict.plain())
+
+
+def test_no_resamples_give_values_without_intervals():
+    found = judged_classes(2, 2, resamples=0)
+    assert found["headline"]["low"] is None
+    assert "interval" not in found["verdict"]
+
+
+def test_twenty_thousand_rows_of_ten_classes_take_a_few_seconds():
+    began = time.process_time()
+    judged_classes(3, 2, rows=20_000, labels=list("abcdefghij"))
+    assert time.process_time() - began < 8  # about 2 on an idle machine
