@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from dapeng.columns.category import Category
 from dapeng.columns.number import Number
 from dapeng.core.spec import Evaluate
@@ -36,7 +37,9 @@ def constant(rows: int, classes: int) -> dict[str, dict[str, np.ndarray]]:
     return {"y": {"probabilities": np.tile(spread.astype(np.float32), (rows, 1))}}
 
 
-def judged_classes(product: float, linear: float, rows: int = 600, labels: list[str] | None = None, **options: Any) -> dict[str, Any]:
+def judged_classes(
+    product: float, linear: float, rows: int = 600, labels: list[str] | None = None, **options: Any
+) -> dict[str, Any]:
     """metrics.json of a product and a linear model of such skills."""
     labels = labels or ["a", "b", "c"]
     codes = np.random.default_rng(0).integers(0, len(labels), rows)

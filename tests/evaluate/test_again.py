@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from dapeng.columns.category import Category
 from dapeng.core.errors import DataError
 from dapeng.data.table import Block, Frame

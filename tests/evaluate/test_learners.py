@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from dapeng.core.kinds import learners
 from dapeng.learners.base import Inputs, Target
 from dapeng.learners.hog import describe

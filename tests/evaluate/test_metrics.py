@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dapeng.core.kinds import metrics
-from dapeng.metrics.base import ClassView, Drawn, NumberView, value_of
-from dapeng.metrics.costs import by_costs, by_f1, cheapest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+
+from dapeng.core.kinds import metrics
+from dapeng.metrics.base import ClassView, Drawn, NumberView, value_of
+from dapeng.metrics.costs import by_costs, by_f1, cheapest
 
 seeds = st.integers(0, 2**31)
 
@@ -45,7 +46,9 @@ CLASS_METRICS = {
     "precision_macro": lambda v, w: sk.precision_score(
         v.codes, v.predicted, average="macro", sample_weight=w, zero_division=0
     ),
-    "recall_macro": lambda v, w: sk.recall_score(v.codes, v.predicted, average="macro", sample_weight=w, zero_division=0),
+    "recall_macro": lambda v, w: sk.recall_score(
+        v.codes, v.predicted, average="macro", sample_weight=w, zero_division=0
+    ),
     "f1_macro": lambda v, w: sk.f1_score(v.codes, v.predicted, average="macro", sample_weight=w, zero_division=0),
     "f1_micro": lambda v, w: sk.f1_score(v.codes, v.predicted, average="micro", sample_weight=w),
     "precision_micro": lambda v, w: sk.precision_score(v.codes, v.predicted, average="micro", sample_weight=w),
@@ -71,13 +74,17 @@ def test_ranking_metrics_of_two_classes_equal_scikit_learn(seed):
     view, counts = class_rows(seed, 2)
     scores, positive = view.probabilities[:, 1], view.codes == 1
     assert found("auroc", view, counts) == pytest.approx(sk.roc_auc_score(positive, scores, sample_weight=counts))
-    assert found("auprc", view, counts) == pytest.approx(sk.average_precision_score(positive, scores, sample_weight=counts))
+    assert found("auprc", view, counts) == pytest.approx(
+        sk.average_precision_score(positive, scores, sample_weight=counts)
+    )
     alarms, hits, _ = sk.roc_curve(positive, scores, sample_weight=counts, drop_intermediate=False)
     assert found("ks", view, counts) == pytest.approx(np.abs(hits - alarms).max())
     assert found("brier", view, counts) == pytest.approx(sk.brier_score_loss(positive, scores, sample_weight=counts))
     fine = sk.precision_score(view.codes, view.predicted, sample_weight=counts, zero_division=np.nan)
     assert found("ppv", view, counts) == pytest.approx(fine, nan_ok=True)
-    assert found("sensitivity", view, counts) == pytest.approx(sk.recall_score(view.codes, view.predicted, sample_weight=counts))
+    assert found("sensitivity", view, counts) == pytest.approx(
+        sk.recall_score(view.codes, view.predicted, sample_weight=counts)
+    )
     assert found("f1", view, counts) == pytest.approx(sk.f1_score(view.codes, view.predicted, sample_weight=counts))
     spec = sk.recall_score(view.codes, view.predicted, pos_label=0, sample_weight=counts)
     assert found("specificity", view, counts) == pytest.approx(spec)
@@ -91,7 +98,9 @@ def test_ranking_metrics_of_many_classes_are_the_mean_over_classes(seed):
     view, counts = class_rows(seed, 4)
     area = sk.roc_auc_score(view.codes, view.probabilities, multi_class="ovr", sample_weight=counts)
     assert found("auroc", view, counts) == pytest.approx(area)
-    each = [sk.average_precision_score(view.codes == c, view.probabilities[:, c], sample_weight=counts) for c in range(4)]
+    each = [
+        sk.average_precision_score(view.codes == c, view.probabilities[:, c], sample_weight=counts) for c in range(4)
+    ]
     assert found("auprc", view, counts) == pytest.approx(np.mean(each))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from dapeng.core.errors import SpecError
 from dapeng.core.files import json_text
 from dapeng.core.spec import Evaluate

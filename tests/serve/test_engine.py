@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from trained import iris_run
 
 from dapeng.serve.engine import BadRequest, Engine
 from dapeng.serve.guard import Guard, hostname
 from dapeng.serve.queue import Busy, Queue
+from trained import iris_run
 
 GOOD = {"sepal length": 5.1, "sepal width": 3.5, "petal.length": 1.4, "petal.width": 0.2, "wide": "yes"}
 
@@ -32,7 +32,12 @@ def test_everything_that_is_wrong_is_said_at_once():
     del row["sepal length"]
     with pytest.raises(BadRequest) as found:
         engine().check([row])
-    assert sorted(w.where for w in found.value.wrongs) == ["row.more", "row.petal.width", "row.sepal length", "row.wide"]
+    assert sorted(w.where for w in found.value.wrongs) == [
+        "row.more",
+        "row.petal.width",
+        "row.sepal length",
+        "row.wide",
+    ]
 
 
 def test_numbers_are_read_as_people_write_them_and_may_be_missing():

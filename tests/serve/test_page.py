@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from server import serving
+
 from trained import digits_run, iris_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from server import Server, serving
-from trained import blend_run, digits_run, iris_run, reviews_run
 
 from dapeng.data.table import Frame
+from trained import blend_run, digits_run, iris_run, reviews_run
 
 GOOD = {"sepal length": 5.1, "sepal width": 3.5, "petal.length": 1.4, "petal.width": 0.2, "wide": "yes"}
 
@@ -34,7 +34,9 @@ def test_answers_equal_those_of_the_product_alone_and_in_a_batch(server: Server)
         status, reply = server.ask(f"/predict?model={folder.name}", {"rows": rows})
         assert status == 200
         for output, tensors in wanted.items():
-            found = [list(p[output].get("probabilities", {0: p[output]["value"]}).values()) for p in reply["predictions"]]
+            found = [
+                list(p[output].get("probabilities", {0: p[output]["value"]}).values()) for p in reply["predictions"]
+            ]
             tensor = next(iter(tensors.values())).reshape(len(rows), -1)
             np.testing.assert_allclose(found, tensor, atol=1e-5)
             alone = server.ask(f"/predict?model={folder.name}", rows[3])[1]["predictions"][0][output]
@@ -50,7 +52,10 @@ def test_pictures_come_as_base64_or_as_files(server: Server):
     assert status == 200
     assert list(reply["predictions"][0]["label"]["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-5)
     form = b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + data + b"\r\n--x--\r\n"
-    assert server.ask(where, form, content_type="multipart/form-data; boundary=x")[1]["predictions"] == reply["predictions"]
+    assert (
+        server.ask(where, form, content_type="multipart/form-data; boundary=x")[1]["predictions"]
+        == reply["predictions"]
+    )
     for bad in ("/etc/passwd", "AAAA", base64.b64encode(b"not a picture").decode(), 3):
         assert server.ask(where, {"image": bad})[0] == 400
 
@@ -63,7 +68,26 @@ def test_csv_in_and_out(server: Server):
     assert len(text.splitlines()) == 3
 
 
-@pytest.mark.parametrize("body", [b"", b" ", b"{", b"[1,", b"null", b"3", b'"x"', b"{}", b"[]", b'{"rows": []}', b'{"rows": 3}', b'{"rows": [3]}', b'{"rows": [{}], "x": 1}', b"\xff\xfe", b'{"rows": [[1,2]]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"[1,",
+        b"null",
+        b"3",
+        b'"x"',
+        b"{}",
+        b"[]",
+        b'{"rows": []}',
+        b'{"rows": 3}',
+        b'{"rows": [3]}',
+        b'{"rows": [{}], "x": 1}',
+        b"\xff\xfe",
+        b'{"rows": [[1,2]]}',
+    ],
+)
 def test_h01_malformed_bodies_are_400(server: Server, body: bytes):
     status, reply = server.ask("/predict", body)
     assert status == 400
@@ -150,7 +174,19 @@ def test_h08_a_client_that_left_is_dropped_and_counted():
         assert slow.metric("dapeng_rows_total") == rows == 1
 
 
-@pytest.mark.parametrize("path", ["/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd", "/%252e%252e/etc/passwd", "/a%00b", "/..\\..\\etc", "/v2/models/../../etc", "/page.css", "//etc/passwd"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "/%252e%252e/etc/passwd",
+        "/a%00b",
+        "/..\\..\\etc",
+        "/v2/models/../../etc",
+        "/page.css",
+        "//etc/passwd",
+    ],
+)
 def test_h09_paths_lead_nowhere(server: Server, path: str):
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
@@ -193,10 +229,18 @@ def test_methods_types_and_models_that_there_are_not(server: Server):
 
 def test_open_inference_protocol(server: Server):
     name = iris_run()[0].name
-    assert server.ask("/v2/health/live")[0] == server.ask("/v2/health/ready")[0] == server.ask(f"/v2/models/{name}/ready")[0] == 200
+    assert (
+        server.ask("/v2/health/live")[0]
+        == server.ask("/v2/health/ready")[0]
+        == server.ask(f"/v2/models/{name}/ready")[0]
+        == 200
+    )
     about = server.ask(f"/v2/models/{name}")[1]
     assert {"name": "wide", "datatype": "BYTES", "shape": [-1]} in about["inputs"]
-    inputs = [{"name": n, "shape": [2], "datatype": "BYTES" if n == "wide" else "FP32", "data": [v, v]} for n, v in GOOD.items()]
+    inputs = [
+        {"name": n, "shape": [2], "datatype": "BYTES" if n == "wide" else "FP32", "data": [v, v]}
+        for n, v in GOOD.items()
+    ]
     status, reply = server.ask(f"/v2/models/{name}/infer", {"id": "7", "inputs": inputs})
     assert (status, reply["id"], reply["outputs"][0]["shape"]) == (200, "7", [2])
     alone = server.ask("/predict", GOOD)[1]["predictions"][0]["species"]
@@ -207,7 +251,11 @@ def test_open_inference_protocol(server: Server):
 def test_open_inference_protocol_in_binary(server: Server):
     parts, inputs = [], []
     for name, value in GOOD.items():
-        data = (len(value).to_bytes(4, "little") + value.encode()) if isinstance(value, str) else np.float32(value).tobytes()
+        data = (
+            (len(value).to_bytes(4, "little") + value.encode())
+            if isinstance(value, str)
+            else np.float32(value).tobytes()
+        )
         kind = "BYTES" if isinstance(value, str) else "FP32"
         inputs.append({"name": name, "shape": [1, 1], "datatype": kind, "parameters": {"binary_data_size": len(data)}})
         parts.append(data)
@@ -217,9 +265,24 @@ def test_open_inference_protocol_in_binary(server: Server):
     assert server.ask(where, head + parts[0][:2], inference_header_content_length=str(len(head)))[0] == 400
 
 
-@pytest.mark.parametrize("change", [{"shape": [-1]}, {"shape": [3]}, {"shape": [1, 2]}, {"shape": "x"}, {"datatype": "FP31"}, {"data": 3}, {"data": [[[1]]]}, {"name": 3}, {"parameters": 3}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [-1]},
+        {"shape": [3]},
+        {"shape": [1, 2]},
+        {"shape": "x"},
+        {"datatype": "FP31"},
+        {"data": 3},
+        {"data": [[[1]]]},
+        {"name": 3},
+        {"parameters": 3},
+    ],
+)
 def test_h02_wrong_tensors_are_400(server: Server, change: dict[str, Any]):
-    inputs = [{"name": n, "shape": [1], "datatype": "BYTES" if n == "wide" else "FP32", "data": [v]} for n, v in GOOD.items()]
+    inputs = [
+        {"name": n, "shape": [1], "datatype": "BYTES" if n == "wide" else "FP32", "data": [v]} for n, v in GOOD.items()
+    ]
     inputs[0] |= change
     status, _ = server.ask(f"/v2/models/{iris_run()[0].name}/infer", {"inputs": inputs})
     assert status == (200 if change == {"parameters": 3} else 400)
@@ -231,7 +294,9 @@ def test_openapi_describes_the_columns(server: Server):
     assert row["required"] == list(GOOD)
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.validate(GOOD, row)
-    jsonschema.validate(server.ask("/predict", GOOD)[1]["predictions"][0], about["components"]["schemas"]["Prediction0"])
+    jsonschema.validate(
+        server.ask("/predict", GOOD)[1]["predictions"][0], about["components"]["schemas"]["Prediction0"]
+    )
 
 
 def test_metrics_count(server: Server):

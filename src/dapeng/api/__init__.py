@@ -1,7 +1,7 @@
 """What a Python user needs: train, load, init, check; and the Run that they give.
 
-    run = dapeng.train("reviews.csv", outputs="sentiment")
-    run.evaluate(); run.predict(rows); run.explain(rows); run.export("onnx"); run.compress("int8"); run.serve()
+run = dapeng.train("reviews.csv", outputs="sentiment")
+run.evaluate(); run.predict(rows); run.explain(rows); run.export("onnx"); run.compress("int8"); run.serve()
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def train(
 
 def _asked(
     what: Any, outputs: Any, overrides: list[str], target: list[str] | None, spec: dict[str, Any]
-) -> tuple[Loaded, list[str] | None, dict[str, object] | None, str]:
+) -> tuple[Loaded, list[str] | None, Any, str]:
     """The spec, the targets to infer columns for, data given as objects, and a name for the run."""
     if isinstance(what, Spec):
         return Loaded(what, what.dump(), {}, "the spec"), None, None, what.name or "run"
@@ -73,7 +73,7 @@ def _asked(
     targets = target or named
     if not targets and not outputs:
         raise SpecError(f"which column of {what if path else 'the data'} is wanted?", hint="add --target COLUMN")
-    wanted = outputs if isinstance(outputs, dict) else {t: "category" for t in targets or []}
+    wanted = outputs if isinstance(outputs, dict) else dict.fromkeys(targets or [], "category")
     raw = {**({"data": str(what)} if path else {}), "outputs": wanted, **spec}
     loaded = load_spec(raw, overrides)
     objects = None if path else {"all": what}
@@ -123,7 +123,9 @@ def recipes() -> list[dict[str, Any]]:
     """What ships: name, what for, how long it takes, what it reaches."""
     out = []
     for path in sorted(_recipe_folder().glob("*.yaml")):
-        head = [line.lstrip("# ").rstrip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        head = [
+            line.lstrip("# ").rstrip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+        ]
         out.append({"recipe": path.stem, "what": head[0] if head else ""})
     return out
 
@@ -136,7 +138,9 @@ def recipe_file(name: str) -> Path:
     if not path.is_file():
         known = [p.stem for p in _recipe_folder().glob("*.yaml")]
         near = difflib.get_close_matches(name, known, 1)
-        raise SpecError(f"there is no recipe {name!r}", hint=f"did you mean {near[0]!r}?" if near else ", ".join(sorted(known)))
+        raise SpecError(
+            f"there is no recipe {name!r}", hint=f"did you mean {near[0]!r}?" if near else ", ".join(sorted(known))
+        )
     return path
 
 

@@ -55,7 +55,9 @@ def split_rows(spec: Spec, chosen: Chosen, opened: Opened, source: Source, rows:
     split: Any = spec.data.split
     if split is None:
         table = all(o.type in ("number", "category", "date", "set", "vector") for o in chosen.inputs.values())
-        split, reason = choose_split(rows, options, list(opened.parts), table=table, roles={c: r for r, c in chosen.roles.items()})
+        split, reason = choose_split(
+            rows, options, list(opened.parts), table=table, roles={c: r for r, c in chosen.roles.items()}
+        )
     else:
         reason = "as the spec says"
 

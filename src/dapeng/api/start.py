@@ -90,7 +90,9 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
         make(session, resume)
     except Stopped:
         folder.mark("stopped")
-        raise TrainingError(f"stopped; a checkpoint is safe in {folder.path}", hint=f"dapeng train --resume {folder.path}") from None
+        raise TrainingError(
+            f"stopped; a checkpoint is safe in {folder.path}", hint=f"dapeng train --resume {folder.path}"
+        ) from None
     except DapengError as error:
         folder.mark("failed", error=str(error))
         raise

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +84,9 @@ class Session:
         return None if self.limit is None else max(self.limit - (time.monotonic() - self.began), 0.1)
 
 
-def begin(loaded: Loaded, folder: RunFolder | None, targets: list[str] | None, objects: Mapping[str, object] | None) -> Session:
+def begin(
+    loaded: Loaded, folder: RunFolder | None, targets: list[str] | None, objects: Mapping[str, object] | None
+) -> Session:
     """Open the data, choose the columns and the split. Nothing is trained yet."""
     spec = loaded.spec
     opened = open_data(spec.data, loaded.folder, objects)
@@ -106,7 +108,8 @@ def begin(loaded: Loaded, folder: RunFolder | None, targets: list[str] | None, o
 
 def _say_guesses(chosen: Chosen) -> None:
     rows = [
-        (g.name, "output" if g.target else g.role or "input", g.options.get("type", ""), g.reason) for g in chosen.guesses
+        (g.name, "output" if g.target else g.role or "input", g.options.get("type", ""), g.reason)
+        for g in chosen.guesses
     ]
     say(table(rows, ("column", "is", "type", "because")))
 
@@ -124,7 +127,9 @@ def _refuse_hopeless(source: Source, chosen: Chosen) -> None:
         if not labels:
             problems.append(Problem(f"outputs.{name}", "every cell of the target is missing"))
         elif len(labels) == 1:
-            problems.append(Problem(f"outputs.{name}", f"only class {labels[0]!r} occurs: there is nothing to tell apart"))
+            problems.append(
+                Problem(f"outputs.{name}", f"only class {labels[0]!r} occurs: there is nothing to tell apart")
+            )
         elif len(labels) > 10_000:
             problems.append(
                 Problem(f"outputs.{name}", f"{len(labels):,} different labels", f"outputs.{name}=number, or text")
@@ -180,7 +185,9 @@ def _train_fold(
     spec, chosen, source = session.spec, session.chosen, session.source
     alone = session.parts.folds is None
     choices = session.choices if number == 0 else Choices()
-    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {n: (o, True) for n, o in chosen.outputs.items()}
+    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
+        n: (o, True) for n, o in chosen.outputs.items()
+    }
     fitted = fit_columns(source, wanted, lambda start, count: sides[start : start + count] == 0)
     trains = int((sides == 0).sum())
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, trains, choices)
@@ -210,7 +217,8 @@ def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray
 
 
 def _say_columns(session: Session, inputs: Mapping[str, Column], outputs: Mapping[str, Column], store: Store) -> None:
-    rows = [(n, "input", c.describe(), session.choices.reasons.get(f"inputs.{n}.encoder", (c.options.encoder.type, "as asked"))[0]) for n, c in inputs.items()]  # type: ignore[attr-defined]
+    encoders = {n: plain(c.options)["encoder"]["type"] for n, c in inputs.items()}
+    rows = [(n, "input", c.describe(), encoders[n]) for n, c in inputs.items()]
     rows += [(n, "output", c.describe(), "") for n, c in outputs.items()]
     say(table(rows, ("column", "is", "fitted", "encoder")))
     if len(store.left_out):
@@ -305,7 +313,9 @@ def _matrices(session: Session, product: Product, store: Store, rows: np.ndarray
 
 def _target(session: Session, store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[Target, np.ndarray]:
     values, present = truth(store, name, column, rows)
-    weights = np.asarray(store.stored["@weight"].tensors["values"][rows], np.float64) if "@weight" in store.stored else None
+    weights = (
+        np.asarray(store.stored["@weight"].tensors["values"][rows], np.float64) if "@weight" in store.stored else None
+    )
     return Target(column, values, weights), np.flatnonzero(present)
 
 
@@ -320,7 +330,7 @@ def _share(session: Session, fold: Fold, validation: np.ndarray) -> None:
             products = {k: f for k, f in products.items() if f.facts.get("type") == spec.model} or products
         if spec.model == "network" or not (products or fold.trained):
             products = {}
-        each = {k: f.learner.predict(seen[0])for k, f in products.items()} if seen is not None else {}
+        each = {k: f.learner.predict(seen[0]) for k, f in products.items()} if seen is not None else {}
         if fold.trained is not None and name in fold.trained.validation:
             each[NETWORK] = fold.trained.validation[name]
         if seen is None or len(each) < 2:
@@ -329,7 +339,9 @@ def _share(session: Session, fold: Fold, validation: np.ndarray) -> None:
         else:
             wanted, present = truth(store, name, column, validation)
             at = np.flatnonzero(present)
-            fold.shares[name] = blend_shares(column, {m: {k: v[at] for k, v in p.items()} for m, p in each.items()}, wanted[at])
+            fold.shares[name] = blend_shares(
+                column, {m: {k: v[at] for k, v in p.items()} for m, p in each.items()}, wanted[at]
+            )
         kept = {k: f.learner for k, f in products.items() if fold.shares[name].get(k, 0) > 0}
         product.learners[name] = kept
         product.shares[name] = dict(fold.shares[name])
@@ -339,13 +351,24 @@ def _refit(session: Session, fold: Fold, rows: np.ndarray, validation: np.ndarra
     """Classical learners once more with the validation rows, now that these have chosen everything."""
     product, store, left = fold.product, fold.store, session.left()
     spent = sum(f.cpu_seconds for g in fold.fitted.values() for f in g.values() if f.facts.get("product"))
-    if not len(validation) or store is None or (left is not None and left < 2 * spent) or len(rows) > MOST_ROWS_FOR_LEARNERS:
+    if (
+        not len(validation)
+        or store is None
+        or (left is not None and left < 2 * spent)
+        or len(rows) > MOST_ROWS_FOR_LEARNERS
+    ):
         return
     seen, at = _matrices(session, product, store, np.sort(np.concatenate([rows, validation])))
     for name, column in product.outputs.items():
         target, known = _target(session, store, name, column, at)
         inputs, target = seen.take(known), target.take(known)
-        refit_learners(fold.fitted[name], chosen_learners(session.spec, name, inputs, target), inputs, target, session.spec.train.seed)
+        refit_learners(
+            fold.fitted[name],
+            chosen_learners(session.spec, name, inputs, target),
+            inputs,
+            target,
+            session.spec.train.seed,
+        )
         product.learners[name] = {k: fold.fitted[name][k].learner for k in product.learners[name]}
 
 
@@ -356,7 +379,9 @@ def _predict_tested(session: Session, fold: Fold) -> None:
     if not len(rows):
         return
     if product.model is not None:
-        fold.predictions[NETWORK] = predict_rows(product.model, store, rows, product.outputs, 512, product.device, product.autocast)
+        fold.predictions[NETWORK] = predict_rows(
+            product.model, store, rows, product.outputs, 512, product.device, product.autocast
+        )
     seen, _ = _matrices(session, product, store, rows)
     for output, group in fold.fitted.items():
         for name, fitted in group.items():
@@ -370,17 +395,23 @@ def _predict_tested(session: Session, fold: Fold) -> None:
 def _final(session: Session, folds: list[Fold]) -> Product:
     """After cross-validation: one product out of all rows, with the folds' epochs and the mean of their shares."""
     spec, chosen, source = session.spec, session.chosen, session.source
-    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {n: (o, True) for n, o in chosen.outputs.items()}
+    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
+        n: (o, True) for n, o in chosen.outputs.items()
+    }
     fitted = fit_columns(source, wanted, lambda start, count: np.ones(count, bool))
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, session.rows, Choices())
     outputs = {n: fitted[n] for n in chosen.outputs}
     store = Prepared(inputs, outputs, chosen.roles.get("weight"), spec.data.max_bad).store(source, cache_folder())
     rows = _with_a_target(store, outputs, np.setdiff1d(np.arange(store.rows), store.left_out))
     shares = {
-        o: {m: float(np.mean([f.shares[o].get(m, 0.0) for f in folds])) for m in {m for f in folds for m in f.shares[o]}}
+        o: {
+            m: float(np.mean([f.shares[o].get(m, 0.0) for f in folds])) for m in {m for f in folds for m in f.shares[o]}
+        }
         for o in outputs
     }
-    product = Product(inputs, outputs, None, {}, {o: {m: s for m, s in sorted(g.items()) if s > 0} for o, g in shares.items()})
+    product = Product(
+        inputs, outputs, None, {}, {o: {m: s for m, s in sorted(g.items()) if s > 0} for o, g in shares.items()}
+    )
     none = np.empty(0, np.int64)
     trained = None
     if any(NETWORK in product.members(o) for o in outputs):
@@ -388,7 +419,9 @@ def _final(session: Session, folds: list[Fold]) -> Product:
         trained = _network(session, product, store, rows, none, Choices(), False, False, max(epochs, 1.0))
     learnt = _learners(session, product, store, rows, none, trained)
     for output in outputs:
-        product.learners[output] = {k: f.learner for k, f in learnt[output].items() if product.shares[output].get(k, 0) > 0}
+        product.learners[output] = {
+            k: f.learner for k, f in learnt[output].items() if product.shares[output].get(k, 0) > 0
+        }
     return product
 
 
@@ -398,9 +431,7 @@ def _judge(session: Session, folds: list[Fold]) -> dict[str, Any]:
     known = [f for f in folds if len(f.tested)]
     if not known:
         return {"outputs": {}, "verdict": "no rows were left to test on", "rows": 0}
-    wanted = {
-        o: tuple(np.concatenate([f.truth[o][i] for f in known]) for i in range(2)) for o in outputs
-    }
+    wanted = {o: tuple(np.concatenate([f.truth[o][i] for f in known]) for i in range(2)) for o in outputs}
     names = [n for n in known[0].predictions if all(n in f.predictions for f in known)]
     judged = []
     for name in names:
@@ -409,7 +440,7 @@ def _judge(session: Session, folds: list[Fold]) -> dict[str, Any]:
             for o in outputs
             if all(o in f.predictions[name] for f in known)
         }
-        role = "product" if name == "product" else "network" if name == NETWORK else _role(known[0], name)
+        role: Any = name if name in ("product", NETWORK) else _role(known[0], name)
         shares = {o: float(np.mean([f.shares[o].get(name, 0.0) for f in known])) for o in outputs}
         judged.append(Judged(name, role, together, _cost(known, name), shares))
     how = session.parts.describe()
@@ -418,7 +449,7 @@ def _judge(session: Session, folds: list[Fold]) -> dict[str, Any]:
     return found
 
 
-def _role(fold: Fold, name: str) -> str:
+def _role(fold: Fold, name: str) -> Literal["learner", "baseline"]:
     for group in fold.fitted.values():
         if name in group:
             return "learner" if group[name].facts.get("product") else "baseline"
@@ -467,8 +498,17 @@ def _save_resolved(session: Session, product: Product) -> None:
         "data": session.opened.fingerprint(),
         "shares": product.shares,
         "notes": [f"{n.kind}: {n.where}: {n.what}" for n in session.opened.notes()],
-        "versions": {"dapeng": dapeng.__version__, "torch": str(torch.__version__), "numpy": np.__version__, "python": platform.python_version()},
-        "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "versions": {
+            "dapeng": dapeng.__version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+        },
         "took": words(time.monotonic() - session.began),
     }
     write_yaml(session.folder.path / "resolved.yaml", {"spec": done, "facts": facts}, "what was done, every value")

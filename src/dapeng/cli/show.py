@@ -31,7 +31,7 @@ def run(args: Namespace) -> int:
 
         emit(resolved(loaded))
         return 0
-    from dapeng.models import show
+    from dapeng.api import show
 
     emit(getattr(show, wanted)(loaded.spec, loaded.folder))
     return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from dapeng.core.kinds import ColumnOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-Cells = pa.Array | pa.ChunkedArray
+Cells: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Bad:
     rows: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def add(self, row: int, reason: str) -> None:
+    def add(self, row: int | np.integer, reason: str) -> None:
         self.rows.append(int(row))
         self.reasons.append(reason)
 

@@ -65,7 +65,10 @@ def labelled(cells: Cells, missing: list[str]) -> tuple[list[str | None], np.nda
     """Distinct normal labels (None where missing) and each cell's position among them, -1 for null."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_floating(array.type):
-        array = pa.array([None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()], pa.string())
+        array = pa.array(
+            [None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()],
+            pa.string(),
+        )
     coded = strings(array).dictionary_encode()
     indices = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     gone = {normal(m) for m in missing} | {""}
@@ -194,7 +197,10 @@ class CategoryColumn(Column):
         return f"category, {len(self.labels)} labels: {shown}"
 
     def reader(self) -> tuple[type, dict[str, Any]]:
-        return CategoryReader, {"labels": self.labels, "missing": sorted({normal(m) for m in self.options.missing} | {""})}
+        return CategoryReader, {
+            "labels": self.labels,
+            "missing": sorted({normal(m) for m in self.options.missing} | {""}),
+        }
 
 
 class CategoryReader:

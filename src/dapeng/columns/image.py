@@ -38,7 +38,9 @@ class Image(ColumnOptions):
     """1 turns to grey, 3 to colour. auto: 1 if all pictures are grey."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How a picture of another shape is brought to size."""
-    augment: Literal["auto", "none", "light", "medium"] | list[Annotated[TransformOptions, kinds.transforms.choice("image")]] = "auto"
+    augment: (
+        Literal["auto", "none", "light", "medium"] | list[Annotated[TransformOptions, kinds.transforms.choice("image")]]
+    ) = "auto"
     """Random changes in training: a level, or a list of transforms. auto: shifts for small pictures, flips and crops for photographs."""
     max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Largest picture that is decoded."""
@@ -272,7 +274,11 @@ class ImageColumn(Column):
         step = max(1, round(max(self.shape[1:]) / 32))
         if step > 1:
             n, c, h, w = x.shape
-            x = x[:, :, : h // step * step, : w // step * step].reshape(n, c, h // step, step, w // step, step).mean((3, 5))
+            x = (
+                x[:, :, : h // step * step, : w // step * step]
+                .reshape(n, c, h // step, step, w // step, step)
+                .mean((3, 5))
+            )
         return x.reshape(len(x), -1)
 
     def matrix_names(self) -> list[str]:

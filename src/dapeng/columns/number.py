@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary, strings
@@ -21,6 +21,7 @@ from dapeng.core.registry import DEFAULT
 if TYPE_CHECKING:
     from torch import Tensor
 
+pc: Any = pyarrow.compute  # its functions are made at run time, where no type checker sees them
 MISSING = ["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "#na", "<na>", "missing", "unknown"]
 PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 SKETCH = 4096
@@ -61,10 +62,10 @@ def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.nda
         return _finite(values, ~np.isnan(values))
     if pa.types.is_decimal(array.type):
         return parse(array.cast(pa.float64()), missing, decimal)
-    text = pc.utf8_trim_whitespace(strings(array))  # type: ignore[attr-defined]
+    text = pc.utf8_trim_whitespace(strings(array))
     if decimal == ",":
         text = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
-    tokens = pa.array([m.lower() for m in ([""] + missing if missing is not None else MISSING)])
+    tokens = pa.array([m.lower() for m in (["", *missing] if missing is not None else MISSING)])
     gone = pc.fill_null(pc.is_in(pc.utf8_lower(text), tokens), True)
     gone = pc.or_(gone, pc.is_null(text))
     simple = pc.and_(pc.invert(gone), pc.fill_null(pc.match_substring_regex(text, PLAIN), False))
@@ -159,7 +160,11 @@ class NumberSummary(Summary):
         total = np.cumsum(self.weights)
         at = np.linspace(0, 1, 65) * (total[-1] if len(total) else 0)
         quantiles = self.points[np.minimum(np.searchsorted(total, at), len(total) - 1)] if len(total) else np.empty(0)
-        distinct = self.points[np.round(np.linspace(0, len(self.points) - 1, min(65, len(self.points)))).astype(int)] if len(total) else []
+        distinct = (
+            self.points[np.round(np.linspace(0, len(self.points) - 1, min(65, len(self.points)))).astype(int)]
+            if len(total)
+            else []
+        )
         return {
             "count": self.count,
             "missing": self.missing,
@@ -262,6 +267,21 @@ class NumberReader:
     def __init__(self, mean, std, scale, missing, decimal):
         self.mean, self.std, self.scale, self.missing, self.decimal = mean, std, scale, set(missing), decimal
 
+    def unusual(self, text):
+        """As `dapeng.columns.number.unusual`; raises ValueError for what is no number."""
+        sign, cell = 1.0, text
+        if cell.startswith("(") and cell.endswith(")"):
+            sign, cell = -1.0, cell[1:-1]
+        percent = cell.endswith(("%", "％"))
+        cell = cell.strip("$€£¥￥%％ \u00a0").replace("\u2212", "-")
+        for separator in (",", " ", "\u00a0", "'", "_"):
+            groups = cell.split(separator)
+            if len(groups) > 1 and groups[0].lstrip("+-") and all(len(g.partition(".")[0]) == 3 for g in groups[1:]):
+                cell = "".join(groups)
+        if "_" in cell:
+            raise ValueError(f"{text!r} is not a number")
+        return sign * float(cell) / (100 if percent else 1)
+
     def number(self, cell):
         import math
 
@@ -271,9 +291,7 @@ class NumberReader:
             cell = cell.strip()
             if self.decimal == ",":
                 cell = cell.replace(".", "").replace(",", ".")
-            sign = -1.0 if cell.startswith("(") and cell.endswith(")") else 1.0
-            percent = cell.endswith("%")
-            cell = sign * float(cell.strip("()$€£¥% ").replace(",", "")) / (100 if percent else 1)
+            cell = self.unusual(cell)
         value = float(cell)
         if math.isnan(value):
             return None

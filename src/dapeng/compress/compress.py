@@ -15,7 +15,7 @@ from dapeng.core.errors import DapengError, RunError, SpecError
 from dapeng.core.kinds import compressors
 from dapeng.core.run import RunFolder
 from dapeng.product.files import load
-from dapeng.product.own_rows import rows_to_check, tested_rows
+from dapeng.product.own_rows import own_test_rows, rows_to_check
 from dapeng.product.product import Product
 from dapeng.train import weights
 
@@ -108,7 +108,7 @@ def _measured(old: RunFolder, new: RunFolder, product: Product, to: str, done: d
             {"measure": f"latency of {count} row{'s' * (count > 1)}", "before": a, "after": b, "unit": "ms, p50"}
         )
     try:
-        real = tested_rows(old, product, 20_000)
+        real = own_test_rows(old, product, 20_000)
         said = f"metrics on {real.rows:,} of the run's own test rows"
         first, second = scores(product, real), scores(again, real)
         lines += [{"measure": m, "before": first[m], "after": second.get(m), "unit": ""} for m in first]

@@ -50,7 +50,7 @@ class DynamicLinear(nn.Module):
             self.packed = torch.ops.quantized.linear_prepack(made, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed is None:
+        if self.packed is None or x.requires_grad:  # the kernels have no gradient; explanations need one
             return F.linear(x, self.weight_int8.float() * self.weight_scale, self.bias)  # type: ignore[operator]
         # reduce_range: without VNNI the sums of two products would overflow 16 bits
         return torch.ops.quantized.linear_dynamic(x.float().contiguous(), self.packed, True)

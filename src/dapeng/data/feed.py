@@ -48,8 +48,13 @@ class Rows:
     def _from_memory(self, key: str, index: torch.Tensor) -> Cells:
         held = self.dense[key]
         if key in self.offsets:
-            return _ragged({n: t for n, t in held.items() if n != "@present"}, self.offsets[key], index, held.get("@present"))
-        return Cells({n: t[index] for n, t in held.items() if n != "@present"}, held["@present"][index] if "@present" in held else None)
+            return _ragged(
+                {n: t for n, t in held.items() if n != "@present"}, self.offsets[key], index, held.get("@present")
+            )
+        return Cells(
+            {n: t[index] for n, t in held.items() if n != "@present"},
+            held["@present"][index] if "@present" in held else None,
+        )
 
     def _from_disk(self, s: Stored, index: np.ndarray) -> Cells:
         present = None if s.present is None else torch.from_numpy(s.present[index])
@@ -57,7 +62,9 @@ class Rows:
             return Cells({n: torch.from_numpy(a[index]) for n, a in s.tensors.items()}, present)
         starts, ends = s.offsets[index], s.offsets[index + 1]
         local = np.concatenate([[0], np.cumsum(ends - starts)])
-        flat = {n: torch.from_numpy(np.concatenate([a[b:e] for b, e in zip(starts, ends)])) for n, a in s.tensors.items()}
+        flat = {
+            n: torch.from_numpy(np.concatenate([a[b:e] for b, e in zip(starts, ends)])) for n, a in s.tensors.items()
+        }
         cells = _ragged(flat, torch.from_numpy(local), torch.arange(len(index)), None)
         return Cells(cells.tensors, present)
 
@@ -67,7 +74,9 @@ class Rows:
         return np.sum(ragged, 0) if ragged else None
 
 
-def _ragged(flat: dict[str, torch.Tensor], offsets: torch.Tensor, index: torch.Tensor, present: torch.Tensor | None) -> Cells:
+def _ragged(
+    flat: dict[str, torch.Tensor], offsets: torch.Tensor, index: torch.Tensor, present: torch.Tensor | None
+) -> Cells:
     """(B, T) padded to the longest row of the batch, with `mask`."""
     starts = offsets[index]
     lengths = offsets[index + 1] - starts

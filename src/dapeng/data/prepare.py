@@ -126,7 +126,8 @@ class Prepared:
         if any(self.columns[c].can_be_absent for c in g.columns):
             rows = len(next(iter(tensors.values())))
             every = np.ones(rows, bool)
-            present = np.stack([every if cells[c].present is None else cells[c].present for c in g.columns], 1)
+            marks = (cells[c].present for c in g.columns)
+            present = np.stack([every if m is None else m for m in marks], 1)
         return Stored(g, layout, tensors, present)
 
     def _alone(self, g: Group, encoded: Encoded, rows: int) -> Stored:
@@ -144,7 +145,9 @@ class Prepared:
         values, present, unread = parse(block.columns.column(self.weight), None, ".")
         bad += [(row, str(self.weight), why) for row, why in zip(unread.rows, unread.reasons)]
         wrong = np.flatnonzero(~present | (values < 0))
-        bad += [(int(r), str(self.weight), "a weight must be a number of at least 0") for r in wrong if r not in unread.rows]
+        bad += [
+            (int(r), str(self.weight), "a weight must be a number of at least 0") for r in wrong if r not in unread.rows
+        ]
         values = np.where(present & (values >= 0), values, 0.0).astype(np.float32)
         return Stored(Group(WEIGHT, (str(self.weight),), False), {"values": Dims("B", "float32")}, {"values": values})
 
@@ -231,7 +234,9 @@ class _Gathering:
                 arrays["present"] = stored.present
             if stored.offsets is not None:
                 start = self.totals.get(key, 0)
-                arrays["offsets"] = (stored.offsets[1:] if start or f"{key}/offsets" in self.files else stored.offsets) + start
+                arrays["offsets"] = (
+                    stored.offsets[1:] if start or f"{key}/offsets" in self.files else stored.offsets
+                ) + start
                 self.totals[key] = start + int(stored.offsets[-1])
             for name, array in arrays.items():
                 self._write(f"{key}/{name}", number, name, array)

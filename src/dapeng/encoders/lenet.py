@@ -55,9 +55,13 @@ class LeNetEncoder(PictureEncoder):
         stages: list[nn.Module] = []
         maps: list[tuple[int, int]] = []
         for i, width in enumerate(o.channels):
-            same = o.kernel // 2 if i == 0 or min(y, x) < 2 * o.kernel else 0  # the digits of 1998 were padded to 32 x 32
+            same = (
+                o.kernel // 2 if i == 0 or min(y, x) < 2 * o.kernel else 0
+            )  # the digits of 1998 were padded to 32 x 32
             pool = (nn.MaxPool2d if o.pool == "max" else nn.AvgPool2d)(2, ceil_mode=True)
-            stages.append(nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), ACTIVATIONS[o.activation](), pool))
+            stages.append(
+                nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), ACTIVATIONS[o.activation](), pool)
+            )
             y, x = ((s + 2 * same - o.kernel + 1 + 1) // 2 for s in (y, x))
             channels = width
             maps.append((width, 2 ** (i + 1)))
@@ -65,7 +69,11 @@ class LeNetEncoder(PictureEncoder):
         layers: list[nn.Module] = []
         width = channels * y * x
         for size in o.hidden:
-            layers += [nn.Linear(width, size), ACTIVATIONS[o.activation](), *([nn.Dropout(o.dropout)] if o.dropout else [])]
+            layers += [
+                nn.Linear(width, size),
+                ACTIVATIONS[o.activation](),
+                *([nn.Dropout(o.dropout)] if o.dropout else []),
+            ]
             width = size
         self.full = nn.Sequential(*layers)
         self.widths = Widths(pooled=width, tokens=channels, maps=tuple(maps))

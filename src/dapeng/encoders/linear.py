@@ -43,7 +43,7 @@ class LinearEncoder(Encoder):
 
     def embed(self, cells: Cells) -> Tensor:
         x = cells["values"][..., None]
-        if self.weight is not None:
+        if self.weight is not None and self.bias is not None:
             x = x * self.weight + self.bias
         if self.missing is None or cells.present is None:
             # a parameter that exists gets a gradient on every step, of zero where no cell is absent

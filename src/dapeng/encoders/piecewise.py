@@ -44,6 +44,11 @@ class Piecewise(EncoderOptions):
 class PiecewiseEncoder(Encoder):
     """values (B, K) -> tokens (B, K, D), pooled (B, K D). T bins, of which a column uses the first."""
 
+    low: Tensor
+    scale: Tensor
+    least: Tensor
+    highest: Tensor
+
     def __init__(self, edges: list[list[float]], dim: int, activation: bool, absent: bool):
         super().__init__()
         count, most = len(edges), max(map(len, edges)) - 1

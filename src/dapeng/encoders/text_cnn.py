@@ -53,6 +53,7 @@ class TextCNNEncoder(Encoder):
         super().__init__()
         self.table = Lent(table)
         self.convolutions = nn.ModuleList(nn.Conv1d(o.embed_dim, o.channels, k) for k in o.kernels)
+        self.kernels = list(o.kernels)
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
         self.widths = Widths(pooled=o.channels * len(o.kernels), tokens=o.embed_dim, aligned=True)
 
@@ -61,11 +62,12 @@ class TextCNNEncoder(Encoder):
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         mask = cells["mask"]
-        x = (self.drop(embedded) * mask[..., None]).transpose(1, 2)  # (B, D, T); padding is zero, at the border and behind
+        x = (self.drop(embedded) * mask[..., None]).transpose(
+            1, 2
+        )  # (B, D, T); padding is zero, at the border and behind
         real = mask.sum(1, keepdim=True)
         pooled = []
-        for convolution in self.convolutions:
-            k = convolution.kernel_size[0]  # type: ignore[union-attr]
+        for k, convolution in zip(self.kernels, self.convolutions):
             y = F.relu(convolution(F.pad(x, (k // 2, k - 1))))  # (B, F, T + k // 2)
             # a window counts if it begins before the text's end: how far a batch is padded changes nothing
             at = torch.arange(y.shape[2], device=y.device)[None] - k // 2

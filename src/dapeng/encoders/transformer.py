@@ -77,5 +77,3 @@ class TransformerEncoder(Encoder):
             x = block(x, bias)
         x = self.norm(x)
         return Features(pooled=masked_mean(x, mask), tokens=x, mask=mask)
-
-

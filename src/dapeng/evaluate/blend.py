@@ -17,7 +17,9 @@ ERRORS = 0.5
 FEWEST_ROWS = 300
 
 
-def blend_shares(column: Column, predictions: Mapping[str, Mapping[str, np.ndarray]], wanted: np.ndarray) -> dict[str, float]:
+def blend_shares(
+    column: Column, predictions: Mapping[str, Mapping[str, np.ndarray]], wanted: np.ndarray
+) -> dict[str, float]:
     """Shares that sum to 1. The best member stands alone unless the blend is clearly better: by 0.2 % of its loss, and by
     half a standard error of the rows' differences.
 

@@ -79,7 +79,9 @@ def draw(wanted: Mapping[str, tuple[View, Mapping[str, Metric]]], resamples: int
     resamples = resample_count(rows, resamples)
     found: dict[str, dict[str, list[np.ndarray]]] = {m: {n: [] for n in w[1]} for m, w in wanted.items()}
     others = MOST_RANKED // (2 * max(len(wanted) - 1, 1))
-    limits = [ranked_count(view, resamples, others if at else MOST_RANKED) for at, (view, _) in enumerate(wanted.values())]
+    limits = [
+        ranked_count(view, resamples, others if at else MOST_RANKED) for at, (view, _) in enumerate(wanted.values())
+    ]
     done = 0
     for counts in counts_of(rows, resamples, seed):
         for (member, (view, metrics)), limit in zip(wanted.items(), limits):

@@ -62,7 +62,9 @@ def fit_learners(
     return out
 
 
-def refit_learners(fitted: dict[str, Fitted], wanted: dict[str, tuple[LearnerOptions, bool]], inputs: Inputs, target: Target, seed: int) -> None:
+def refit_learners(
+    fitted: dict[str, Fitted], wanted: dict[str, tuple[LearnerOptions, bool]], inputs: Inputs, target: Target, seed: int
+) -> None:
     """Products once more, on training and validation rows together, with what the validation rows have chosen."""
     for name, one in fitted.items():
         options, product = wanted[name]

@@ -63,7 +63,9 @@ def thin(x: np.ndarray, y: np.ndarray, points: int = POINTS) -> np.ndarray:
     if len(x) <= points:
         return np.arange(len(x))
     way = np.append(0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
-    return np.unique(np.append(np.searchsorted(way, np.linspace(0, way[-1], points - 1)), len(x) - 1).clip(0, len(x) - 1))
+    return np.unique(
+        np.append(np.searchsorted(way, np.linspace(0, way[-1], points - 1)), len(x) - 1).clip(0, len(x) - 1)
+    )
 
 
 def rounded(values: np.ndarray) -> list[float]:

@@ -28,7 +28,11 @@ class Verdict(dict[str, Any]):
 
 def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
     parts = ["", f"{name}, {found['rows']:,} rows", ""]
-    rows = [(found["titles"].get(m, m), f["value"], *_bounds(f)) for m, f in found["metrics"].items() if f["value"] is not None]
+    rows = [
+        (found["titles"].get(m, m), f["value"], *_bounds(f))
+        for m, f in found["metrics"].items()
+        if f["value"] is not None
+    ]
     parts.append(table(rows, ("metric", "value", f"{confidence:.0%} from", "to")))
     if len(found["leaderboard"]) > 1:
         parts += ["", _leaderboard(found)]
@@ -49,7 +53,9 @@ def _leaderboard(found: dict[str, Any]) -> str:
         ahead = "" if gap is None else f"{gap['value']:+.4g}"
         sure = "" if gap is None or gap["low"] is None else f"{gap['low']:+.3g} to {gap['high']:+.3g}"
         share = f"{row['share']:.0%}" if row["share"] else ""
-        rows.append((row["name"], row["role"], figure["value"], *_bounds(figure), share, row["cpu_seconds"], ahead, sure))
+        rows.append(
+            (row["name"], row["role"], figure["value"], *_bounds(figure), share, row["cpu_seconds"], ahead, sure)
+        )
     head = ("model", "role", metric, "from", "to", "share", "CPU s", "product is better by", "interval")
     return table(rows, head)
 

@@ -77,7 +77,9 @@ def _row(found: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 def best_rival(found: dict[str, Any]) -> dict[str, Any] | None:
     """The best classical learner beside the product, whether it is part of the product or not."""
-    return next((r for r in found["leaderboard"] if r["role"] in ("learner", "baseline") and r["name"] != "constant"), None)
+    return next(
+        (r for r in found["leaderboard"] if r["role"] in ("learner", "baseline") and r["name"] != "constant"), None
+    )
 
 
 def _rival(found: dict[str, Any]) -> str:
@@ -85,20 +87,22 @@ def _rival(found: dict[str, Any]) -> str:
     if row is None:
         return ""
     metric = found["headline"]
-    called = NAMES.get(row["name"], row["name"])
+    name: str = row["name"]
+    called = NAMES.get(name, name)
     reached = shown(metric, row["metrics"][metric]["value"])
     if row["same"]:
         return f"The product is {called} alone: nothing that was tried did better in validation."
-    gap = row["difference"]
+    gap: dict[str, Any] = row["difference"]
+    do, reach = ("do", "reach") if row["name"] == "trees" else ("does", "reaches")
     by = f"{_gap(metric, abs(gap['value']))}{_bounds(metric, gap)}"
     if gap["low"] is None:
-        return f"The best classical baseline, {called}, reaches {reached}."
+        return f"The best classical baseline, {called}, {reach} {reached}."
     if gap["low"] > 0:
         return f"It beats the best classical baseline, {called} ({reached}), by {by}."
     if gap["high"] < 0:
-        return f"The baseline wins: {called} reaches {reached}, better by {by}.{_advice(row)}"
+        return f"The baseline wins: {called} {reach} {reached}, better by {by}.{_advice(row)}"
     simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
-    return f"{called[:1].upper()}{called[1:]} does as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple)}"
+    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple)}"
 
 
 def _ties(row: dict[str, Any]) -> bool:
@@ -116,10 +120,11 @@ def _bounds(metric: str, gap: dict[str, Any]) -> str:
         return ""
     factor, unit = (100, " points") if metric == "accuracy" else (1, "")
     sure = gap["low"] > 0 or gap["high"] < 0
-    low, high = sorted((gap["low"] * factor, gap["high"] * factor), key=abs if sure else None)
-    if sure:
-        return f" [{abs(low):.2g}, {abs(high):.2g}]"
-    return f" between {low:+.2g} and {high:+.2g}{unit}"
+    low, high = gap["low"] * factor, gap["high"] * factor
+    if not sure:
+        return f" between {low:+.2g} and {high:+.2g}{unit}"
+    near, far = sorted((abs(low), abs(high)))
+    return f" [{near:.2g}, {far:.2g}]"
 
 
 def _advice(row: dict[str, Any]) -> str:
@@ -133,4 +138,8 @@ def _parts(found: dict[str, Any]) -> str:
     if len(shares) < 2:
         return ""
     ranked = sorted(shares.items(), key=lambda i: -i[1])
-    return "The product is " + " and ".join([", ".join(f"{s:.0%} {n}" for n, s in ranked[:-1]), "{1:.0%} {0}".format(*ranked[-1])]) + "."
+    return (
+        "The product is "
+        + " and ".join([", ".join(f"{s:.0%} {n}" for n, s in ranked[:-1]), "{1:.0%} {0}".format(*ranked[-1])])
+        + "."
+    )

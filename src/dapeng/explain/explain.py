@@ -12,7 +12,7 @@ from dapeng.core.run import RunFolder
 from dapeng.data.table import Source
 from dapeng.explain.importance import MOST_ROWS, importance
 from dapeng.explain.rows import explain_rows
-from dapeng.product.own_rows import tested_rows
+from dapeng.product.own_rows import own_test_rows
 from dapeng.product.product import Product
 
 
@@ -60,7 +60,7 @@ def explain(
     to spend, about; fewer rows are looked at where that is short. Raises DataError where the run's data is gone.
     """
     began = time.process_time()
-    chosen = tested_rows(folder, product, MOST_ROWS) if source is None else source
+    chosen = own_test_rows(folder, product, MOST_ROWS) if source is None else source
     if source is not None and source.count() > MOST_ROWS:
         from dapeng.data.table import Head
 

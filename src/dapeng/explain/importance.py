@@ -53,7 +53,9 @@ def importance(product: Product, source: Source, seconds: float, seed: int = 0) 
                 drops[output].setdefault(name, []).append(whole[output] - found)
     out = {}
     for output, columns in drops.items():
-        listed = [{"column": c, "importance": float(np.mean(d)), "spread": float(np.std(d))} for c, d in columns.items()]
+        listed = [
+            {"column": c, "importance": float(np.mean(d)), "spread": float(np.std(d))} for c, d in columns.items()
+        ]
         out[output] = sorted(listed, key=lambda c: -c["importance"])
     measured = {"scores": whole, "rows": table.num_rows, "repeats": repeats, "not_measured": skipped}
     return {"importance": out, "measured": measured}

@@ -26,7 +26,9 @@ class Constant(LearnerOptions):
     def reads(self, inputs: Inputs, target: Target) -> bool:
         return True
 
-    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
+    def fit(
+        self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
+    ) -> Fitted:
         weights = target.weights if target.weights is not None else np.ones(len(target.values))
         if target.classes:
             counts = np.bincount(target.values, weights, target.classes)

@@ -83,7 +83,10 @@ class Design:
 
     def save(self, folder: Path) -> None:
         write_json(folder / "design.json", self.state)
-        save_file({n: np.ascontiguousarray(a) for n, a in self.arrays.items()} or {"none": np.zeros(1)}, folder / "design.safetensors")
+        save_file(
+            {n: np.ascontiguousarray(a) for n, a in self.arrays.items()} or {"none": np.zeros(1)},
+            folder / "design.safetensors",
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Design:
@@ -96,7 +99,9 @@ def _log_ratios(counts: Any, target: Target | None) -> np.ndarray:
         return np.ones(counts.shape[1])
     used = counts.copy()
     used.data = np.ones_like(used.data)
-    of_class = sp.csr_matrix((np.ones(len(target.values)), (target.values, np.arange(len(target.values)))), (target.classes, counts.shape[0]))
+    of_class = sp.csr_matrix(
+        (np.ones(len(target.values)), (target.values, np.arange(len(target.values)))), (target.classes, counts.shape[0])
+    )
     inside = np.asarray((of_class @ used).todense()) + 1.0
     outside = inside.sum(0) - inside + 1.0
     ratios = np.abs(np.log(inside / inside.sum(1, keepdims=True)) - np.log(outside / outside.sum(1, keepdims=True)))

@@ -37,7 +37,9 @@ class Linear(LearnerOptions):
     def reads(self, inputs: Inputs, target: Target) -> bool:
         return True
 
-    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
+    def fit(
+        self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
+    ) -> Fitted:
         began = time.process_time()
         design = Design.fit(inputs, target)
         x = design.transform(inputs)
@@ -94,7 +96,10 @@ def _spread(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """(A, k) and (A,) of all classes, those that weren't seen at a margin that never wins."""
     coefficients, intercept = model.coef_, model.intercept_
     if len(model.classes_) == 2:
-        coefficients, intercept = np.concatenate([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2
+        coefficients, intercept = (
+            np.concatenate([-coefficients, coefficients]) / 2,
+            np.concatenate([-intercept, intercept]) / 2,
+        )
     weights, bias = np.zeros((classes, coefficients.shape[1]), np.float32), np.full(classes, -20.0, np.float32)
     weights[model.classes_], bias[model.classes_] = coefficients, intercept
     return weights, bias
@@ -126,7 +131,13 @@ class LinearLearner(Learner):
     name = "linear"
 
     def __init__(self, design: Design, weights: np.ndarray, bias: np.ndarray, classes: int, temperature: float):
-        self.design, self.weights, self.bias, self.classes, self.temperature = design, weights, bias, classes, temperature
+        self.design, self.weights, self.bias, self.classes, self.temperature = (
+            design,
+            weights,
+            bias,
+            classes,
+            temperature,
+        )
 
     def margins(self, x: Any) -> np.ndarray:
         return np.asarray(x @ self.weights.T) + self.bias

@@ -45,4 +45,10 @@ def linear_machine(rows: int, features: int, classes: int, seconds: float, c: fl
     several = 1 if classes <= 2 else classes
     passes = int(seconds / (rows * features * several * SECONDS))
     make: Any = LinearSVC if classes else LinearSVR
-    return make(C=c, loss="hinge" if classes else "epsilon_insensitive", dual=True, max_iter=max(3, min(passes, 300)), random_state=seed)
+    return make(
+        C=c,
+        loss="hinge" if classes else "epsilon_insensitive",
+        dual=True,
+        max_iter=max(3, min(passes, 300)),
+        random_state=seed,
+    )

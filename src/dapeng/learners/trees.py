@@ -45,17 +45,20 @@ class Trees(LearnerOptions):
         """Tables, and pictures of few pixels; n-grams of texts are too many columns."""
         return any(m.shape[1] <= MOST_FEATURES and isinstance(m, np.ndarray) for m in inputs.matrices.values())
 
-    def fit(self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int) -> Fitted:
-        import sklearn  # noqa: F401  (brings the libgomp that LightGBM's wheel lacks)
-
+    def fit(
+        self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
+    ) -> Fitted:
         import lightgbm as lgb
+        import sklearn  # noqa: F401  (brings the libgomp that LightGBM's wheel lacks)
 
         began = time.process_time()
         if valid is None or valid[0].rows < 20:
             inputs, target, valid = _held_out(inputs, target, seed)
         names = self._names(inputs)
         x, categories = _table(inputs, names)
-        train = lgb.Dataset(x, target.values, weight=target.weights, categorical_feature=categories, free_raw_data=False)
+        train = lgb.Dataset(
+            x, target.values, weight=target.weights, categorical_feature=categories, free_raw_data=False
+        )
         checked = lgb.Dataset(_table(valid[0], names)[0], valid[1].values, weight=valid[1].weights, reference=train)
         parameters = self._parameters(target, len(x), seed)
         stops = [lgb.early_stopping(50, verbose=False), _until(began + seconds)]
@@ -82,7 +85,11 @@ class Trees(LearnerOptions):
         return [n for n, m in inputs.matrices.items() if isinstance(m, np.ndarray) and m.shape[1] <= MOST_FEATURES]
 
     def _parameters(self, target: Target, rows: int, seed: int) -> dict[str, Any]:
-        rate = self.learning_rate if self.learning_rate != "auto" else (0.1 if rows > 200_000 or target.classes > 5 else 0.05)
+        rate = (
+            self.learning_rate
+            if self.learning_rate != "auto"
+            else (0.1 if rows > 200_000 or target.classes > 5 else 0.05)
+        )
         least = self.min_child_samples if self.min_child_samples != "auto" else max(2, min(20, rows // 50))
         parameters: dict[str, Any] = {
             "objective": _objective(target),
@@ -149,9 +156,8 @@ class TreesLearner(Learner):
     name = "trees"
 
     def __init__(self, text: str, names: list[str], classes: int):
-        import sklearn  # noqa: F401
-
         import lightgbm as lgb
+        import sklearn  # noqa: F401
 
         self.text, self.names, self.classes = text, names, classes
         self.booster = lgb.Booster(model_str=text)

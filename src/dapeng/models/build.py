@@ -38,7 +38,9 @@ def choose_encoder(column: Column, rows: int, path: str, choices: Choices) -> En
         "number": ("piecewise", "says where a value lies among the quantiles"),
         "category": ("embedding", "a learned vector for each label"),
         "image": ("resnet_small", f"trains from scratch on {rows:,} pictures"),
-        "text": ("bag", "strong and fast on texts") if column.state.get("kind") == "ngrams" else ("text_cnn", "reads the tokens in order"),
+        "text": ("bag", "strong and fast on texts")
+        if column.state.get("kind") == "ngrams"
+        else ("text_cnn", "reads the tokens in order"),
     }.get(column.type, (next(iter(members), ""), "the first that fits"))
     if tag not in members:
         raise SpecError(Problem(path, f"nothing that is registered reads a column of type {column.type}"))

@@ -21,7 +21,9 @@ class Model(nn.Module):
     encoders: by group of inputs. fusion: None where there is no input or nothing to fuse. decoders: by output column.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion | None, decoders: Mapping[str, Decoder], tables: Tables):
+    def __init__(
+        self, encoders: Mapping[str, Encoder], fusion: Fusion | None, decoders: Mapping[str, Decoder], tables: Tables
+    ):
         super().__init__()
         self.tables = tables
         self.encoders: Modules[Encoder] = Modules(dict(encoders))
@@ -47,7 +49,9 @@ class Model(nn.Module):
         fused = self.fusion(parts) if self.fusion is not None else None
         return {n: d.loss(self.read_by(d, parts, fused), batch[n]) for n, d in self.decoders.items()}
 
-    def forward(self, batch: Batch, embedded: Mapping[str, Tensor] | None = None, **options: Any) -> dict[str, dict[str, Tensor]]:
+    def forward(
+        self, batch: Batch, embedded: Mapping[str, Tensor] | None = None, **options: Any
+    ) -> dict[str, dict[str, Tensor]]:
         """The prediction of each output, in the network's units."""
         parts = self.encode(batch, embedded)
         fused = self.fusion(parts) if self.fusion is not None else None

@@ -29,7 +29,9 @@ def autocasting(device: str, dtype: torch.dtype | None) -> Any:
     return torch.autocast(device.partition(":")[0], dtype) if dtype is not None else contextlib.nullcontext()
 
 
-def predict_batch(model: Model, batch: Batch, outputs: Mapping[str, Column], **options: Any) -> dict[str, dict[str, Tensor]]:
+def predict_batch(
+    model: Model, batch: Batch, outputs: Mapping[str, Column], **options: Any
+) -> dict[str, dict[str, Tensor]]:
     """One batch, without gradients."""
     with torch.inference_mode():
         return in_units(model(batch, **options), outputs)

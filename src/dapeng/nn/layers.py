@@ -26,7 +26,9 @@ def norm2d(name: str, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def perceptron(width: int, hidden: Sequence[int], activation: str = "relu", dropout: float = 0.0, norm: str = "none") -> nn.Sequential:
+def perceptron(
+    width: int, hidden: Sequence[int], activation: str = "relu", dropout: float = 0.0, norm: str = "none"
+) -> nn.Sequential:
     """Linear, norm, activation, dropout for each hidden width; (..., width) -> (..., hidden[-1])."""
     layers: list[nn.Module] = []
     for size in hidden:

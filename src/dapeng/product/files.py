@@ -63,7 +63,9 @@ def load(folder: RunFolder, device: str = "cpu") -> Product:
     outputs = {n: _fitted(n, d, True) for n, d in described["outputs"].items()}
     model = None
     if facts["network"]:
-        spec = Spec.model_validate({"outputs": dict.fromkeys(outputs, "category") or {"_": "category"}, "fusion": facts["fusion"]})
+        spec = Spec.model_validate(
+            {"outputs": dict.fromkeys(outputs, "category") or {"_": "category"}, "fusion": facts["fusion"]}
+        )
         model = build_model(spec, inputs, outputs, Choices())
         if facts.get("compressed"):
             _compressor(facts["compressed"]).apply(model)
@@ -104,5 +106,7 @@ def _learner(tag: str) -> type[Learner]:
         raise RunError(f"the learner {tag!r} is not installed here")
     module = sys.modules[members[tag].__module__]
     return next(
-        c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Learner) and getattr(c, "name", None) == tag
+        c
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Learner) and getattr(c, "name", None) == tag
     )

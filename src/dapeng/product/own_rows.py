@@ -15,7 +15,7 @@ from dapeng.data.table import Frame, Source, joined
 from dapeng.product.product import Product
 
 
-def tested_rows(folder: RunFolder, product: Product, most: int = 2_000) -> Source:
+def own_test_rows(folder: RunFolder, product: Product, most: int = 2_000) -> Source:
     """At most so many of the run's own test rows, with inputs and true outputs, evenly taken.
 
     Raises DataError if the run left no list of them, or its data is gone.
@@ -55,7 +55,7 @@ def _taken(source: Source, names: list[str], positions: np.ndarray) -> Source:
 def rows_to_check(folder: RunFolder, product: Product, most: int) -> tuple[Source, str]:
     """Real rows where they can be had, else made-up ones; and in words, which."""
     try:
-        source = tested_rows(folder, product, most)
+        source = own_test_rows(folder, product, most)
         return source, f"{source.rows} test rows of the run"
     except (DapengError, OSError) as error:
         rows = min(most, 64)

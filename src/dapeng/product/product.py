@@ -1,7 +1,7 @@
 """What training leaves: fitted columns, a network, classical learners, and each one's share. Predicts from raw rows.
 
-    product = load(RunFolder.open("runs/reviews-0007"))
-    product.predict(Frame(table)).values["sentiment"]
+product = load(RunFolder.open("runs/reviews-0007"))
+product.predict(Frame(table)).values["sentiment"]
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Product:
         """Rows encoded for the network."""
         return self._prepared.store(source)
 
-    def each(self, source: Source, store: Store | None = None, rows: np.ndarray | None = None) -> dict[str, Predictions]:
+    def each(
+        self, source: Source, store: Store | None = None, rows: np.ndarray | None = None
+    ) -> dict[str, Predictions]:
         """Predictions of every member with a share, by member, for rows that lie in memory."""
         store = store or self.store(source)
         rows = np.arange(store.rows) if rows is None else rows
@@ -118,8 +120,10 @@ class Product:
             yield block, self.predict(Frame(block.columns, source.name, source.base))
 
     def _nothing(self) -> Predictions:
-        empty = {o: {n: np.zeros(d.sizes(B=0, T=0), d.dtype) for n, d in c.predictions().items()} for o, c in self.outputs.items()}
-        return empty
+        return {
+            o: {n: np.zeros(d.sizes(B=0, T=0), d.dtype) for n, d in c.predictions().items()}
+            for o, c in self.outputs.items()
+        }
 
     def _check(self, source: Source) -> None:
         missing = [n for n in self.inputs if n not in source.names]
@@ -143,7 +147,14 @@ class Product:
             labels = unseen(source.read([name]).column(name))
             if labels:
                 shown = ", ".join(repr(v) for v in labels[:5]) + (", ..." if len(labels) > 5 else "")
-                notes.append(Note("warning", name, f"{len(labels)} labels not seen in training are read as unknown: {shown}", len(labels)))
+                notes.append(
+                    Note(
+                        "warning",
+                        name,
+                        f"{len(labels)} labels not seen in training are read as unknown: {shown}",
+                        len(labels),
+                    )
+                )
         return notes
 
 

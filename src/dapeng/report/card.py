@@ -51,7 +51,12 @@ def _figures(folder: RunFolder) -> list[str]:
     level = f"{metrics.get('confidence', 0.95):.0%}"
     lines = []
     for name, found in outputs(folder).items():
-        lines += [f"## Figures: {plain(name)}", "", f"On {found['rows']:,} test rows ({plain(metrics.get('how', ''))}).", ""]
+        lines += [
+            f"## Figures: {plain(name)}",
+            "",
+            f"On {found['rows']:,} test rows ({plain(metrics.get('how', ''))}).",
+            "",
+        ]
         lines += [f"| metric | value | {level} from | to |", "|---|---:|---:|---:|"]
         for metric, figure in found["metrics"].items():
             if figure["value"] is not None:
@@ -67,7 +72,12 @@ def _beside(folder: RunFolder) -> list[str]:
         if len(found["leaderboard"]) < 2:
             continue
         metric = found["headline"]
-        lines += [f"## Beside simpler models: {plain(name)}", "", f"| model | role | {metric} | share |", "|---|---|---:|---:|"]
+        lines += [
+            f"## Beside simpler models: {plain(name)}",
+            "",
+            f"| model | role | {metric} | share |",
+            "|---|---|---:|---:|",
+        ]
         for row in found["leaderboard"]:
             value = figure_of(metric, row["metrics"][metric]["value"])
             lines.append(f"| {plain(row['name'])} | {row['role']} | {value} | {row['share']:.0%} |")

@@ -55,7 +55,11 @@ def worst(folder: RunFolder, output: str, found: dict[str, Any], count: int) -> 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     flat = column.combine_chunks()
-    values = np.concatenate([c.flatten().to_numpy() for c in flat.chunks]) if isinstance(flat, pa.ChunkedArray) else flat.flatten().to_numpy()
+    values = (
+        np.concatenate([c.flatten().to_numpy() for c in flat.chunks])
+        if isinstance(flat, pa.ChunkedArray)
+        else flat.flatten().to_numpy()
+    )
     return values.reshape(len(column), -1)
 
 
@@ -74,7 +78,11 @@ def cells_of(folder: RunFolder, names: list[str], rows: list[int]) -> Rows:
     """Input cells of rows, by position; a reason where the data is gone or has changed since."""
     from dapeng.data.open import open_data
 
-    data = {k: v for k, v in written(folder, "spec.yaml").get("data", {}).items() if k in Data.model_fields and v is not None}
+    data = {
+        k: v
+        for k, v in written(folder, "spec.yaml").get("data", {}).items()
+        if k in Data.model_fields and v is not None
+    }
     if not any(data.get(k) for k in ("path", "train")):
         return Rows({}, {}, why_not="the data came from memory, so the rows can't be read again")
     try:

@@ -5,14 +5,15 @@ Every chart has a role and a title, so that those who hear the page know what is
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dapeng.report.html import Safe, el, join, number
+from dapeng.report.html import Safe, el, join
 
 WIDTH, HEIGHT = 300, 232
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,13 @@ class Plane:
 def picture(title: str, width: float, height: float, *parts: Safe | None, class_: str = "chart") -> Safe:
     """An SVG that scales with the page."""
     return el(
-        "svg", el("title", title), *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", class_=class_, aria_label=title
+        "svg",
+        el("title", title),
+        *parts,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        class_=class_,
+        aria_label=title,
     )
 
 
@@ -108,7 +115,9 @@ def _dot(plane: Plane, x: float, y: float, radius: float, class_: str) -> Safe:
     return el("circle", cx=across, cy=up, r=radius, class_=class_)
 
 
-def histogram(title: str, edges: Sequence[float], counts: Sequence[float], x_label: str, outline: Sequence[float] = ()) -> Safe:
+def histogram(
+    title: str, edges: Sequence[float], counts: Sequence[float], x_label: str, outline: Sequence[float] = ()
+) -> Safe:
     """Bars; `outline` is a second distribution over the same bins, drawn as a line of steps."""
     top = max([*counts, *outline, 1])
     plane = Plane((edges[0], edges[-1]), (0, top * 1.05))
@@ -119,13 +128,15 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], x_lab
         bars.append(el("rect", x=left, y=up, width=width, height=tall, class_="bar"))
     steps = None
     if outline:
-        xs = [e for low, high in zip(edges, edges[1:]) for e in (low, high)]
+        xs = [e for low, high in itertools.pairwise(edges) for e in (low, high)]
         ys = [c for count in outline for c in (count, count)]
         steps = el("polyline", points=plane.points(xs, ys), class_="curve ink")
     return plane.draw(title, plane.axes(x_label, "rows"), *bars, steps)
 
 
-def span(title: str, value: float, low: float | None, high: float | None, domain: tuple[float, float], strong: bool) -> Safe:
+def span(
+    title: str, value: float, low: float | None, high: float | None, domain: tuple[float, float], strong: bool
+) -> Safe:
     """A value with its interval on a common axis: one row of a leaderboard. What lies outside is marked at the edge."""
     width, height = 150, 18
     first, last = _wide(domain)
@@ -147,11 +158,16 @@ def span(title: str, value: float, low: float | None, high: float | None, domain
 def bar(title: str, share: float) -> Safe:
     """A horizontal bar of a share from 0 to 1."""
     width = round(max(0.0, min(share, 1.0)) * 120, 1)
-    parts = (el("rect", x=0, y=5, width=120, height=8, rx=2, class_="rail"), el("rect", x=0, y=5, width=width, height=8, rx=2, class_="bar"))
+    parts = (
+        el("rect", x=0, y=5, width=120, height=8, rx=2, class_="rail"),
+        el("rect", x=0, y=5, width=width, height=8, rx=2, class_="bar"),
+    )
     return picture(title, 120, 18, *parts, class_="span")
 
 
-def ladder(title: str, marks: Sequence[tuple[str, str, float, float | None, float | None]], lower_is_better: bool) -> Safe:
+def ladder(
+    title: str, marks: Sequence[tuple[str, str, float, float | None, float | None]], lower_is_better: bool
+) -> Safe:
     """The product above an axis, what it is measured by below: (tone, label, value, low, high), the product first."""
     width, line = 560, 50
     known = [v for m in marks for v in m[2:] if v is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -50,9 +51,8 @@ def _meta(folder: RunFolder) -> list[str]:
     about = folder.about()
     metrics = read(folder, "metrics.json")
     found = ["Report of a run"]
-    try:
-        found.append(f"{datetime.fromisoformat(str(about.get('created', ''))):%-d %B %Y, %H:%M} UTC")
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        made = datetime.fromisoformat(str(about.get("created", "")))
+        found.append(f"{made.day} {made:%B %Y, %H:%M} UTC")
     rows = metrics.get("rows")
     return [*found, f"{rows:,} test rows"] if rows else found

@@ -47,7 +47,9 @@ class Comparison(dict[str, Any]):
         parts = [table(differ, ("setting", self["first"], self["second"])) if differ else "the specs are the same"]
         for name, found in self["outputs"].items():
             head = ("metric", self["first"], self["second"], "second is better by", "from", "to")
-            rows = [(m, *(f[k] for k in ("first", "second", "gain", "low", "high"))) for m, f in found["metrics"].items()]
+            rows = [
+                (m, *(f[k] for k in ("first", "second", "gain", "low", "high"))) for m, f in found["metrics"].items()
+            ]
             parts += ["", f"{name}, {found['rows']:,} rows in common", "", table(rows, head), "", found["words"]]
         return "\n".join(parts)
 
@@ -58,7 +60,8 @@ def compare(first: RunFolder, second: RunFolder) -> Comparison:
     hashes = [d.get("facts", {}).get("data") for d in done]
     if all(hashes) and hashes[0] != hashes[1]:
         raise RunError(
-            f"{first.name} and {second.name} were tested on different data", hint="compare runs of the same data and split"
+            f"{first.name} and {second.name} were tested on different data",
+            hint="compare runs of the same data and split",
         )
     described = first.read_json("columns.json")["outputs"], second.read_json("columns.json")["outputs"]
     shared = [n for n in described[0] if n in described[1]]
@@ -118,7 +121,9 @@ def _output(name: str, first: Tested, second: Tested, names: tuple[str, str]) ->
 def _views(first: Tested, at: np.ndarray, second: Tested, other: np.ndarray) -> tuple[View, View]:
     """Both runs on the common rows; classes of the second in the order of the first."""
     if first.labels is None or second.labels is None:
-        return NumberView(first.prediction[at], first.truth[at]), NumberView(second.prediction[other], second.truth[other])
+        return NumberView(first.prediction[at], first.truth[at]), NumberView(
+            second.prediction[other], second.truth[other]
+        )
     labels = list(dict.fromkeys([*first.labels, *second.labels]))
     made = []
     for tested, rows in ((first, at), (second, other)):
@@ -147,9 +152,13 @@ def _two_sided(a: int, b: int) -> float:
 
 def _words(figures: dict[str, dict[str, Any]], paired: dict[str, Any] | None, names: tuple[str, str]) -> str:
     metric, figure = next(iter(figures.items()))
-    test = "" if paired is None else (
-        f" {names[0]} alone has {paired['only_first']:,} rows right, {names[1]} alone {paired['only_second']:,} "
-        f"(McNemar p = {paired['p']:.2g})."
+    test = (
+        ""
+        if paired is None
+        else (
+            f" {names[0]} alone has {paired['only_first']:,} rows right, {names[1]} alone {paired['only_second']:,} "
+            f"(McNemar p = {paired['p']:.2g})."
+        )
     )
     if figure["low"] is None:
         return f"There are too few rows to tell them apart.{test}"

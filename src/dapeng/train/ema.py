@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+foreach_lerp: Any = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Average:
@@ -25,7 +28,7 @@ class Average:
         decay = min(self.decay, step / (step + 10))
         current = self.module.state_dict()
         floats = [n for n, t in self.values.items() if t.is_floating_point()]
-        torch._foreach_lerp_([self.values[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        foreach_lerp([self.values[n] for n in floats], [current[n] for n in floats], 1 - decay)
         for name, value in self.values.items():
             if not value.is_floating_point():
                 value.copy_(current[name])

@@ -84,7 +84,9 @@ def fit(
     began, saved_at = time.monotonic() - progress.elapsed, time.monotonic()
     line = Line(f"train {progress.phase + 1}" if progress.phase else "train", progress.planned)
     autocast = (
-        torch.autocast(how.device.partition(":")[0], how.autocast) if how.autocast is not None else contextlib.nullcontext()
+        torch.autocast(how.device.partition(":")[0], how.autocast)
+        if how.autocast is not None
+        else contextlib.nullcontext()
     )
     recent, recent_at, recent_loss = 0, time.monotonic(), 0.0
     objective.train()
@@ -96,7 +98,9 @@ def fit(
         rate = how.learning_rate * how.schedule.factor(progress.share)
         shown = torch.zeros((), device=how.device)
         for number, turn in enumerate(objective.turns):
-            torch.default_generator.manual_seed(int(key(how.seed, progress.phase, progress.step, number, strategy.rank)) >> 1)
+            torch.default_generator.manual_seed(
+                int(key(how.seed, progress.phase, progress.step, number, strategy.rank)) >> 1
+            )
             drawn = [objective.draw(batch.to(how.device) if how.device != "cpu" else batch, turn) for batch in micros]
             counts = strategy.sum([objective.counts(batch, turn) for batch in drawn])
             strategy.learning_rate(turn, rate)
@@ -113,7 +117,10 @@ def fit(
         state.average.update(progress.step)
         objective.after(progress.step)
 
-        recent, recent_loss = recent + 1, float(shown) if how.device == "cpu" or progress.step % 20 == 0 else recent_loss
+        recent, recent_loss = (
+            recent + 1,
+            float(shown) if how.device == "cpu" or progress.step % 20 == 0 else recent_loss,
+        )
         if not math.isfinite(recent_loss):
             raise _not_finite(progress.step, rate, checkpoints)
         now = time.monotonic()

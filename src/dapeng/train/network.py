@@ -102,7 +102,9 @@ def train_network(
     """
     train = spec.train
     budget = advise(inputs, len(rows))
-    epochs = epochs or _or(train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {len(rows):,} rows")
+    length: float = epochs or _or(
+        train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {len(rows):,} rows"
+    )
     rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
     strategy = STRATEGIES[train.strategy](train.clip)
     asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
@@ -117,18 +119,22 @@ def train_network(
     model.to(device)
     weights = {n: getattr(c.options, "weight", 1.0) for n, c in outputs.items()}
     phases = train.phases or [Phase()]
-    shown = validation if len(validation) <= MOST_VALIDATED else np.sort(validation[:: len(validation) // MOST_VALIDATED + 1])
+    shown = (
+        validation
+        if len(validation) <= MOST_VALIDATED
+        else np.sort(validation[:: len(validation) // MOST_VALIDATED + 1])
+    )
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast)
     trained = Trained(model, autocast=autocast, device=device)
     began, began_cpu = time.monotonic(), time.process_time()
-    attempts = [(phase, phase.epochs or epochs) for phase in phases]
+    attempts = [(phase, phase.epochs or length) for phase in phases]
     initial = {n: t.detach().clone() for n, t in model.state_dict().items()}
     with _signals() as stopping:
         number = _phase_of(checkpoints) if resume else 0
         resuming = resume
         while number < len(attempts) or (resuming and number == len(attempts)):
             again = number >= len(phases)  # a second attempt at the only phase, over fewer epochs
-            phase, length = attempts[min(number, len(attempts) - 1)]
+            phase, passes = attempts[min(number, len(attempts) - 1)]
             objective = phase.objective.build(model, weights).to(device)
             wrapped = strategy.wrap(objective, train.optimiser, rate)
             begin = Progress(phase=number, batch_size=micro, accumulate=train.accumulate)
@@ -139,7 +145,17 @@ def train_network(
                 _restore(state, checkpoints)
             resuming = False
             feed = _feed(state, store, rows, train, inputs, strategy)
-            how = _how(spec, phase, length, feed, rate, autocast, device, deadline, not any(_augmented(c) for c in inputs.values()))
+            how = _how(
+                spec,
+                phase,
+                passes,
+                feed,
+                rate,
+                autocast,
+                device,
+                deadline,
+                not any(_augmented(c) for c in inputs.values()),
+            )
             while True:
                 try:
                     fit(state, feed, how, validator if len(validation) else None, checkpoints, log, stopping)
@@ -159,7 +175,9 @@ def train_network(
             trained.last = (progress.best_score, progress.best_loss, dict(state.best))
             shorter = _shorter(train, phases, number, state, feed, deadline) if len(validation) else None
             if shorter is not None:
-                say(f"validation was best after {trained.best_epoch:.1f} epochs: training anew over {shorter:.0f}, to end there")
+                say(
+                    f"validation was best after {trained.best_epoch:.1f} epochs: training anew over {shorter:.0f}, to end there"
+                )
                 model.load_state_dict(initial)
                 attempts.append((phase, shorter))
             else:
@@ -220,7 +238,9 @@ def _carry(trained: Trained, state: State) -> None:
     state.progress.best_score, state.progress.best_loss, state.best = score, loss, best
 
 
-def _shorter(train: Train, phases: list[Phase], number: int, state: State, feed: TableFeed, deadline: float | None) -> float | None:
+def _shorter(
+    train: Train, phases: list[Phase], number: int, state: State, feed: TableFeed, deadline: float | None
+) -> float | None:
     """Epochs of a second attempt, where the best came early: the rate should fall to nothing there, not long after."""
     progress = state.progress
     auto = train.epochs == "auto" and train.steps is None and len(phases) == 1 and number == 0
@@ -246,7 +266,9 @@ def _restore(state: State, checkpoints: Checkpoints) -> None:
     say(f"resumed at step {state.progress.step:,}")
 
 
-def _feed(state: State, store: Store, rows: np.ndarray, train: Train, inputs: Mapping[str, Column], strategy: Single) -> TableFeed:
+def _feed(
+    state: State, store: Store, rows: np.ndarray, train: Train, inputs: Mapping[str, Column], strategy: Single
+) -> TableFeed:
     return TableFeed(
         store,
         rows,
@@ -271,7 +293,11 @@ def _how(
     restarts: bool,
 ) -> Fit:
     train = spec.train
-    steps = phase.steps or (None if phase.epochs else train.steps) or max(1, round((phase.epochs or epochs) * feed.steps_per_epoch))
+    steps = (
+        phase.steps
+        or (None if phase.epochs else train.steps)
+        or max(1, round((phase.epochs or epochs) * feed.steps_per_epoch))
+    )
     every = min(feed.steps_per_epoch, LONGEST_WITHOUT_VALIDATION)
     every = max(every, math.ceil(steps / 100)) if steps > 200 else max(every, math.ceil(steps / 30))
     validations = max(1, steps // every)
@@ -305,7 +331,9 @@ def _halved(
     """Out of memory: half the micro-batch, twice as many of them; the step stays the same."""
     progress = state.progress
     if progress.batch_size <= 1:
-        raise TrainingError(f"out of memory with one row a micro-batch: {error}", hint="choose a smaller network") from None
+        raise TrainingError(
+            f"out of memory with one row a micro-batch: {error}", hint="choose a smaller network"
+        ) from None
     if train.batch_size != "auto":
         hint = f"train.batch_size=auto, or train.batch_size={progress.batch_size // 2} train.accumulate={2 * progress.accumulate}"
         raise TrainingError(f"out of memory with {progress.batch_size} rows a micro-batch", hint=hint) from None

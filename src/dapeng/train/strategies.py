@@ -15,6 +15,13 @@ from dapeng.core.kinds import OptimiserOptions
 from dapeng.objectives.base import Objective
 
 
+class _foreach:
+    """Operations over lists of tensors, one kernel for many; torch has no public name for them."""
+
+    norm: Any = staticmethod(torch._foreach_norm)  # pyright: ignore[reportPrivateImportUsage]
+    mul_: Any = staticmethod(torch._foreach_mul_)  # pyright: ignore[reportPrivateImportUsage]
+
+
 class Single:
     """One process."""
 
@@ -150,10 +157,10 @@ def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[s
 def _clip(parameters: list[nn.Parameter], largest: float) -> None:
     """Scale all gradients so that their joint norm is at most `largest`."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm = torch.linalg.vector_norm(torch.stack(_foreach.norm(gradients)))
     factor = largest / (norm + 1e-6)
     if gradients[0].device.type == "cpu":
         if float(factor) < 1:
-            torch._foreach_mul_(gradients, float(factor))
+            _foreach.mul_(gradients, float(factor))
     else:
-        torch._foreach_mul_(gradients, factor.clamp(max=1.0))
+        _foreach.mul_(gradients, factor.clamp(max=1.0))

@@ -55,8 +55,8 @@ class Validator:
     def __call__(self) -> dict[str, float]:
         if not len(self.rows):
             return {"score": 0.0, "loss": 0.0}
-        sums = {n: 0.0 for n in self.outputs}
-        counts = {n: 0.0 for n in self.outputs}
+        sums = dict.fromkeys(self.outputs, 0.0)
+        counts = dict.fromkeys(self.outputs, 0.0)
         parts, order = [], []
         with torch.inference_mode(), autocasting(self.device, self.autocast):
             for batch in batches(self.store, self.rows, self.batch_size):
@@ -75,5 +75,7 @@ class Validator:
         for name, column in self.outputs.items():
             wanted, present = truth(self.store, name, column, self.rows)
             prediction = {k: v[present] for k, v in self.predictions[name].items()}
-            scores[f"{name}.{'accuracy' if 'probabilities' in prediction else 'r2'}"] = score(column, prediction, wanted[present])
+            scores[f"{name}.{'accuracy' if 'probabilities' in prediction else 'r2'}"] = score(
+                column, prediction, wanted[present]
+            )
         return {"score": float(np.mean(list(scores.values()))), "loss": float(loss), **scores}

@@ -35,7 +35,9 @@ def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f"can't write {path}: {error}", hint="free some space and go on with `dapeng train --resume`") from None
+        raise RunError(
+            f"can't write {path}: {error}", hint="free some space and go on with `dapeng train --resume`"
+        ) from None
 
 
 def load(path: Path, check: bool = True) -> dict[str, Tensor]:
@@ -70,7 +72,9 @@ def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
         problems.append(Problem(where, f"has {len(extra)} tensors that the network lacks, such as {extra[0]}"))
     if other:
         n = other[0]
-        problems.append(Problem(where, f"{len(other)} tensors differ in shape, such as {n}: {given[n]}, expected {own[n]}"))
+        problems.append(
+            Problem(where, f"{len(other)} tensors differ in shape, such as {n}: {given[n]}, expected {own[n]}")
+        )
     if problems:
         raise RunError(problems, "these weights belong to another network")
     module.load_state_dict(dict(tensors))

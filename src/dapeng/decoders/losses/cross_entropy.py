@@ -51,4 +51,6 @@ class Criterion(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float(), target, self.weight, reduction="none", label_smoothing=self.label_smoothing)
+        return F.cross_entropy(
+            logits.float(), target, self.weight, reduction="none", label_smoothing=self.label_smoothing
+        )

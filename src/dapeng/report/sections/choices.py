@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
-from dapeng.report.html import Safe, el, join, number, own, table
+from dapeng.report.html import Safe, el, join, number, table
 from dapeng.report.section import Section, resolved
 
 MOST_ROWS = 60

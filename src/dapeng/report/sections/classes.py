@@ -27,9 +27,17 @@ class Classes(Section):
 
 
 def _classes(name: str, found: dict[str, Any]) -> Safe:
-    rows = sorted(found["per_class"], key=lambda r: r["f1"]) if len(found["per_class"]) > MOST_ROWS else found["per_class"]
+    rows = (
+        sorted(found["per_class"], key=lambda r: r["f1"]) if len(found["per_class"]) > MOST_ROWS else found["per_class"]
+    )
     body = [
-        [own(r["label"]), number(r["rows"]), number(r["predicted"]), *(percent(r[k]) for k in ("precision", "recall", "f1", "specificity")), number(r["auroc"])]
+        [
+            own(r["label"]),
+            number(r["rows"]),
+            number(r["predicted"]),
+            *(percent(r[k]) for k in ("precision", "recall", "f1", "specificity")),
+            number(r["auroc"]),
+        ]
         for r in rows[:MOST_ROWS]
     ]
     cut = f" (the {MOST_ROWS} weakest of {len(rows):,})" if len(rows) > MOST_ROWS else ""
@@ -41,7 +49,9 @@ def _confusion(name: str, found: dict[str, Any]) -> Safe:
     labels, counts = found["confusion"]["labels"], found["confusion"]["counts"]
     if len(labels) > LARGEST:
         return _pairs(name, labels, counts)
-    head = el("tr", el("td", "true ↓ said →", class_="corner"), *(el("th", own(label), scope="col") for label in labels))
+    head = el(
+        "tr", el("td", "true ↓ said →", class_="corner"), *(el("th", own(label), scope="col") for label in labels)
+    )
     body = [
         el("tr", el("th", own(label), scope="row"), *(_cell(n, sum(row), i == j) for j, n in enumerate(row)))
         for i, (label, row) in enumerate(zip(labels, counts))

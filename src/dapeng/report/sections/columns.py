@@ -27,7 +27,13 @@ class Columns(Section):
             return None
         encoders = _encoders(folder)
         rows = [
-            [own(name), side[:-1], described(name, column, side == "outputs"), encoders.get(name, ""), number(column["state"].get("missing", 0))]
+            [
+                own(name),
+                side[:-1],
+                described(name, column, side == "outputs"),
+                encoders.get(name, ""),
+                number(column["state"].get("missing", 0)),
+            ]
             for side in ("inputs", "outputs")
             for name, column in found.get(side, {}).items()
         ]

@@ -34,13 +34,50 @@ def _output(name: str, found: dict[str, Any], several: bool) -> Safe:
     figures = []
     if curves["roc"]:
         said = f"Positive: {worst}." if one else f"One line a label; the strong one is the weakest, {worst}."
-        figures.append(_figure("ROC curve", lines("ROC curve", _lines(curves["roc"], worst), "false positive rate", "true positive rate", UNIT, UNIT, diagonal=True), said))
-        figures.append(_figure("Precision and recall", lines("Precision-recall curve", _lines(curves["pr"], worst), "recall", "precision", UNIT, UNIT), said))
+        figures.append(
+            _figure(
+                "ROC curve",
+                lines(
+                    "ROC curve",
+                    _lines(curves["roc"], worst),
+                    "false positive rate",
+                    "true positive rate",
+                    UNIT,
+                    UNIT,
+                    diagonal=True,
+                ),
+                said,
+            )
+        )
+        figures.append(
+            _figure(
+                "Precision and recall",
+                lines("Precision-recall curve", _lines(curves["pr"], worst), "recall", "precision", UNIT, UNIT),
+                said,
+            )
+        )
     bins = curves["calibration"]
     line = Line("calibration", [b["confidence"] for b in bins], [b["right"] for b in bins], "faint")
     error = found["metrics"].get("ece", {}).get("value")
-    told = "Larger dots are more rows. On the diagonal, confidence is the share that is right" + (f"; mean distance {error:.3f}." if error is not None else ".")
-    figures.append(_figure("Calibration", lines("Calibration curve", [line], "confidence", "share right", UNIT, UNIT, diagonal=True, weights=[b["rows"] for b in bins]), told))
+    told = "Larger dots are more rows. On the diagonal, confidence is the share that is right" + (
+        f"; mean distance {error:.3f}." if error is not None else "."
+    )
+    figures.append(
+        _figure(
+            "Calibration",
+            lines(
+                "Calibration curve",
+                [line],
+                "confidence",
+                "share right",
+                UNIT,
+                UNIT,
+                diagonal=True,
+                weights=[b["rows"] for b in bins],
+            ),
+            told,
+        )
+    )
     return join(el("h3", own(name)) if several else None, el("div", *figures, class_="charts"))
 
 

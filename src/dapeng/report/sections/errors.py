@@ -41,7 +41,10 @@ def _output(folder: RunFolder, name: str, found: dict[str, Any], count: int) -> 
     types = shown_as(folder)
     rows = cells_of(folder, list(types), [w.row for w in shown])
     if classes:
-        lead = join(own(name), f": {every:,} of {found['rows']:,} test rows are wrong ({every / found['rows']:.1%}). These are the surest of them.")
+        lead = join(
+            own(name),
+            f": {every:,} of {found['rows']:,} test rows are wrong ({every / found['rows']:.1%}). These are the surest of them.",
+        )
     else:
         lead = join(own(name), f": the {len(shown)} largest of {every:,} errors.")
     why = el("p", rows.why_not[:1].upper() + rows.why_not[1:] + ".", class_="note") if rows.why_not else None
@@ -109,7 +112,9 @@ def _table(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, cla
         sure = percent(wrong.surety) if classes else number(wrong.surety)
         cells = rows.cells.get(wrong.row, {})
         where = rows.where.get(wrong.row, f"row {wrong.row:,}")
-        body.append([where, own(wrong.truth), own(wrong.said), sure, *(own(_cut(cells.get(n), MOST_CELL)) for n in names)])
+        body.append(
+            [where, own(wrong.truth), own(wrong.said), sure, *(own(_cut(cells.get(n), MOST_CELL)) for n in names)]
+        )
     left = len(types) - len(names)
     more = f" ({left} more columns are not shown)" if names and left > 0 else ""
     return table(join(own(name), ": worst errors", more), head, body, [3])

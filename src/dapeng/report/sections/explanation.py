@@ -43,7 +43,9 @@ def _pairs(values: Any) -> list[tuple[str, float]]:
     if isinstance(values, dict):
         found = [(k, v.get("importance", v.get("value")) if isinstance(v, dict) else v) for k, v in values.items()]
     else:
-        found = [(r.get("column", r.get("name")), r.get("importance", r.get("value"))) for r in values if isinstance(r, dict)]
+        found = [
+            (r.get("column", r.get("name")), r.get("importance", r.get("value"))) for r in values if isinstance(r, dict)
+        ]
     return [(str(n), float(v)) for n, v in found if isinstance(v, (int, float))]
 
 

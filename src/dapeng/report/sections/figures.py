@@ -34,7 +34,11 @@ def _table(name: str, found: dict[str, Any], level: float) -> Safe:
             continue
         lower = not found["higher_is_better"].get(metric, True)
         title = join(found["titles"][metric], el("span", "lower is better", class_="role") if lower else None)
-        bounds = "–" if figure["low"] is None else f"{figure_of(metric, figure['low'])} to {figure_of(metric, figure['high'])}"
+        bounds = (
+            "–"
+            if figure["low"] is None
+            else f"{figure_of(metric, figure['low'])} to {figure_of(metric, figure['high'])}"
+        )
         rows.append([title, figure_of(metric, figure["value"]), bounds])
     asked = f", positive: {found['positive']}" if found.get("positive") else ""
     caption = join(own(name), f": {found['rows']:,} test rows{asked}")
@@ -64,7 +68,11 @@ def _threshold(name: str, found: dict[str, Any]) -> Safe | None:
             f"least expected cost {number(chosen['cost_cheapest'])}."
         )
     if "value" in chosen:
-        where = "chosen on these very rows, so it flatters a little" if chosen["by"] == "f1" else "it follows from the costs"
+        where = (
+            "chosen on these very rows, so it flatters a little"
+            if chosen["by"] == "f1"
+            else "it follows from the costs"
+        )
         parts.append(
             f"Threshold: call it {found['positive']} from a probability of {chosen['value']:.3g} on ({where}): "
             f"precision {percent(chosen['precision'])}, recall {percent(chosen['recall'])}, F1 {chosen['f1']:.3f}."

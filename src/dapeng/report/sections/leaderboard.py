@@ -36,7 +36,15 @@ def _board(name: str, found: dict[str, Any]) -> Safe:
     rows = found["leaderboard"]
     domain = _domain(rows, metric)
     others = [m for m in rows[0]["metrics"] if m != metric][-2:]
-    head = ["Model", _short(found, metric), "Interval", "Product better by", "Share", "CPU time", *(_short(found, m) for m in others)]
+    head = [
+        "Model",
+        _short(found, metric),
+        "Interval",
+        "Product better by",
+        "Share",
+        "CPU time",
+        *(_short(found, m) for m in others),
+    ]
     body = [[*_row(row, metric, domain), *(figure_of(m, row["metrics"][m]["value"]) for m in others)] for row in rows]
     numeric = [1, 4, 5, *range(6, len(head))]
     way = "higher" if found["higher_is_better"][metric] else "lower"

@@ -13,7 +13,12 @@ from dapeng.report.svg import Line, lines
 
 KNOWN = {"phase", "step", "epoch", "learning_rate", "time", "checkpoint"}
 MOST_POINTS = 200
-TITLES = {"score": "Validation score", "loss": "Loss", "train_loss": "Training loss", "validation_loss": "Validation loss"}
+TITLES = {
+    "score": "Validation score",
+    "loss": "Loss",
+    "train_loss": "Training loss",
+    "validation_loss": "Validation loss",
+}
 
 
 @sections
@@ -60,4 +65,6 @@ def _chart(name: str, entries: list[dict[str, Any]]) -> Safe:
     points = [(e.get("epoch", e.get("step", 0)), e[name]) for e in entries if isinstance(e.get(name), (int, float))]
     line = Line(title, [x for x, _ in points], [y for _, y in points])
     chart = lines(f"{title} by epoch", [line], "epoch", title.rpartition(": ")[2].lower())
-    return el("figure", el("h4", title), chart, el("figcaption", f"from {number(points[0][1])} to {number(points[-1][1])}"))
+    return el(
+        "figure", el("h4", title), chart, el("figcaption", f"from {number(points[0][1])} to {number(points[-1][1])}")
+    )

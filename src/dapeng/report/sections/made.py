@@ -21,7 +21,9 @@ class Made(Section):
     def render(self, folder: RunFolder) -> Safe | None:
         rows = [el("div", el("dt", name), el("dd", own(value))) for name, value in facts(folder) if value]
         again = el("p", "Make it again: ", el("code", command(folder)))
-        source = folder.file("spec.yaml").read_text(encoding="utf-8", errors="replace") if folder.has("spec.yaml") else ""
+        source = (
+            folder.file("spec.yaml").read_text(encoding="utf-8", errors="replace") if folder.has("spec.yaml") else ""
+        )
         spec = el("details", el("summary", "The spec, as asked"), el("pre", el("code", source))) if source else None
         return join(el("dl", *rows, class_="made"), again, spec)
 

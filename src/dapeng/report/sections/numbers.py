@@ -28,9 +28,23 @@ def _output(name: str, found: dict[str, Any], several: bool) -> Safe:
     dots, errors, spread = found["curves"]["dots"], found["curves"]["errors"], found["distribution"]
     shown = f"{len(dots['truth']):,} of {dots['of']:,} rows; on the line, the prediction is exact."
     figures = [
-        ("Row by row", scatter(f"{name}: predicted against true", dots["truth"], dots["predicted"], "true", "predicted"), shown),
-        ("Errors", histogram(f"{name}: prediction minus truth", errors["edges"], errors["counts"], "prediction − truth"), "The outermost half percent on each side stands in the end bins."),
-        ("Spread", histogram(f"{name}: true and predicted values", spread["edges"], spread["truth"], str(name), spread["predicted"]), "Bars: true values. Line: predicted ones."),
+        (
+            "Row by row",
+            scatter(f"{name}: predicted against true", dots["truth"], dots["predicted"], "true", "predicted"),
+            shown,
+        ),
+        (
+            "Errors",
+            histogram(f"{name}: prediction minus truth", errors["edges"], errors["counts"], "prediction − truth"),
+            "The outermost half percent on each side stands in the end bins.",
+        ),
+        (
+            "Spread",
+            histogram(
+                f"{name}: true and predicted values", spread["edges"], spread["truth"], str(name), spread["predicted"]
+            ),
+            "Bars: true values. Line: predicted ones.",
+        ),
     ]
     body = [el("figure", el("h4", head), chart, el("figcaption", said)) for head, chart, said in figures]
     half = found["metrics"].get("median_ae", {}).get("value")

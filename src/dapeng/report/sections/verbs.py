@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
-from dapeng.report.html import Safe, join, number, own, table
+from dapeng.report.html import Safe, number, own, table
 from dapeng.report.section import Section, read
 
 MOST_ROWS = 60

@@ -54,10 +54,16 @@ def _ladder(found: dict[str, Any]) -> Safe | None:
     marks = []
     if product is None or not (rivals or floor):
         return None
-    for tone, label, row in (("strong", "product", product), ("rival", rivals[0]["name"] if rivals else "", rivals[0] if rivals else None), ("floor", "constant", floor)):
+    for tone, label, row in (
+        ("strong", "product", product),
+        ("rival", rivals[0]["name"] if rivals else "", rivals[0] if rivals else None),
+        ("floor", "constant", floor),
+    ):
         if row is not None:
             value = row["metrics"][metric]
-            marks.append((tone, f"{label} {figure_of(metric, value['value'])}", value["value"], value["low"], value["high"]))
+            marks.append(
+                (tone, f"{label} {figure_of(metric, value['value'])}", value["value"], value["low"], value["high"])
+            )
     marks = [marks[0], *((t, n, v, None, None) for t, n, v, _, _ in marks[1:])]
     lower = not found["higher_is_better"][metric]
     return ladder("The product beside the best baseline and a constant answer", marks, lower)

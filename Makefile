@@ -1,0 +1,39 @@
+# Two commands: `make demo` trains on the handwritten digits that come with scikit-learn, `make test` runs all tests.
+# Both set up everything first: a virtual environment in .venv with the exact versions of constraints.txt.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+EXTRAS := dev,export,serve,zh,private
+WORKERS ?= 2
+# one thread a process: the tests run side by side
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: demo test lint format schema clean
+
+demo: .venv/.ready
+	$(BIN)/dapeng train recipe:digits --runs demo
+	@echo "Open the report: $$(ls -td demo/digits-* | head -1)/report.html"
+
+test: lint
+	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: .venv/.ready
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench
+
+schema: .venv/.ready
+	$(BIN)/python -m dapeng.core.schema > .schema.tmp && mv .schema.tmp schema/dapeng.schema.json
+
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf .venv demo runs build dist
