@@ -38,7 +38,9 @@ class Look:
         self.source = Frame(source.read(list({**chosen.inputs, **chosen.outputs})), source.name, source.base)
         wanted = {n: (o, False) for n, o in chosen.inputs.items()} | {n: (o, True) for n, o in chosen.outputs.items()}
         fitted = fit_columns(self.source, wanted, lambda start, count: np.ones(count, bool))
-        self.inputs: dict[str, Column] = with_encoders({n: fitted[n] for n in chosen.inputs}, source.rows or ROWS, Choices())
+        self.inputs: dict[str, Column] = with_encoders(
+            {n: fitted[n] for n in chosen.inputs}, source.rows or ROWS, Choices()
+        )
         self.outputs: dict[str, Column] = {n: fitted[n] for n in chosen.outputs}
         self.store: Store = Prepared(self.inputs, self.outputs, None, 1.0).store(self.source)
         torch.manual_seed(spec.train.seed)

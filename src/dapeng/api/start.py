@@ -87,7 +87,7 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
 
     try:
         session = prepare()
-        make(session, resume)
+        product = make(session, resume)
     except Stopped:
         folder.mark("stopped")
         raise TrainingError(
@@ -102,7 +102,9 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
         raise
     from dapeng.report.write import write_report
 
-    folder.mark("done")
+    folder.mark("done", headline=_headline(folder))
+    folder.manifest()
+    _explain(folder, product)
     write_report(folder)
     folder.manifest()
     metrics = folder.read_json("metrics.json")
@@ -111,3 +113,19 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     if seconds:
         say(f"took {words(seconds['wall'])} ({seconds['cpu']:.0f} CPU seconds); report: {folder.path / 'report.html'}")
     return folder
+
+
+def _headline(folder: RunFolder) -> str:
+    """One figure for lists of runs."""
+    found = folder.read_json("metrics.json").get("headline") or {}
+    return f"{found['output']} {found['metric']} {found['value']:.4g}" if found else ""
+
+
+def _explain(folder: RunFolder, product: Any) -> None:
+    """A first explanation for the report; a run is no worse without one."""
+    from dapeng.explain.explain import explain
+
+    try:
+        explain(folder, product, None, 4, 4.0)
+    except DapengError as error:
+        say(f"not explained: {error}")

@@ -49,6 +49,10 @@ class Category(ColumnOptions):
     like: str | None = None
     """Share labels and embedding table with this column."""
 
+    @classmethod
+    def examples(cls) -> list[Any]:
+        return ["red", "blue", "red", "绿", "", "NA", "blue", "red", "绿", "blue"]
+
     def summary(self, target: bool) -> CategorySummary:
         return CategorySummary(self)
 

@@ -47,6 +47,17 @@ class Image(ColumnOptions):
     min_side: int = Field(MIN_SIDE, ge=1)
     """Pictures with a shorter side are quarantined."""
 
+    @classmethod
+    def examples(cls) -> list[Any]:
+        from PIL import Image as Pillow
+
+        cells = []
+        for i in range(10):
+            file = io.BytesIO()
+            Pillow.new("RGB", (12, 12), (25 * i, 255 - 20 * i, 40)).save(file, "PNG")
+            cells.append(file.getvalue())
+        return cells
+
     def summary(self, target: bool) -> ImageSummary:
         return ImageSummary(self)
 

@@ -47,6 +47,10 @@ class Number(ColumnOptions):
     scale: Literal["standard", "log", "none"] = "standard"
     """Before the network: mean 0 and standard deviation 1, the same of sign(x) log(1 + |x|), or as it is."""
 
+    @classmethod
+    def examples(cls) -> list[Any]:
+        return ["1", "2.5", "-3e2", "", "$1,234.50", "12%", "(300)", "0", "7", "8.25"]
+
     def summary(self, target: bool) -> NumberSummary:
         return NumberSummary(self)
 

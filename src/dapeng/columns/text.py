@@ -44,6 +44,11 @@ class Text(ColumnOptions):
     like: str | None = None
     """Share vocabulary and embedding table with this column."""
 
+    @classmethod
+    def examples(cls) -> list[Any]:
+        first = ["a lovely little film", "dull", "太好看了，推荐！", "no", "so-so: 3/10"]
+        return [*first, "", "it's fine", "好", "bad bad bad", "good"]
+
     def summary(self, target: bool) -> TextSummary:
         return TextSummary(self)
 

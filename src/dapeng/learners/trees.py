@@ -5,6 +5,7 @@ Ke et al.: LightGBM, 2017 (https://papers.nips.cc/paper/6907). Kept in LightGBM'
 
 from __future__ import annotations
 
+import importlib
 import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -48,9 +49,7 @@ class Trees(LearnerOptions):
     def fit(
         self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
     ) -> Fitted:
-        import lightgbm as lgb
-        import sklearn  # noqa: F401  (brings the libgomp that LightGBM's wheel lacks)
-
+        lgb = _lightgbm()
         began = time.process_time()
         if valid is None or valid[0].rows < 20:
             inputs, target, valid = _held_out(inputs, target, seed)
@@ -69,8 +68,7 @@ class Trees(LearnerOptions):
 
     def refit(self, fitted: Fitted, inputs: Inputs, target: Target, seed: int) -> Fitted:
         """As many rounds as the validation rows chose, a tenth more for a tenth more rows."""
-        import lightgbm as lgb
-
+        lgb = _lightgbm()
         began = time.process_time()
         names = self._names(inputs)
         x, categories = _table(inputs, names)
@@ -114,13 +112,19 @@ class Trees(LearnerOptions):
         return parameters
 
 
+def _lightgbm() -> Any:
+    """LightGBM's wheel lacks libgomp: scikit-learn, loaded first, brings one."""
+    importlib.import_module("sklearn.ensemble")
+    return importlib.import_module("lightgbm")
+
+
 def _objective(target: Target) -> str:
     return "regression" if not target.classes else "binary" if target.classes == 2 else "multiclass"
 
 
 def _until(deadline: float) -> Any:
     """A LightGBM callback that stops at a time (CPU seconds of the process)."""
-    import lightgbm as lgb
+    lgb = _lightgbm()
 
     def stop(env: Any) -> None:
         if time.process_time() > deadline:
@@ -156,9 +160,7 @@ class TreesLearner(Learner):
     name = "trees"
 
     def __init__(self, text: str, names: list[str], classes: int):
-        import lightgbm as lgb
-        import sklearn  # noqa: F401
-
+        lgb = _lightgbm()
         self.text, self.names, self.classes = text, names, classes
         self.booster = lgb.Booster(model_str=text)
 

@@ -75,7 +75,7 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
             absent.add(g.key)
     fusion = None
     if built:
-        fusion = _fusion(spec, groups, inputs, choices).build({k: e.widths for k, e in built.items()}, absent)
+        fusion = chosen_fusion(spec, inputs, choices).build({k: e.widths for k, e in built.items()}, absent)
     decoders = {}
     for name, column in outputs.items():
         options: Any = column.options
@@ -93,8 +93,10 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
     return Model(built, fusion, decoders, tables)
 
 
-def _fusion(spec: Spec, groups: list[Any], inputs: Mapping[str, Column], choices: Choices) -> Any:
+def chosen_fusion(spec: Spec, inputs: Mapping[str, Column], choices: Choices) -> Any:
+    """The fusion of a spec with everything decided; asked again of its own answer, it gives the same."""
     options: Any = spec.fusion
+    groups = group(inputs)
     if getattr(options, "hidden", None) != "auto":
         return options
     first = inputs[groups[0].columns[0]]

@@ -14,7 +14,7 @@ from dapeng.core.kinds import learners as learner_types
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Spec, plain
 from dapeng.learners.base import Learner
-from dapeng.models.build import Choices, build_model
+from dapeng.models.build import Choices, build_model, chosen_fusion
 from dapeng.product.product import Product
 from dapeng.train import weights
 
@@ -43,7 +43,7 @@ def save(product: Product, spec: Spec, folder: RunFolder, facts: dict[str, Any])
             "learners": made,
             "network": product.model is not None,
             "precision": "bf16" if product.autocast is not None else "fp32",
-            "fusion": plain(spec.fusion, every=True),
+            "fusion": plain(chosen_fusion(spec, product.inputs, Choices()), every=True) if product.inputs else {},
             **facts,
         },
     )

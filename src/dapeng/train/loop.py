@@ -150,7 +150,9 @@ def fit(
                     _remember(state, figures)
             if log is not None:
                 entry = {"phase": progress.phase, "step": progress.step, "epoch": progress.step / feed.steps_per_epoch}
-                log.add({**entry, "loss": recent_loss, "learning_rate": rate, "time": progress.elapsed, **figures})
+                log.add(
+                    {**entry, "train_loss": recent_loss, "learning_rate": rate, "time": progress.elapsed, **figures}
+                )
             stale = strategy.agree(float(how.patience is not None and progress.stale >= how.patience))
             progress.elapsed = time.monotonic() - began
             recent_at, recent = time.monotonic(), 0
