@@ -43,7 +43,9 @@ def batch_of(inputs: dict[str, Column], outputs: dict[str, Column] | None = None
 
 def encoder_cases() -> list[tuple[str, str]]:
     """(column type, encoder tag) of every registered encoder."""
-    return [(kind, tag) for tag, member in encoders.members().items() for kind in member.fits if kind in columns.members()]
+    return [
+        (kind, tag) for tag, member in encoders.members().items() for kind in member.fits if kind in columns.members()
+    ]
 
 
 def without_batch_statistics(tag: str) -> dict[str, Any]:

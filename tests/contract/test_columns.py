@@ -92,7 +92,10 @@ def test_the_portable_reader_needs_nothing_of_dapeng_and_encodes_alike(kind: str
                 np.testing.assert_array_equal(alone[name][row, :length], array[at[row] : at[row + 1]])
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if hasattr(columns.members()[k], "decoder") or "decoder" in columns.members()[k].model_fields])
+@pytest.mark.parametrize(
+    "kind",
+    [k for k in KINDS if hasattr(columns.members()[k], "decoder") or "decoder" in columns.members()[k].model_fields],
+)
 def test_predictions_decode_to_one_value_a_row(kind: str) -> None:
     column = fitted(kind, target=True)
     made = {}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dapeng.core.console import say
 from dapeng.core.duration import words
@@ -19,13 +25,10 @@ def started(
     loaded: Loaded, targets: list[str] | None, objects: Mapping[str, object] | None, runs: Path, name: str
 ) -> RunFolder:
     """A new run, from its data to its report."""
-    import os
-
-    rank = int(os.environ.get("RANK", "0"))
-    if rank:
-        return _joined(loaded, targets, objects, runs, name)
-    folder: RunFolder | None = None
     from dapeng.api.training import begin
+
+    if _rank():
+        _join(lambda: begin(loaded, None, targets, objects))
 
     session = begin(loaded, None, targets, objects)  # nothing is left behind for data that can't be used
     folder = session.folder = RunFolder.create(runs, name)
@@ -34,19 +37,30 @@ def started(
     return _finished(folder, lambda: session, resume=False)
 
 
-def _joined(
-    loaded: Loaded, targets: list[str] | None, objects: Mapping[str, object] | None, runs: Path, name: str
-) -> RunFolder:
-    """Another rank of a run: it trains with rank 0 in a folder of its own that nobody needs afterwards."""
-    import tempfile
+def _rank() -> int:
+    """Which of torchrun's processes this is."""
+    return int(os.environ.get("RANK", "0"))
 
-    from dapeng.api.training import begin, make_network_only
 
+def _join(prepare: Callable[[], Any], resume: Path | None = None) -> NoReturn:
+    """Another rank of a run: it trains with rank 0, says nothing, and leaves nothing behind. Ends the process."""
+    from dapeng.api.training import make_network_only
+    from dapeng.train.loop import Stopped
+    from dapeng.train.strategies import leave
+
+    status = 0
     with tempfile.TemporaryDirectory() as place:
-        session = begin(loaded, None, targets, objects)
-        session.folder = RunFolder.create(place, name)
-        make_network_only(session)
-    raise SystemExit(0)
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
+            session = prepare()
+            session.folder = RunFolder.create(place, "rank")
+            if resume is not None and (resume / "checkpoints").is_dir():
+                shutil.copytree(resume / "checkpoints", session.folder.path / "checkpoints")
+            try:
+                make_network_only(session, resume is not None)
+            except Stopped:
+                status = 2
+        leave()
+    raise SystemExit(status)
 
 
 def _absolute(loaded: Loaded, spec: Any) -> dict[str, Any]:
@@ -78,6 +92,8 @@ def resumed(path: Path, overrides: list[str]) -> RunFolder:
         raise SpecError(f"{path} was trained from data in memory, which is gone", hint="start it anew from Python")
     from dapeng.api.training import begin
 
+    if _rank():
+        _join(lambda: begin(loaded, None, None, None), path)
     return _finished(folder, lambda: begin(loaded, folder, None, None), resume=True)
 
 
@@ -86,22 +102,26 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     from dapeng.train.loop import Stopped
 
     try:
-        session = prepare()
-        product = make(session, resume)
+        with _ended_by_sigterm():
+            session = prepare()
+            product = make(session, resume)
     except Stopped:
         folder.mark("stopped")
-        raise TrainingError(
-            f"stopped; a checkpoint is safe in {folder.path}", hint=f"dapeng train --resume {folder.path}"
-        ) from None
+        kept = folder.checkpoints().steps()
+        what = f"a checkpoint is safe in {folder.path}" if kept else f"before the first checkpoint of {folder.path}"
+        raise TrainingError(f"stopped; {what}", hint=f"dapeng train --resume {folder.path}") from None
     except DapengError as error:
-        folder.mark("failed", error=str(error))
+        with contextlib.suppress(DapengError):  # on a full disk there is no room for the mark either
+            folder.mark("failed", error=str(error))
         raise
     except KeyboardInterrupt:
         folder.mark("stopped")
         say(f"stopped; go on with: dapeng train --resume {folder.path}")
         raise
     from dapeng.report.write import write_report
+    from dapeng.train.strategies import leave
 
+    leave()
     folder.mark("done", headline=_headline(folder))
     folder.manifest()
     _explain(folder, product)
@@ -113,6 +133,24 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     if seconds:
         say(f"took {words(seconds['wall'])} ({seconds['cpu']:.0f} CPU seconds); report: {folder.path / 'report.html'}")
     return folder
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends a run in words. (While the network trains, the loop listens instead, and saves first.)"""
+    from dapeng.train.loop import Stopped
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _headline(folder: RunFolder) -> str:

@@ -36,6 +36,7 @@ from dapeng.models.predict import Predictions, predict_rows
 from dapeng.product.files import save
 from dapeng.product.product import NETWORK, Product, mix
 from dapeng.train.network import Trained, train_network
+from dapeng.train.strategies import agreed
 from dapeng.train.validation import truth
 
 NETWORK_SHARE = 0.7
@@ -161,10 +162,19 @@ def make(session: Session, resume: bool = False) -> Product:
     return product
 
 
-def make_network_only(session: Session) -> None:
-    """The part of another rank: it trains the network of the first fold, and leaves the rest to rank 0."""
-    sides = next(session.parts.each())
-    _train_fold(session, sides, 0, False)
+def make_network_only(session: Session, resume: bool = False) -> None:
+    """The part of another rank: it trains the networks with rank 0, and leaves all else to it."""
+    for number, sides in enumerate(session.parts.each()):
+        _, _, store, _, _, _ = _train_fold(session, sides, number, resume)
+        if store.folder is not None:
+            remove(store.folder)
+    if session.parts.folds is None:
+        return
+    epochs = agreed(0.0)
+    if epochs:
+        inputs, outputs, store, rows = _everything(session)
+        product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
+        _network(session, product, store, rows, np.empty(0, np.int64), Choices(), False, False, epochs)
 
 
 def _fold(session: Session, sides: np.ndarray, number: int, resume: bool) -> Fold:
@@ -221,6 +231,11 @@ def _say_columns(session: Session, inputs: Mapping[str, Column], outputs: Mappin
     rows = [(n, "input", c.describe(), encoders[n]) for n, c in inputs.items()]
     rows += [(n, "output", c.describe(), "") for n, c in outputs.items()]
     say(table(rows, ("column", "is", "fitted", "encoder")))
+    for name, column in [*inputs.items(), *outputs.items()]:
+        if merged := column.state.get("merged"):
+            warn(
+                f"{name}: {merged:,} spellings differ only in blanks or invisible characters from a label, and are read as it"
+            )
     if len(store.left_out):
         shown = "; ".join(f"{q.where} ({q.column}): {q.reason}" for q in store.quarantined[:3])
         warn(f"{len(store.left_out):,} rows are left out because a cell can't be read: {shown}")
@@ -245,7 +260,10 @@ def _network(
     left = session.left()
     share = NETWORK_SHARE if spec.model == "auto" else 0.92
     runs = session.parts.count + (session.parts.count > 1)
-    deadline = None if left is None or session.limit is None else min(share * session.limit / runs, left)
+    deadline = None
+    if left is not None and session.limit is not None:
+        kept = max(0.08 * session.limit, min(1.0, 0.25 * session.limit))  # to evaluate, and to write the files
+        deadline = max(min(share * session.limit / runs, left - kept), 0.1)
     log = Lines(folder.path / "metrics.jsonl") if first else None
     try:
         trained = train_network(
@@ -394,15 +412,7 @@ def _predict_tested(session: Session, fold: Fold) -> None:
 
 def _final(session: Session, folds: list[Fold]) -> Product:
     """After cross-validation: one product out of all rows, with the folds' epochs and the mean of their shares."""
-    spec, chosen, source = session.spec, session.chosen, session.source
-    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
-        n: (o, True) for n, o in chosen.outputs.items()
-    }
-    fitted = fit_columns(source, wanted, lambda start, count: np.ones(count, bool))
-    inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, session.rows, Choices())
-    outputs = {n: fitted[n] for n in chosen.outputs}
-    store = Prepared(inputs, outputs, chosen.roles.get("weight"), spec.data.max_bad).store(source, cache_folder())
-    rows = _with_a_target(store, outputs, np.setdiff1d(np.arange(store.rows), store.left_out))
+    inputs, outputs, store, rows = _everything(session)
     shares = {
         o: {
             m: float(np.mean([f.shares[o].get(m, 0.0) for f in folds])) for m in {m for f in folds for m in f.shares[o]}
@@ -414,15 +424,32 @@ def _final(session: Session, folds: list[Fold]) -> Product:
     )
     none = np.empty(0, np.int64)
     trained = None
+    epochs = 0.0
     if any(NETWORK in product.members(o) for o in outputs):
-        epochs = float(np.median([f.trained.best_epoch for f in folds if f.trained is not None]))
-        trained = _network(session, product, store, rows, none, Choices(), False, False, max(epochs, 1.0))
+        epochs = max(float(np.median([f.trained.best_epoch for f in folds if f.trained is not None])), 1.0)
+    if agreed(epochs):
+        trained = _network(session, product, store, rows, none, Choices(), False, False, epochs)
     learnt = _learners(session, product, store, rows, none, trained)
     for output in outputs:
         product.learners[output] = {
             k: f.learner for k, f in learnt[output].items() if product.shares[output].get(k, 0) > 0
         }
     return product
+
+
+def _everything(session: Session) -> tuple[dict[str, Column], dict[str, Column], Store, np.ndarray]:
+    """Inputs, outputs and store, fitted on all rows; and those that can train."""
+    chosen, source = session.chosen, session.source
+    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
+        n: (o, True) for n, o in chosen.outputs.items()
+    }
+    fitted = fit_columns(source, wanted, lambda start, count: np.ones(count, bool))
+    inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, session.rows, Choices())
+    outputs = {n: fitted[n] for n in chosen.outputs}
+    weight, bad = chosen.roles.get("weight"), session.spec.data.max_bad
+    store = Prepared(inputs, outputs, weight, bad).store(source, cache_folder())
+    rows = _with_a_target(store, outputs, np.setdiff1d(np.arange(store.rows), store.left_out))
+    return inputs, outputs, store, rows
 
 
 def _judge(session: Session, folds: list[Fold]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from dapeng.core.registry import DEFAULT
 
 INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 MOST_DISTINCT = 1_000_000
+MOST_SPELLINGS = 10_000
 
 
 @kinds.columns
@@ -67,17 +68,25 @@ def normal(label: str) -> str:
 
 def labelled(cells: Cells, missing: list[str]) -> tuple[list[str | None], np.ndarray]:
     """Distinct normal labels (None where missing) and each cell's position among them, -1 for null."""
+    raw, indices = coded(cells)
+    return _normal_labels(raw, missing), indices
+
+
+def _normal_labels(raw: list[str], missing: list[str]) -> list[str | None]:
+    gone = {normal(m) for m in missing} | {""}
+    return [None if label in gone else label for label in map(normal, raw)]
+
+
+def coded(cells: Cells) -> tuple[list[str], np.ndarray]:
+    """Distinct labels as they are written, and each cell's position among them, -1 for null."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_floating(array.type):
         array = pa.array(
             [None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()],
             pa.string(),
         )
-    coded = strings(array).dictionary_encode()
-    indices = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    gone = {normal(m) for m in missing} | {""}
-    labels = [normal(v) for v in coded.dictionary.to_pylist()]
-    return [None if label in gone else label for label in labels], indices
+    found = strings(array).dictionary_encode()
+    return found.dictionary.to_pylist(), found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 class CategorySummary(Summary):
@@ -86,23 +95,41 @@ class CategorySummary(Summary):
     def __init__(self, options: Category):
         self.options = options
         self.counts: Counter[str] = Counter()
-        self.missing, self.forgotten, self.merged = 0, 0, 0
+        self.missing, self.forgotten = 0, 0
+        self.spellings: dict[str, set[str]] = {}
+        """Raw forms of the labels that were not written in their normal form."""
+        self.odd: Counter[str] = Counter()
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
-        labels, indices = labelled(cells, self.options.missing)
+        raw, indices = coded(cells)
+        labels = _normal_labels(raw, self.options.missing)
         seen = np.bincount(indices[indices >= 0], minlength=len(labels))
         self.missing += int((indices < 0).sum())
-        for label, count in zip(labels, seen.tolist()):
+        for label, written, count in zip(labels, raw, seen.tolist()):
             if label is None:
                 self.missing += count
-            else:
-                self.counts[label] += count
+                continue
+            self.counts[label] += count
+            if written != label and count:
+                self._spelt(label, {written}, count)
         self._bound()
+
+    def _spelt(self, label: str, forms: set[str], count: int) -> None:
+        if label in self.spellings or len(self.spellings) < MOST_SPELLINGS:
+            self.spellings.setdefault(label, set()).update(forms)
+            self.odd[label] += count
+
+    @property
+    def merged(self) -> int:
+        """Spellings that were read as another one's label: café in two Unicode forms, blanks at an end."""
+        return sum(len(f) - (self.counts[n] <= self.odd[n]) for n, f in self.spellings.items())
 
     def merge(self, other: CategorySummary) -> None:
         self.counts.update(other.counts)
         self.missing += other.missing
         self.forgotten += other.forgotten
+        for label, forms in other.spellings.items():
+            self._spelt(label, forms, other.odd[label])
         self._bound()
 
     def _bound(self) -> None:
@@ -117,6 +144,7 @@ class CategorySummary(Summary):
             "labels": [label for label, _ in ranked],
             "counts": [count for _, count in ranked],
             "missing": self.missing + self.forgotten,
+            "merged": self.merged,
         }
 
 

@@ -54,7 +54,8 @@ class Image(ColumnOptions):
         cells = []
         for i in range(10):
             file = io.BytesIO()
-            Pillow.new("RGB", (12, 12), (25 * i, 255 - 20 * i, 40)).save(file, "PNG")
+            picture = Pillow.linear_gradient("L").resize((12, 12)).rotate(36 * i)
+            Pillow.merge("RGB", [picture, picture.rotate(90), Pillow.new("L", (12, 12), 25 * i)]).save(file, "PNG")
             cells.append(file.getvalue())
         return cells
 
@@ -116,7 +117,8 @@ def pixels_of(picture: Any, channels: int) -> Any:
         raise Unreadable(f"damaged ({str(error)[:80]})") from None
     if picture.mode.startswith("I") or picture.mode == "F":
         wide = np.asarray(picture, np.float64)
-        wide = wide / 257 if wide.max(initial=0) > 255 else wide
+        deep = picture.mode.startswith("I;16") or wide.max(initial=0) > 255
+        wide = wide / 257 if deep else wide
         picture = Pillow.fromarray(np.clip(np.round(wide), 0, 255).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         white = Pillow.new("RGBA", picture.size, (255, 255, 255, 255))
@@ -324,7 +326,8 @@ class ImageReader:
             picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I") or picture.mode == "F":
             wide = np.asarray(picture, np.float64)
-            wide = wide / 257 if wide.max(initial=0) > 255 else wide
+            deep = picture.mode.startswith("I;16") or wide.max(initial=0) > 255
+            wide = wide / 257 if deep else wide
             picture = Image.fromarray(np.clip(np.round(wide), 0, 255).astype(np.uint8))
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             white = Image.new("RGBA", picture.size, (255, 255, 255, 255))

@@ -117,6 +117,7 @@ class TextSummary(Summary):
             state["lowest"], state["highest"] = 1, o.longest(han)
         state["lengths"] = _quantiles(self.lengths[kind])
         state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(512, state["lengths"]["0.99"]))
+        state["cut"] = sum(n for length, n in self.lengths[kind].items() if length > state["max_length"])
         return state
 
 
@@ -195,7 +196,8 @@ class TextColumn(Column):
 
     def describe(self) -> str:
         s = self.state
-        return f"text, {self.size:,} {s['kind']}, longest {s['max_length']} of {s['lengths']['1.0']} tokens"
+        cut = f", {s['cut']:,} texts cut" if s.get("cut") else ""
+        return f"text, {self.size:,} {s['kind']}, longest {s['max_length']} of {s['lengths']['1.0']} tokens{cut}"
 
     def reader(self) -> tuple[type, dict[str, Any]]:
         arguments = {k: self.state.get(k) for k in ("kind", "vocab", "tokenizer", "lowest", "highest", "max_length")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         for step in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / f"{step:08d}", ignore_errors=True)
-        for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+            gone = self.folder / f".{step:08d}.old"  # renamed first: a kill must not leave half of one in sight
+            with contextlib.suppress(OSError):
+                (self.folder / f"{step:08d}").rename(gone)
+        for left_over in [*self.folder.glob(".*.tmp"), *self.folder.glob(".*.old")]:  # of a process that was killed
             shutil.rmtree(left_over, ignore_errors=True)

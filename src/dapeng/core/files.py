@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from dapeng.core.errors import RunError
 
-FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 RETRIES = 20
 """On Windows a file that a virus scanner has open can't be replaced for a moment."""
 
@@ -187,6 +187,12 @@ class Lines:
             self._stream.write(line)
             if self.sync:
                 os.fsync(self._stream.fileno())
+
+    def cut(self, size: int) -> None:
+        """Forget what lies behind the first `size` bytes: a resumed run tells it again."""
+        with _in_words(self.path):
+            if self.path.stat().st_size > size:
+                os.truncate(self.path, size)
 
     def close(self) -> None:
         self._stream.close()

@@ -71,12 +71,14 @@ class Batch:
 
 
 def _flatten_cells(c: Cells):
-    names = sorted(c.tensors)
-    return [*(c.tensors[n] for n in names), c.present], names
+    # an absent `present` is no leaf: vmap takes tensors alone
+    names, marked = sorted(c.tensors), c.present is not None
+    return [*(c.tensors[n] for n in names), *([c.present] if marked else [])], [names, marked]
 
 
-def _unflatten_cells(values, names) -> Cells:
-    *tensors, present = values
+def _unflatten_cells(values, context) -> Cells:
+    names, marked = context
+    *tensors, present = values if marked else [*values, None]
     return Cells(dict(zip(names, tensors)), present)
 
 

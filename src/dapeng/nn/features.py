@@ -47,12 +47,14 @@ class Widths:
 
 
 def _flatten(f: Features):
-    return [f.pooled, f.tokens, f.mask, list(f.maps), f.present], None
+    parts = {"pooled": f.pooled, "tokens": f.tokens, "mask": f.mask, "present": f.present}
+    there = [n for n, t in parts.items() if t is not None]  # what is not there is no leaf: vmap takes tensors alone
+    return [*(parts[n] for n in there), list(f.maps)], there
 
 
-def _unflatten(values, _) -> Features:
-    pooled, tokens, mask, maps, present = values
-    return Features(pooled, tokens, mask, tuple(maps), present)
+def _unflatten(values, there) -> Features:
+    *tensors, maps = values
+    return Features(**dict(zip(there, tensors)), maps=tuple(maps))
 
 
 pytree.register_pytree_node(Features, _flatten, _unflatten, serialized_type_name="dapeng.Features")

@@ -92,7 +92,7 @@ def fit(
     objective.train()
 
     for micros in feed.steps(progress.step):
-        if progress.step >= progress.planned:
+        if progress.done or progress.step >= progress.planned:
             break
         feed.grow(progress.step, objective.predict)
         rate = how.learning_rate * how.schedule.factor(progress.share)
@@ -119,7 +119,7 @@ def fit(
 
         recent, recent_loss = (
             recent + 1,
-            float(shown) if how.device == "cpu" or progress.step % 20 == 0 else recent_loss,
+            float(shown) * strategy.world if how.device == "cpu" or progress.step % 20 == 0 else recent_loss,
         )
         if not math.isfinite(recent_loss):
             raise _not_finite(progress.step, rate, checkpoints)
@@ -159,16 +159,18 @@ def fit(
             if stale or late:
                 reason = "no gain in validation" if stale else "the time limit"
                 say(f"stopped after step {progress.step:,} of {progress.planned:,}: {reason}")
-                break
+                progress.done = last = True
         due = (how.checkpoint_steps and progress.step % how.checkpoint_steps == 0) or (
             how.checkpoint_seconds and time.monotonic() - saved_at >= how.checkpoint_seconds
         )
-        if checkpoints is not None and (due or asked) and not last and strategy.rank == 0:
+        if checkpoints is not None and (asked or (due and not last)) and strategy.rank == 0:
             save(state, checkpoints, log)
             saved_at = time.monotonic()
         if asked:
             line.close()
             raise Stopped()
+        if progress.done:
+            break
     line.close()
     if validate is None or not state.best:
         with state.average.applied():
@@ -201,12 +203,14 @@ def _remember(state: State, figures: dict[str, float]) -> None:
 
 def _keep_to(deadline: float, state: State, steps: int) -> None:
     """Plan as many steps as the time allows, validations counted in, so that the schedule ends where the time does."""
-    progress = state.progress
-    if progress.elapsed < 0.02 * deadline or progress.step < 3:
+    progress, planned = state.progress, 0
+    if progress.elapsed >= 0.02 * deadline and progress.step >= 3:
+        pace = progress.elapsed / progress.step
+        possible = progress.step + max(int((0.98 * deadline - progress.elapsed) / pace), 1)
+        planned = min(steps, possible)
+    planned = int(state.strategy.agree(float(planned)))  # asked on every rank, whatever its own clock says
+    if not planned:
         return
-    pace = progress.elapsed / progress.step
-    possible = progress.step + max(int((0.98 * deadline - progress.elapsed) / pace), 1)
-    planned = int(state.strategy.agree(float(min(steps, possible))))
     if abs(planned - progress.planned) > 0.02 * progress.planned or planned == steps:
         progress.planned = planned
 

@@ -137,12 +137,13 @@ def train_network(
             phase, passes = attempts[min(number, len(attempts) - 1)]
             objective = phase.objective.build(model, weights).to(device)
             wrapped = strategy.wrap(objective, train.optimiser, rate)
-            begin = Progress(phase=number, batch_size=micro, accumulate=train.accumulate)
+            begin = Progress(phase=number, batch_size=micro, accumulate=train.accumulate, passes=passes)
             state = State(objective, strategy, Average(objective.model, train.ema), begin, wrapped)
             if again and not resuming:
                 _carry(trained, state)
             if resuming and checkpoints is not None:
-                _restore(state, checkpoints)
+                _restore(state, checkpoints, log)
+                passes = state.progress.passes
             resuming = False
             feed = _feed(state, store, rows, train, inputs, strategy)
             how = _how(
@@ -168,12 +169,13 @@ def train_network(
                     feed = _halved(state, store, rows, train, inputs, strategy, error)
             progress = state.progress
             trained.steps += progress.step
-            trained.history += progress.history[len(trained.history) if again else 0 :]
+            trained.history += progress.history
             trained.epochs = progress.planned / feed.steps_per_epoch
             if progress.best_phase == number or not again:
                 trained.best_epoch = progress.best_step / feed.steps_per_epoch
             trained.last = (progress.best_score, progress.best_loss, dict(state.best))
             shorter = _shorter(train, phases, number, state, feed, deadline) if len(validation) else None
+            shorter = strategy.agree(shorter or 0.0) or None  # clocks and batch statistics differ between ranks
             if shorter is not None:
                 say(
                     f"validation was best after {trained.best_epoch:.1f} epochs: training anew over {shorter:.0f}, to end there"
@@ -257,12 +259,18 @@ def _phase_of(checkpoints: Checkpoints | None) -> int:
     return int(latest.name) // 100_000_000 if latest is not None else 0
 
 
-def _restore(state: State, checkpoints: Checkpoints) -> None:
+def _restore(state: State, checkpoints: Checkpoints, log: Lines | None) -> None:
+    """The state of the newest good checkpoint; what the log told after it will be told again."""
     latest = checkpoints.latest()
+    if log is not None and latest is None:
+        log.cut(0)
     if latest is None:
         say("no checkpoint yet: starting from the beginning")
         return
     state.read(latest)
+    if log is not None:
+        log.cut(state.progress.log_bytes)
+        log.add({"phase": state.progress.phase, "step": state.progress.step, "checkpoint": latest.name})
     say(f"resumed at step {state.progress.step:,}")
 
 

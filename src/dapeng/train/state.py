@@ -28,6 +28,10 @@ class Progress:
     """How far the schedule is, 0 to 1."""
     planned: int = 0
     """Steps that the phase will have."""
+    passes: float = 0.0
+    """Epochs that the phase was planned for; a second attempt has its own."""
+    done: bool = False
+    """The phase ended before its last step: no gain any more, or no time."""
     elapsed: float = 0.0
     """Seconds of training so far, over all sittings."""
     best_score: float | None = None

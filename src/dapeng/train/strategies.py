@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 from dapeng.core.errors import TrainingError
 from dapeng.core.kinds import OptimiserOptions
 from dapeng.objectives.base import Objective
+
+LONGEST_WAIT = timedelta(hours=2)
+"""For another rank: rank 0 fits classical learners between two networks. A rank that dies is torchrun's to notice."""
 
 
 class _foreach:
@@ -95,7 +100,7 @@ class DataParallel(Single):
             accelerated = torch.accelerator.is_available()
             if accelerated:
                 torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
-            torch.distributed.init_process_group("nccl" if accelerated else "gloo")
+            torch.distributed.init_process_group(_backend(), timeout=LONGEST_WAIT)
         self.rank, self.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
 
     def _wrapped(self, objective: Objective, turn: str) -> Any:
@@ -106,7 +111,10 @@ class DataParallel(Single):
         before = {p: p.requires_grad for p in objective.parameters()}
         for p in objective.parameters():
             p.requires_grad_(id(p) in mine)
-        wrapped = DistributedDataParallel(objective, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # the option's successor does not exist in all versions of torch that we run on
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+            wrapped = DistributedDataParallel(objective, broadcast_buffers=False)
         for p, needed in before.items():
             p.requires_grad_(needed)
         return wrapped
@@ -128,16 +136,37 @@ class DataParallel(Single):
         torch.distributed.barrier()
 
     def agree(self, value: float) -> float:
-        shared = torch.tensor([value], dtype=torch.float64)
-        torch.distributed.broadcast(shared, 0)
-        return float(shared[0])
+        return agreed(value)
 
     def close(self) -> None:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        leave()
 
 
 STRATEGIES = {"single": Single, "ddp": DataParallel}
+
+
+def agreed(value: float) -> float:
+    """The value of rank 0, on all ranks; the value itself where there is no group of processes."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return value
+    shared = torch.tensor([value], dtype=torch.float64)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared[0])
+
+
+def leave() -> None:
+    """Leave the group of processes, if this one is in any."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _backend() -> str:
+    """gloo for what lies in memory (what ranks agree on), and the accelerator's own for gradients."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None:
+        return "gloo"
+    kind = accelerator.type
+    return f"cpu:gloo,{kind}:{torch.distributed.get_default_backend_for_device(kind)}"
 
 
 def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:

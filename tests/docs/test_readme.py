@@ -1,0 +1,73 @@
+"""The README's commands run, in order, in an empty folder, and show what the README shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NEW = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n"
+TYPO = """data: sample:iris
+inputs:
+  petal_length: {type: number, encoder: {type: piecewise, bin: 16}}
+  petal_width: numbr
+outputs:
+  species: {type: category, loss: mse}
+train:
+  epochs: ten
+  learning_rate: -1
+"""
+
+
+def console(text: str) -> list[tuple[str, str]]:
+    """(command, what it shows) of every console block."""
+    out: list[tuple[str, str]] = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, shown = part.partition("\n")
+            out.append((command, shown))
+    return out
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_commands_of_the_readme_run_and_show_what_it_says(name: str, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(NEW)
+    (tmp_path / "typo.yaml").write_text(TYPO)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    commands = console((ROOT / name).read_text(encoding="utf-8"))
+    assert len(commands) >= 5
+    for command, shown in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == (2 if "typo" in command else 0), f"{command}\n{done.stderr}"
+        said = words(done.stdout + done.stderr)
+        for line in [part for part in re.split(r"\.\.\.", shown) if part.strip()]:
+            # figures are compared in the first lines alone: a machine's arithmetic may move the last digit of others
+            expected = words(re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?", "#", line))
+            assert expected in words(re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?", "#", said)), command
+
+
+def test_the_python_of_the_readme_is_valid(tmp_path: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S):
+        compile(block, "README.md", "exec")
+
+
+def test_the_yaml_of_the_readme_is_a_valid_spec() -> None:
+    from dapeng.core.loader import load_spec
+
+    for name in ("README.md", "README.zh-CN.md"):
+        for number, block in enumerate(
+            re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
+        ):
+            load_spec(block, name=f"{name} block {number}")

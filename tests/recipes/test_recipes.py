@@ -1,0 +1,61 @@
+"""Every recipe runs on its real data, for 20 steps and a few rows; its head says what it is for and what it reaches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dapeng import api
+from dapeng.core.errors import DataError
+from dapeng.core.loader import load_spec
+
+RECIPES = [r["recipe"] for r in api.recipes()]
+GOLDEN = Path(__file__).parent / "first_losses.json"
+SHORT = [
+    "train.steps=20",
+    "train.epochs=auto",
+    "data.max_rows=600",
+    "train.threads=1",
+    "evaluate.resamples=50",
+    "train.batch_size=16",
+]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_head_says_what_for_how_to_launch_how_long_and_what_it_reaches(name: str) -> None:
+    text = api.recipe_file(name).read_text(encoding="utf-8")
+    for part in ("# launch:    dapeng ", "# override:  dapeng ", "# takes:     ", "# reaches:   "):
+        assert part in text, part
+    assert "FIGURE" not in text
+    assert "TIME" not in text
+    assert load_spec(str(api.recipe_file(name))).spec.name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp_path: Path) -> None:
+    if name == "by-hand":
+        from dapeng.api.show import step
+
+        assert "a sigmoid gives values between 0 and 1" in step(load_spec(str(api.recipe_file(name))).spec, None)
+        return
+    try:
+        run = api.train(f"recipe:{name}", overrides=SHORT, runs=tmp_path)
+    except DataError as error:
+        if "sample" in str(error) and "DAPENG_SAMPLES" in str(error):
+            pytest.skip(f"its data can't be had here: {str(error)[:100]}")
+        raise
+    assert (run.path / "report.html").stat().st_size > 5_000
+    assert run.metrics["verdict"]
+    lines = (
+        [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+        if (run.path / "metrics.jsonl").exists()
+        else []
+    )
+    losses = [line["train_loss"] for line in lines if "train_loss" in line]
+    if not losses:  # trained fold by fold
+        return
+    golden = json.loads(GOLDEN.read_text())
+    assert name in golden, f"add {name}: {losses[0]!r} to {GOLDEN.name}"
+    assert losses[0] == pytest.approx(golden[name], rel=2e-2)

@@ -1,0 +1,127 @@
+"""Killed, ended, and out of disk: what was saved stays, and a resumed run ends with the same bits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import checkpoints_are_whole, finish, kill_often, start, validations, write_table  # type: ignore
+
+from dapeng.core.checkpoints import Checkpoints
+from dapeng.core.files import read_json, read_lines
+
+KILLS = int(os.environ.get("DAPENG_KILLS", "20"))
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, SIGTERM and the forkserver")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_no_checkpoint_is_lost_and_the_resumed_weights_are_bit_identical(
+    tmp_path: Path,
+) -> None:
+    counts = kill_often(tmp_path, KILLS)
+    assert counts["kills"] == KILLS
+    assert counts["after a checkpoint"] >= KILLS // 5, (
+        "hardly any kill came after a checkpoint: the test proves nothing"
+    )
+    assert counts["finished"] >= 1
+
+
+def wait_for_checkpoint(runs: Path, process: object, seconds: float = 60) -> Path:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for run in runs.glob("*"):
+            if Checkpoints(run).steps():
+                return run
+        time.sleep(0.01)
+    raise AssertionError("no checkpoint was written")
+
+
+def test_sigterm_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_identical(tmp_path: Path) -> None:
+    spec = str(write_table(tmp_path))
+    said = tmp_path / "said.txt"
+    assert finish(["train", spec, "--runs", str(tmp_path / "whole")], said) == 0
+    reference = next((tmp_path / "whole").iterdir())
+    words = [sys.executable, "-m", "dapeng", "train", spec, "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    run = wait_for_checkpoint(tmp_path / "runs", process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    assert "stopped; a checkpoint is safe in" in errors
+    assert f"dapeng train --resume {run}" in errors
+    assert read_json(run / "run.json")["status"] == "stopped"
+    last = [e for e in read_lines(run / "metrics.jsonl") if "checkpoint" in e][-1]
+    assert checkpoints_are_whole(run) == last["checkpoint"]
+    assert finish(["train", "--resume", str(run)], said) == 0, said.read_text()
+    assert (run / "weights.safetensors").read_bytes() == (reference / "weights.safetensors").read_bytes()
+    assert validations(run) == validations(reference)
+
+
+def test_a_loss_that_is_not_finite_ends_with_2_a_hint_and_the_checkpoint_from_before(tmp_path: Path) -> None:
+    said = tmp_path / "said.txt"
+    words = ["train", str(write_table(tmp_path)), "--runs", str(tmp_path / "runs")]
+    wild = ["train.learning_rate=1000", "train.optimiser=sgd", "train.clip=null", "train.checkpoint_every=1"]
+    assert finish([*words, *wild, "train.schedule={type: cosine, warmup: 0.5}", "train.epochs=400"], said) == 2
+    text = said.read_text()
+    assert "Traceback" not in text
+    assert "is not finite" in text
+    assert "hint: train.learning_rate=" in text
+    run = next((tmp_path / "runs").iterdir())
+    assert checkpoints_are_whole(run) is not None
+    assert read_json(run / "run.json")["status"] == "failed"
+
+
+def _limited(words: list[str], output: str, largest: int) -> None:
+    from tiny import _main  # type: ignore
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    _main(words, output)
+
+
+@pytest.mark.parametrize("full", ["checkpoint", "weights"])
+def test_a_full_disk_is_said_in_words_and_the_old_checkpoint_stays(tmp_path: Path, full: str) -> None:
+    from tiny import _context  # type: ignore
+
+    said = tmp_path / "said.txt"
+    spec = str(write_table(tmp_path))
+    runs = tmp_path / "runs"
+    process = start(["train", spec, "--runs", str(runs), "train.epochs=60", "train.patience=null"], said)
+    run = wait_for_checkpoint(runs, process)
+    process.kill()
+    process.join()
+    before = checkpoints_are_whole(run)
+    size = max(f.stat().st_size for f in (run / "checkpoints").rglob("*") if f.is_file())
+    more = (
+        [] if full == "checkpoint" else ["train.checkpoint_every=1h"]
+    )  # then the weights at the end are what is refused
+    largest = size * 2 // 5
+    limited = _context().Process(target=_limited, args=(["train", "--resume", str(run), *more], str(said), largest))
+    limited.start()
+    limited.join(100)
+    text = said.read_text()
+    assert limited.exitcode == 2, text
+    assert "Traceback" not in text
+    assert "disk full" in text or "can't write" in text
+    assert "unexpected" not in text
+    assert checkpoints_are_whole(run) == before
+
+
+@pytest.mark.parametrize(("limit", "epochs"), [(4.0, 100_000), (8.0, 100_000)])
+@pytest.mark.slow
+def test_a_time_limit_is_kept_to_a_second_or_5_percent(tmp_path: Path, limit: float, epochs: int) -> None:
+    said = tmp_path / "said.txt"
+    words = ["train", str(write_table(tmp_path)), "--runs", str(tmp_path / "runs")]
+    more = [f"train.time_limit={limit}", f"train.epochs={epochs}", "train.patience=null", "train.checkpoint_every=60s"]
+    assert finish([*words, *more], said) == 0, said.read_text()
+    run = next((tmp_path / "runs").iterdir())
+    took = read_json(run / "metrics.json")["seconds"]["wall"]
+    assert took <= limit + max(1.0, 0.05 * limit), said.read_text()
+    assert took >= 0.7 * limit, "the time was not used"
+    assert checkpoints_are_whole(run) is None
