@@ -42,6 +42,7 @@ from dapeng.train.validation import truth
 NETWORK_SHARE = 0.7
 """Of a time limit, where classical learners want some too."""
 MOST_ROWS_FOR_LEARNERS = 500_000
+ROWS_LOOKED_AT = 20_000
 
 
 @dataclass
@@ -104,7 +105,19 @@ def begin(
     say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
     for note in [*opened.notes(), *parts.notes]:
         (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
+    _warn_of_traps(source, chosen)
     return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts)
+
+
+def _warn_of_traps(source: Source, chosen: Chosen) -> None:
+    """What makes figures too good or labels too many, said before training; `dapeng check` looks at more."""
+    from dapeng.data.check import traps
+
+    kinds = {
+        n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if o.type in ("number", "category", "text")
+    }
+    for finding in traps(source.head(ROWS_LOOKED_AT).select(list(kinds)), kinds, list(chosen.outputs)):
+        warn(f"{finding.kind}: {finding.text}")
 
 
 def _say_guesses(chosen: Chosen) -> None:

@@ -75,6 +75,18 @@ def check(opened: Opened, plan: Spec | Iterable[Guess]) -> list[Finding]:
     return sorted(found, key=lambda f: ("error", "warning", "info").index(f.severity))
 
 
+def traps(table: pa.Table, kinds: dict[str, str], targets: list[str]) -> list[Finding]:
+    """Copies of a target among the inputs, and labels that only look alike; cheap enough for every training."""
+    found: list[Finding] = []
+    inputs = [n for n in kinds if n not in targets]
+    for target in targets:
+        found += _leaks(table, inputs, target, kinds.get(target, ""))
+    for name, kind in kinds.items():
+        if kind == "category":
+            found += [f for f in _variants(name, table.column(name)) if f.kind == "lookalike"]
+    return found
+
+
 def _plan(plan: Spec | Iterable[Guess]) -> Plan:
     if isinstance(plan, Spec):
         return Plan({n: c.type for n, c in plan.inputs.items()}, {n: c.type for n, c in plan.outputs.items()})

@@ -55,9 +55,9 @@ class LeNetEncoder(PictureEncoder):
         stages: list[nn.Module] = []
         maps: list[tuple[int, int]] = []
         for i, width in enumerate(o.channels):
-            same = (
-                o.kernel // 2 if i == 0 or min(y, x) < 2 * o.kernel else 0
-            )  # the digits of 1998 were padded to 32 x 32
+            # the digits of 1998 were padded to 32 x 32; a map smaller than two kernels keeps its size
+            pads = (i == 0 and min(y, x) < 32) or min(y, x) < 2 * o.kernel
+            same = o.kernel // 2 if pads else 0
             pool = (nn.MaxPool2d if o.pool == "max" else nn.AvgPool2d)(2, ceil_mode=True)
             stages.append(
                 nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), ACTIVATIONS[o.activation](), pool)
