@@ -61,10 +61,10 @@ def by_label(decoder, absent: tuple[str, ...] = ()) -> Model:
     return single("label", encoder, {"image": decoder}, tables, absent=absent)
 
 
-def drawn() -> Batch:
+def drawn(side: int = 8) -> Batch:
     """Pictures of four brightnesses."""
     codes = torch.arange(ROWS) % 4
-    pixels = ((codes.float() - 1.5) / 2)[:, None, None, None] + 0.05 * torch.randn(ROWS, 1, 8, 8)
+    pixels = ((codes.float() - 1.5) / 2)[:, None, None, None] + 0.05 * torch.randn(ROWS, 1, side, side)
     return batch(label=cells(codes=codes[:, None]), image=cells(pixels=pixels.clamp(-1, 1)))
 
 
@@ -100,8 +100,8 @@ def test_a_turn_gives_gradients_to_its_own_parameters_alone(turn: str) -> None:
 
 
 def test_diffusion_trains_with_dropped_conditions_and_is_guided_with_averaged_weights() -> None:
-    rows = drawn()
-    objective = DropInputs(by_label(Diffusion, absent=("label",)), 0.2)
+    rows = drawn(2)
+    objective = DropInputs(by_label(lambda w: Diffusion(w, 2), absent=("label",)), 0.2)
     losses, state = train(objective, rows, 600, 1e-2, ema=0.95)
     assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
     model = objective.model.eval()

@@ -26,7 +26,7 @@ from dapeng.core.spec import Spec, plain
 from dapeng.data.held import hold
 from dapeng.data.open import Opened, open_data
 from dapeng.data.prepare import Prepared, Store, cache_folder, fit_columns, remove
-from dapeng.data.table import Source
+from dapeng.data.table import Source, joined
 from dapeng.evaluate.blend import blend_shares
 from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
 from dapeng.evaluate.verdict import Judged, verdict
@@ -314,6 +314,8 @@ def _learners(
 ) -> dict[str, dict[str, Fitted]]:
     """Classical learners of every output, on the same rows, within their share of the time."""
     spec = session.spec
+    if spec.model == "network" and spec.evaluate.baselines == [] and not spec.learners:
+        return {name: {} for name in product.outputs}
     spent = trained.cpu_seconds if trained is not None else 0.0
     budget = max(30.0, spec.evaluate.baseline_share * spent)
     left = session.left()
@@ -335,11 +337,16 @@ def _learners(
 
 
 def _matrices(session: Session, product: Product, store: Store, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
-    """What classical learners see of these rows."""
+    """What classical learners see of these rows, which rise."""
     source = session.source
-    read = source.read(list(product.inputs))
-    chosen = read if len(rows) == read.num_rows else read.take(pa.array(rows))
-    return product.matrices(chosen, source.base), rows
+    parts = []
+    for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory
+        a, b = np.searchsorted(rows, [block.start, block.start + len(block)])
+        if b - a == len(block):
+            parts.append(block.columns)
+        elif b > a:
+            parts.append(block.columns.take(pa.array(rows[a:b] - block.start)))
+    return product.matrices(joined(parts), source.base), rows
 
 
 def _target(session: Session, store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[Target, np.ndarray]:
@@ -354,7 +361,7 @@ def _share(session: Session, fold: Fold, validation: np.ndarray) -> None:
     """Each member's part of the product, by what the validation rows say."""
     spec, product, store = session.spec, fold.product, fold.store
     assert store is not None
-    seen = _matrices(session, product, store, validation) if len(validation) else None
+    seen = _matrices(session, product, store, validation) if len(validation) and any(fold.fitted.values()) else None
     for name, column in product.outputs.items():
         products = {k: f for k, f in fold.fitted[name].items() if f.facts.get("product")}
         if spec.model in ("trees", "linear"):
@@ -385,6 +392,7 @@ def _refit(session: Session, fold: Fold, rows: np.ndarray, validation: np.ndarra
     if (
         not len(validation)
         or store is None
+        or not any(product.learners.values())
         or (left is not None and left < 2 * spent)
         or len(rows) > MOST_ROWS_FOR_LEARNERS
     ):
@@ -413,7 +421,7 @@ def _predict_tested(session: Session, fold: Fold) -> None:
         fold.predictions[NETWORK] = predict_rows(
             product.model, store, rows, product.outputs, 512, product.device, product.autocast
         )
-    seen, _ = _matrices(session, product, store, rows)
+    seen = _matrices(session, product, store, rows)[0] if any(fold.fitted.values()) else None
     for output, group in fold.fitted.items():
         for name, fitted in group.items():
             fold.predictions.setdefault(name, {})[output] = fitted.learner.predict(seen)

@@ -123,6 +123,11 @@ class Column(ABC):
         """True if cells were missing in training: then fusion owns a learned vector for their absence."""
         return bool(self.state.get("missing"))
 
+    @property
+    def places(self) -> float:
+        """How often a network's weights are used for one cell: about 1, or the pixels or tokens that it goes over."""
+        return 1.0
+
     @abstractmethod
     def layout(self) -> dict[str, Dims]:
         """The tensors of a batch of cells. Storage, padding, fake batches, ONNX axes and server validation read this."""

@@ -102,7 +102,10 @@ def _rival(found: dict[str, Any]) -> str:
     if gap["high"] < 0:
         return f"The baseline wins: {called} {reach} {reached}, better by {by}.{_advice(row)}"
     simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
-    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple)}"
+    other = (
+        "" if simple is row else f" ({shown(metric, simple['metrics'][metric]['value'])}, no clear difference either)"
+    )
+    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple, other)}"
 
 
 def _ties(row: dict[str, Any]) -> bool:
@@ -127,9 +130,9 @@ def _bounds(metric: str, gap: dict[str, Any]) -> str:
     return f" [{near:.2g}, {far:.2g}]"
 
 
-def _advice(row: dict[str, Any]) -> str:
+def _advice(row: dict[str, Any], what: str = "") -> str:
     if row["name"] in SHIPPED:
-        return f" Where simpler is better, use model: {row['name']}."
+        return f" Where simpler is better, use model: {row['name']}{what}."
     return " It is a baseline here and can't be kept as the model."
 
 

@@ -221,17 +221,11 @@ def _multiplied(model: Model) -> int:
 
 def _visits(inputs: Mapping[str, Column]) -> float:
     """How often a parameter is used for a row: once in a trunk, at every place of a picture or text."""
-    places = [1.0]
-    for column in inputs.values():
-        if column.type == "image":
-            places.append(float(np.prod(column.shape[1:])) / 8)  # type: ignore[attr-defined]
-        elif column.type == "text":
-            places.append(column.max_length / 4)  # type: ignore[attr-defined]
-    return max(places)
+    return max((c.places for c in inputs.values()), default=1.0)
 
 
 def _augmented(column: Column) -> bool:
-    return bool(column.type == "image" and steps_of(column))
+    return bool(steps_of(column))
 
 
 def _carry(trained: Trained, state: State) -> None:

@@ -31,7 +31,7 @@ def steps_of(column: Column) -> list[Any]:
 
 def transforms_for(inputs: Mapping[str, Column], rows: int, seed: int) -> Callable[[Batch, int], Batch] | None:
     """(batch, epoch) -> batch; every draw is a function of (seed, epoch, row). None where nothing changes."""
-    steps = [(n, s) for n, column in inputs.items() if column.type == "image" for s in steps_of(column)]
+    steps = [(n, s) for n, column in inputs.items() for s in steps_of(column)]
     if not steps:
         return None
 
