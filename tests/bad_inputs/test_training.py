@@ -336,7 +336,7 @@ def test_a_checkpoint_of_another_network_is_refused_when_resuming(tmp_path: Path
 # ---- the same through the command line
 
 
-@pytest.mark.parametrize("identity", ["T01", "T21", "T22", "T40", "X02"])
+@pytest.mark.parametrize("identity", ["T21", "X02"])
 def test_the_command_line_ends_with_2_a_hint_or_reason_and_no_traceback(identity: str, tmp_path: Path) -> None:
     path = make(tmp_path, [identity])[identity]
     kind = "number" if identity == "T21" else "category"

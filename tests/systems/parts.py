@@ -327,7 +327,11 @@ class Diffusion(Decoder):
         self.side, self.steps = side, steps
         pixels = side * side
         self.net = nn.Sequential(
-            nn.Linear(pixels + (widths.pooled or 0) + 1, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, pixels)
+            nn.Linear(pixels + (widths.pooled or 0) + 1, 64),
+            nn.SiLU(),
+            nn.Linear(64, 64),
+            nn.SiLU(),
+            nn.Linear(64, pixels),
         )
         self.register_buffer("shares", torch.linspace(0.99, 0.01, steps), persistent=False)
 

@@ -106,7 +106,9 @@ def test_a_mean_for_each_micro_batch_would_not_equal_the_large_batch() -> None:
     def gradient(of: list[Batch]) -> torch.Tensor:
         objective.zero_grad()
         for one in of:
-            counts = {n: torch.as_tensor(c, dtype=torch.float32).sum() for n, c in objective.counts(one, "model").items()}
+            counts = {
+                n: torch.as_tensor(c, dtype=torch.float32).sum() for n, c in objective.counts(one, "model").items()
+            }
             counts["label"] = torch.tensor(float(one.size))
             (total(objective, objective(one, "model"), counts) / len(of)).backward()  # type: ignore[arg-type]
         return torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])

@@ -125,7 +125,9 @@ class _Picture:
 
 
 def convolutional(channels: int = 3, side: int = 16, norm: Any = "group", width: int = 8) -> ResNetSmallEncoder:
-    return ResNetSmallEncoder(_Picture(channels, side, side), ResNetSmall(width=width, stages=2, norm=norm, dropout=0.0))
+    return ResNetSmallEncoder(
+        _Picture(channels, side, side), ResNetSmall(width=width, stages=2, norm=norm, dropout=0.0)
+    )
 
 
 def textual(table: nn.Embedding, num_layers: int = 1) -> TransformerEncoder:

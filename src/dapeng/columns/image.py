@@ -237,6 +237,10 @@ class ImageColumn(Column):
         super().__init__(name, options, state, target)
         self.shape: tuple[int, int, int] = (state["channels"], state["height"], state["width"])
 
+    @property
+    def places(self) -> float:
+        return self.shape[1] * self.shape[2] / 8
+
     def layout(self) -> dict[str, Dims]:
         c, y, x = self.shape
         return {"pixels": Dims(f"B {c} {y} {x}", "uint8", low=0, high=255)}

@@ -151,6 +151,10 @@ class TextColumn(Column):
         """Size of the vocabulary, special tokens included."""
         return self.tokeniser.size
 
+    @property
+    def places(self) -> float:
+        return max(self.max_length / 4, 1.0)
+
     def layout(self) -> dict[str, Dims]:
         return {
             "ids": Dims("B T", "int32", low=0, high=self.size - 1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MASK = 2**64 - 1
 
 
 def mix(x: np.ndarray) -> np.ndarray:
@@ -20,11 +21,13 @@ def mix(x: np.ndarray) -> np.ndarray:
 
 def key(*parts: int) -> np.uint64:
     """One 64-bit key out of several small integers."""
-    state = np.array([0], np.uint64)
-    with np.errstate(over="ignore"):
-        for part in parts:
-            state = mix(state + GOLDEN + np.array([part & (2**64 - 1)], np.uint64))
-    return state[0]
+    state = 0
+    for part in parts:  # the same as `mix`, in Python's integers: this is asked at every step
+        state = (state + 0x9E3779B97F4A7C15 + part) & MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
+        state ^= state >> 31
+    return np.uint64(state)
 
 
 def uniform(rows: np.ndarray, count: int, *parts: int) -> np.ndarray:

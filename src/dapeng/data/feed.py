@@ -30,10 +30,15 @@ class Rows:
         self.dense: dict[str, dict[str, torch.Tensor]] = {}
         self.offsets: dict[str, torch.Tensor] = {}
         self.mapped = store.folder is not None
+        # a target that every row has needs no mask: its count is a number, and its loss is not picked over
+        targets = {g.key for g in store.targets}
+        self.marked = {
+            k for k, s in self.stored.items() if s.present is not None and not (k in targets and s.present.all())
+        }
         if not self.mapped:
             for key, s in self.stored.items():
                 self.dense[key] = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in s.tensors.items()}
-                if s.present is not None:
+                if key in self.marked and s.present is not None:
                     self.dense[key]["@present"] = torch.from_numpy(np.ascontiguousarray(s.present))
                 if s.offsets is not None:
                     self.offsets[key] = torch.from_numpy(s.offsets)
@@ -42,7 +47,7 @@ class Rows:
         """The rows at these positions."""
         index = rows if isinstance(rows, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         if self.mapped:
-            return Batch({k: self._from_disk(s, index.numpy()) for k, s in self.stored.items()}, index)
+            return Batch({k: self._from_disk(k, s, index.numpy()) for k, s in self.stored.items()}, index)
         return Batch({k: self._from_memory(k, index) for k in self.keys}, index)
 
     def _from_memory(self, key: str, index: torch.Tensor) -> Cells:
@@ -56,8 +61,8 @@ class Rows:
             held["@present"][index] if "@present" in held else None,
         )
 
-    def _from_disk(self, s: Stored, index: np.ndarray) -> Cells:
-        present = None if s.present is None else torch.from_numpy(s.present[index])
+    def _from_disk(self, key: str, s: Stored, index: np.ndarray) -> Cells:
+        present = None if s.present is None or key not in self.marked else torch.from_numpy(s.present[index])
         if s.offsets is None:
             return Cells({n: torch.from_numpy(a[index]) for n, a in s.tensors.items()}, present)
         starts, ends = s.offsets[index], s.offsets[index + 1]

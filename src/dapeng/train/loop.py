@@ -96,7 +96,7 @@ def fit(
             break
         feed.grow(progress.step, objective.predict)
         rate = how.learning_rate * how.schedule.factor(progress.share)
-        shown = torch.zeros((), device=how.device)
+        shown: Any = 0.0
         for number, turn in enumerate(objective.turns):
             torch.default_generator.manual_seed(
                 int(key(how.seed, progress.phase, progress.step, number, strategy.rank)) >> 1

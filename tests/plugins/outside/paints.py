@@ -28,4 +28,8 @@ class Paints(Sample):
         cells = ["" if i % 30 == 7 else "#{:02x}{:02x}{:02x}".format(*c) for i, c in enumerate(rgb)]
         label = [("red", "green", "blue")[c.argmax()] for c in rgb]
         shine = rgb.sum(1).astype(float)
-        return {"all": part(self.type, "all", {"paint": pa.array(cells), "shine": pa.array(shine), "label": pa.array(label)})}
+        return {
+            "all": part(
+                self.type, "all", {"paint": pa.array(cells), "shine": pa.array(shine), "label": pa.array(label)}
+            )
+        }
