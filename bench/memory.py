@@ -1,11 +1,12 @@
 """What memory a network costs over a table that grows: peak of a whole `dapeng train`, by size of the CSV.
 
-    python bench/memory.py [--sizes 0.2 0.8] [--folder /tmp] [--steps 300]
+    python bench/memory.py [--sizes 0.2 0.8] [--cap 50] [--folder /tmp] [--steps 300]
 
 Sizes are in GB. Each size is trained in a process of its own, with model=network, a few hundred steps, no learners. A thread of that
 process reads /proc/self every 50 ms: the peak of resident memory that is not mapped from files (RssAnon), which is what
 training takes; and VmHWM, which counts pages of memory-mapped files too, though the system takes those back whenever it
-wants. Linux alone. CSVs are removed afterwards.
+wants. With --cap the limit below which
+data stays in memory (1 GB) is lowered, so that small sizes show how large ones behave. Linux alone. CSVs are removed afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def write_csv(path: Path, gigabytes: float) -> int:
     x = draw.normal(size=(20_000, COLUMNS))
     labels = draw.integers(0, 50, len(x))
     lines = [
-        ",".join(f"{v:.6f}" for v in row) + f",label{c},{'yes' if row[0] + row[1] > 0 else 'no'}" for row, c in zip(x, labels)
+        ",".join(f"{v:.6f}" for v in row) + f",label{c},{'yes' if row[0] + row[1] > 0 else 'no'}"
+        for row, c in zip(x, labels)
     ]
     block = ("\n".join(lines) + "\n").encode()
     rows, wanted = 0, int(gigabytes * 1e9)
@@ -58,13 +60,19 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 from dapeng.cli.main import main
 import time as t
+import os
+cap = int(os.environ.get("CAP", "0"))
+if cap:
+    from dapeng.data import held, prepare
+    held.hold.__defaults__ = (cap,)
+    prepare.Prepared.store.__defaults__ = (None, cap)
 began = t.process_time()
 rc = main(sys.argv[1:])
 print(json.dumps({"rc": rc, "anon": peak["anon"] / 1024, "hwm": status("VmHWM") / 1024, "cpu": t.process_time() - began}))
 """
 
 
-def measure(csv: Path, steps: int, folder: Path) -> dict[str, Any]:
+def measure(csv: Path, steps: int, folder: Path, cap: int) -> dict[str, Any]:
     inputs = {f"n{i}": "number" for i in range(COLUMNS)} | {"c": "category"}
     spec = {
         "data": {"path": str(csv), "split": {"by": "random"}},
@@ -76,7 +84,7 @@ def measure(csv: Path, steps: int, folder: Path) -> dict[str, Any]:
     }
     path = folder / "spec.yaml"
     path.write_text(json.dumps(spec))
-    env = {**os.environ, "DAPENG_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "DAPENG_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "CAP": str(cap)}
     words = [sys.executable, "-c", CHILD, "train", str(path), "--runs", str(folder / "runs")]
     done = subprocess.run(words, env=env, capture_output=True, text=True)
     last = (done.stdout.strip().splitlines() or ["{}"])[-1]
@@ -91,6 +99,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="+", default=[1.0], help="GB of the CSV")
     parser.add_argument("--folder", default=None, help="where the CSV and the prepared data go")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument(
+        "--cap", type=float, default=0, help="MB that may lie in memory before the disk is used (1,074)"
+    )
     args = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory(prefix="dapeng-memory-", dir=args.folder) as name:
@@ -99,10 +110,12 @@ def main() -> None:
             csv = folder / "big.csv"
             rows = write_csv(csv, size)
             began = time.monotonic()
-            one = measure(csv, args.steps, folder)
+            one = measure(csv, args.steps, folder, int(args.cap * 1e6))
             csv.unlink()
             wall = time.monotonic() - began
-            found.append((size, f"{rows:,}", f"{one['anon']:,.0f}", f"{one['hwm']:,.0f}", f"{one['cpu']:.0f}", f"{wall:.0f}"))
+            found.append(
+                (size, f"{rows:,}", f"{one['anon']:,.0f}", f"{one['hwm']:,.0f}", f"{one['cpu']:.0f}", f"{wall:.0f}")
+            )
             say("  ".join(map(str, found[-1])))
     emit(table(found, ("CSV, GB", "rows", "peak without mapped files, MB", "VmHWM, MB", "CPU seconds", "wall seconds")))
 

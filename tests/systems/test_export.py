@@ -33,7 +33,9 @@ class Exported(nn.Module):
         columns: dict[str, dict[str, Tensor]] = {}
         for (column, name), tensor in zip(self.names, tensors):
             columns.setdefault(column, {})[name] = tensor
-        cells = {c: Cells({n: t for n, t in ts.items() if n != "present"}, ts.get("present")) for c, ts in columns.items()}
+        cells = {
+            c: Cells({n: t for n, t in ts.items() if n != "present"}, ts.get("present")) for c, ts in columns.items()
+        }
         found = self.model(Batch(cells, torch.arange(tensors[0].shape[0])))
         return tuple(t for output in found.values() for t in output.values())
 
@@ -52,7 +54,7 @@ def test_a_prediction_leaves_as_onnx_and_is_the_same_for_other_numbers_of_rows(s
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     model, rows = system()
-    whole = Exported(model, rows)
+    whole = Exported(model, rows).eval()
     size = torch.export.Dim("rows", min=1, max=4096)
     given = whole.arguments(rows)
     path = tmp_path / "model.onnx"

@@ -115,14 +115,15 @@ def test_diffusion_trains_with_dropped_conditions_and_is_guided_with_averaged_we
             torch.manual_seed(1)
             return model(of, **options)["image"]["pixels"]
 
-        pixels = [painted(rows, blank=blank, guidance=g) for g in (0.0, 1.0, 6.0)]
+        pixels = [painted(rows, blank=blank, guidance=g) for g in (0.0, 1.0)]
         torch.testing.assert_close(pixels[0], painted(nothing))
         torch.testing.assert_close(pixels[1], painted(rows))
     assert farthest(weights(model), trained) == 0
     code = rows["label"]["codes"][:, 0]
     bright = [p.mean((1, 2, 3)) for p in pixels]
     apart = [float(b[code == 3].mean() - b[code == 0].mean()) for b in bright]
-    assert apart[2] > apart[1] + 0.1, f"guidance strengthens the condition: {apart}"
+    assert abs(apart[0]) < 0.3, f"without guidance by the condition its codes look alike: {apart}"
+    assert apart[1] > 0.75, f"half of the real difference at least: {apart}"
     assert blank is not None
     assert blank.pooled is not None
     assert bool((blank.pooled == blank.pooled[0]).all()), "without a condition all rows are one"

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from dapeng.cli.main import main
 from dapeng.core.errors import TrainingError
+from dapeng.core.run import RunFolder
 from dapeng.train.strategies import DataParallel
 from tests.systems import ranks
 from tests.systems.training import farthest
@@ -132,7 +133,8 @@ def torchrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun on Windows has no gloo rendezvous by default")
-@pytest.mark.parametrize("split", ["random", pytest.param("cross_validation", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["random", "cross_validation"])
 def test_torchrun_trains_one_product_that_predicts(split: str, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     by = split if split == "random" else "{by: cross_validation, folds: 2}"
@@ -150,6 +152,23 @@ def test_torchrun_trains_one_product_that_predicts(split: str, tmp_path: Path, c
     capsys.readouterr()
     assert main(["predict", str(run), "rows.csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 161
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun on Windows has no gloo rendezvous by default")
+def test_a_run_that_stopped_goes_on_with_both_ranks_in_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    folder = RunFolder.create(tmp_path / "runs", "both")
+    spec = SPEC.replace("SPLIT", "random").replace("rows.csv", str(tmp_path / "rows.csv"))
+    (folder.path / "spec.yaml").write_text(spec.replace("epochs: 3", "strategy: ddp, epochs: 3"))
+    folder.mark("stopped")
+    done = torchrun(tmp_path, "train", "--resume", str(folder.path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [folder.path.name]
+    assert json.loads((folder.path / "run.json").read_text())["status"] == "done"
+    steps = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+    at = [e["step"] for e in steps if "train_loss" in e]
+    assert at == sorted(set(at)), "one rank alone writes the log"
 
 
 def test_ddp_without_torchrun_says_how_to_start_it(monkeypatch) -> None:

@@ -421,10 +421,11 @@ def _predict_tested(session: Session, fold: Fold) -> None:
         fold.predictions[NETWORK] = predict_rows(
             product.model, store, rows, product.outputs, 512, product.device, product.autocast
         )
-    seen = _matrices(session, product, store, rows)[0] if any(fold.fitted.values()) else None
-    for output, group in fold.fitted.items():
-        for name, fitted in group.items():
-            fold.predictions.setdefault(name, {})[output] = fitted.learner.predict(seen)
+    if any(fold.fitted.values()):
+        seen, _ = _matrices(session, product, store, rows)
+        for output, group in fold.fitted.items():
+            for name, fitted in group.items():
+                fold.predictions.setdefault(name, {})[output] = fitted.learner.predict(seen)
     fold.predictions["product"] = {
         o: mix({m: fold.predictions[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()
     }
