@@ -42,6 +42,7 @@ from dapeng.train.validation import truth
 NETWORK_SHARE = 0.7
 """Of a time limit, where classical learners want some too."""
 MOST_ROWS_FOR_LEARNERS = 500_000
+FEWEST_ROWS = 8
 ROWS_LOOKED_AT = 20_000
 
 
@@ -100,6 +101,14 @@ def begin(
     source, rows = hold(whole, chosen.needed)
     if not rows:
         raise DataError(Problem(whole.name, "has no rows"))
+    if rows < FEWEST_ROWS:
+        raise DataError(
+            Problem(
+                whole.name,
+                f"{rows} rows are too few to train and to test on; {FEWEST_ROWS} is the least",
+                "give more rows",
+            )
+        )
     _refuse_hopeless(source, chosen)
     parts = split_rows(spec, chosen, opened, source, rows)
     say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
@@ -293,12 +302,11 @@ def _network(
             resume,
             deadline,
             epochs,
+            (lambda: _say_choices(choices)) if first else (lambda: None),
         )
     finally:
         if log is not None:
             log.close()
-    if first:
-        _say_choices(choices)
     product.autocast, product.device = trained.autocast, trained.device
     return trained
 

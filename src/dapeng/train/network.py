@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,10 +94,12 @@ def train_network(
     resume: bool = False,
     deadline: float | None = None,
     epochs: float | None = None,
+    announce: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train a model on positions `rows` of a store; keep the weights that are best on positions `validation`.
 
-    deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows).
+    deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows). announce: called
+    before the first step, when `choices` are complete.
     Raises TrainingError; Stopped on SIGTERM, after a checkpoint.
     """
     train = spec.train
@@ -115,6 +117,7 @@ def train_network(
     choices.add("train.precision", "bf16" if autocast is not None else "fp32", why)
     threads = choices.add("train.threads", *machine.threads_for(train, work))
     torch.set_num_threads(threads)
+    announce()
 
     model.to(device)
     weights = {n: getattr(c.options, "weight", 1.0) for n, c in outputs.items()}
@@ -137,7 +140,9 @@ def train_network(
             phase, passes = attempts[min(number, len(attempts) - 1)]
             objective = phase.objective.build(model, weights).to(device)
             wrapped = strategy.wrap(objective, train.optimiser, rate)
-            begin = Progress(phase=number, batch_size=micro, accumulate=train.accumulate, passes=passes)
+            begin = Progress(
+                phase=number, batch_size=micro, accumulate=train.accumulate, passes=passes, threads=threads
+            )
             state = State(objective, strategy, Average(objective.model, train.ema), begin, wrapped)
             if again and not resuming:
                 _carry(trained, state)
@@ -262,6 +267,8 @@ def _restore(state: State, checkpoints: Checkpoints, log: Lines | None) -> None:
         say("no checkpoint yet: starting from the beginning")
         return
     state.read(latest)
+    if state.progress.threads:
+        torch.set_num_threads(state.progress.threads)
     if log is not None:
         log.cut(state.progress.log_bytes)
         log.add({"phase": state.progress.phase, "step": state.progress.step, "checkpoint": latest.name})

@@ -42,6 +42,8 @@ class Progress:
     """Validations since the best."""
     batch_size: int = 0
     accumulate: int = 1
+    threads: int = 0
+    """Processor threads: sums in another order would give other last bits."""
     log_bytes: int = 0
     """Length of metrics.jsonl; what lies behind it is told again."""
     history: list[dict[str, Any]] = field(default_factory=list)
