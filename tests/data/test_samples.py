@@ -27,6 +27,7 @@ PARTS = {
     "digits": {"all": 1_797},
     "iris": {"all": 150},
     "wine": {"all": 178},
+    "by_hand": {"all": 1},
     "breast_cancer": {"all": 569},
 }
 

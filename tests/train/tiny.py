@@ -136,7 +136,7 @@ def kill_often(folder: Path, kills: int, seed: int = 0, say: Any = lambda text: 
                 assert killed or process.exitcode == 0, output.read_text()[-3000:]
                 if not killed or (path / "report.html").exists():
                     compare(path)
-                path.rename(folder / f"done-{counts['kills']}-{path.name}")
+                path.rename(folder / f"done-{time.monotonic_ns()}-{path.name}")
             else:
                 assert killed, output.read_text()[-3000:]
                 counts["after a checkpoint"] += checkpoints_are_whole(path) is not None

@@ -122,10 +122,11 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     from dapeng.train.strategies import leave
 
     leave()
-    folder.mark("done", headline=_headline(folder))
     folder.manifest()
     _explain(folder, product)
     write_report(folder)
+    # last, so that a run that is killed before can still be resumed to its end
+    folder.mark("done", headline=_headline(folder))
     folder.manifest()
     metrics = folder.read_json("metrics.json")
     say(f"\n{metrics.get('verdict', '')}\n")
