@@ -57,6 +57,10 @@ def test_sigterm_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_i
     assert "stopped; a checkpoint is safe in" in errors
     assert f"dapeng train --resume {run}" in errors
     assert read_json(run / "run.json")["status"] == "stopped"
+    other = [sys.executable, "-m", "dapeng", "train", "--resume", str(run), "train.learning_rate=0.5"]
+    refused = subprocess.run(other, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "a run that goes on keeps its settings" in refused.stderr
     last = [e for e in read_lines(run / "metrics.jsonl") if "checkpoint" in e][-1]
     assert checkpoints_are_whole(run) == last["checkpoint"]
     assert finish(["train", "--resume", str(run)], said) == 0, said.read_text()

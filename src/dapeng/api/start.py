@@ -14,11 +14,14 @@ from typing import Any, NoReturn
 
 from dapeng.core.console import say
 from dapeng.core.duration import words
-from dapeng.core.errors import DapengError, RunError, SpecError, TrainingError
+from dapeng.core.errors import DapengError, Problem, RunError, SpecError, TrainingError
 from dapeng.core.files import write_yaml
 from dapeng.core.loader import Loaded, load_spec
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import plain
+
+CHANGEABLE = ("train.time_limit=", "train.checkpoint_every=", "evaluate.")
+"""What may be typed beside --resume once there is a checkpoint."""
 
 
 def started(
@@ -87,6 +90,10 @@ def resumed(path: Path, overrides: list[str]) -> RunFolder:
         raise RunError(f"{path} is done already", hint=f"dapeng evaluate {path}")
     if not folder.has("spec.yaml"):
         raise RunError(f"{path} has no spec.yaml: it stopped before it began", hint="start it anew")
+    fixed = [o for o in overrides if not o.startswith(CHANGEABLE)]
+    if fixed and folder.checkpoints().steps():
+        what = "a run that goes on keeps its settings, or it would not be the same run"
+        raise SpecError([Problem(o, what, "start a new run for it") for o in fixed])
     loaded = load_spec(folder.file("spec.yaml"), overrides)
     if loaded.spec.data.path is None and loaded.spec.data.train is None:
         raise SpecError(f"{path} was trained from data in memory, which is gone", hint="start it anew from Python")
