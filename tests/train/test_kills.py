@@ -42,7 +42,10 @@ def wait_for_checkpoint(runs: Path, process: object, seconds: float = 60) -> Pat
     raise AssertionError("no checkpoint was written")
 
 
-def test_sigterm_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_identical(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_identical(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     spec = str(write_table(tmp_path))
     said = tmp_path / "said.txt"
     assert finish(["train", spec, "--runs", str(tmp_path / "whole")], said) == 0
@@ -50,7 +53,7 @@ def test_sigterm_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_i
     words = [sys.executable, "-m", "dapeng", "train", spec, "--runs", str(tmp_path / "runs")]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     run = wait_for_checkpoint(tmp_path / "runs", process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2, errors
     assert "Traceback" not in errors

@@ -100,7 +100,7 @@ def train_network(
 
     deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows). announce: called
     before the first step, when `choices` are complete.
-    Raises TrainingError; Stopped on SIGTERM, after a checkpoint.
+    Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
     budget = advise(inputs, len(rows))
@@ -355,16 +355,26 @@ def _halved(
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Any]:
-    """SIGTERM asks the loop to stop after a checkpoint; outside the main thread there are no signals."""
+    """SIGTERM and Ctrl-C ask the loop to stop after a checkpoint; a second Ctrl-C stops at once.
+
+    Outside the main thread there are no signals.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def ask(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 __all__ = ["Budget", "Objective", "Stopped", "Trained", "advise", "train_network"]
