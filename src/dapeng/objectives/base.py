@@ -40,7 +40,9 @@ class Objective(nn.Module):
         out: dict[str, Tensor | int] = {}
         for name, decoder in self.model.decoders.items():
             count = decoder.count(batch[name])
-            out[name] = count if weight is None else count * weight
+            if weight is not None:  # a plain number counts all rows of the batch together
+                count = (count / batch.size if isinstance(count, int) else count) * weight
+            out[name] = count
         return out
 
     def forward(self, batch: Batch, turn: str) -> dict[str, Tensor]:
