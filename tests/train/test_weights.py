@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.contract.parts import batch_of, fitted, with_encoder
 from torch import Tensor
 
 from dapeng.core.spec import Spec
@@ -12,7 +13,6 @@ from dapeng.data.groups import WEIGHT
 from dapeng.models.build import Choices, build_model
 from dapeng.objectives.base import Objective, total
 from dapeng.train.strategies import Single
-from tests.contract.parts import batch_of, fitted, with_encoder
 
 
 def system() -> tuple[Objective, Batch]:

@@ -174,6 +174,10 @@ def make(session: Session, resume: bool = False) -> Product:
     say("evaluating")
     metrics = _judge(session, folds)
     facts = {"cross_validation": parts.folds is not None}
+    if not any(NETWORK in product.members(o) for o in product.outputs):
+        product.model = (
+            None  # it was judged, and has no part in the answer: it is neither kept nor measured as if it had
+        )
     save(product, spec, folder, facts)
     folder.write_json("metrics.json", metrics)
     _save_tested(session, folds)

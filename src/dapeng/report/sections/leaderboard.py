@@ -62,8 +62,8 @@ def _row(row: dict[str, Any], metric: str, domain: tuple[float, float]) -> list[
     low, high = figure["low"], figure["high"]
     said = f"{row['name']}: {figure_of(metric, figure['value'])}"
     said += f", from {figure_of(metric, low)} to {figure_of(metric, high)}" if low is not None else ""
-    part = row["share"] > 0 or row["role"] == "network"
-    role = None if product else el("span", "part of it" if part else "baseline", class_="role")
+    what = "part of it" if row["share"] > 0 else "no part of it" if row["role"] == "network" else "baseline"
+    role = None if product else el("span", what, class_="role")
     name = el("strong", row["name"]) if product else join(own(row["name"]), " ", role)
     share = percent(row["share"], 0) if row["share"] and not product else ""
     picture = span(said, figure["value"], low, high, domain, product)
