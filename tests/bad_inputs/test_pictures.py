@@ -88,6 +88,19 @@ def test_i07_the_colours_of_cmyk_come_out_as_rgb(paths: dict[str, Path]) -> None
     assert np.abs(found - wanted).mean() < 12
 
 
+def test_i05_and_i07_wrong_endings_and_colour_spaces_are_said_once_with_their_number(paths: dict[str, Path]) -> None:
+    summary = Image().summary(False)
+    for identity in ("I05", "I07", "I07", "I10"):
+        part = Image().summary(False)
+        part.add(pa.array([str(paths[identity])]))
+        summary.merge(part)
+    made = Image().fitted("p", summary.result(), False)
+    assert made.remarks() == [
+        "1 files are PNG named .jpg: read by what they hold",
+        "2 pictures are CMYK: converted to RGB",
+    ]
+
+
 def sixteen(values: np.ndarray) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(values.astype(np.uint16)).save(file, "PNG")

@@ -13,7 +13,8 @@ from dapeng.columns.base import Column
 from dapeng.core.kinds import columns, encoders
 from dapeng.data.batch import Batch
 from dapeng.data.feed import Rows
-from dapeng.data.prepare import Prepared, Store
+from dapeng.data.prepare import Prepared
+from dapeng.data.stored import Store
 from dapeng.data.table import Frame
 
 

@@ -58,6 +58,18 @@ def test_contributions_of_trees_and_linear_models():
         assert columns[0]["adds"] > 0
 
 
+def test_words_count_for_a_learner_by_being_left_out():
+    folder, product, table = linear_run()
+    one = explain(folder, product, Frame(table.slice(0, 1)), 1).plain()["rows"][0]["outputs"]["mood"]
+    words = one["tokens"]["review"]
+    assert [w["token"] for w in words] == ["a", "wonderful", ",", "moving", "film"]
+    without = table.slice(0, 1).set_column(0, "review", pa.array(["a , moving film"]))
+    seen = [product.matrices(t) for t in (table.slice(0, 1), without)]
+    label = product.outputs["mood"].labels.index(one["prediction"])  # type: ignore[attr-defined]
+    whole, less = (product.learners["mood"]["linear"].predict(s)["probabilities"][0, label] for s in seen)
+    assert words[1]["weight"] == pytest.approx(whole - less, abs=1e-6)
+
+
 def test_trees_add_up_to_the_margin():
     from dapeng.explain.learners import contributions
 

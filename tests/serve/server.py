@@ -49,10 +49,14 @@ class Server:
         except ValueError:
             return status, text.decode()
 
-    def rss(self) -> int:
-        """Resident memory in bytes."""
+    def rss(self, what: str = "VmRSS") -> int:
+        """Resident memory in bytes: now, or at its highest (VmHWM) since `watch`."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+
+    def watch(self) -> None:
+        """Forget the highest memory so far."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def metric(self, name: str) -> float:
         text = self.ask("/metrics")[1]

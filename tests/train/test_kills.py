@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import checkpoints_are_whole, finish, kill_often, start, validations, write_table  # type: ignore
+from tiny import FOLDED, checkpoints_are_whole, finish, kill_often, start, validations, write_table  # type: ignore
 
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.files import read_json, read_lines
@@ -29,6 +29,15 @@ def test_killed_at_random_moments_no_checkpoint_is_lost_and_the_resumed_weights_
     assert counts["after a checkpoint"] >= KILLS // 5, (
         "hardly any kill came after a checkpoint: the test proves nothing"
     )
+    assert counts["finished"] >= 1
+
+
+@pytest.mark.slow
+def test_a_cross_validation_that_is_killed_goes_on_with_the_fold_it_was_in_and_ends_with_the_same_bits(
+    tmp_path: Path,
+) -> None:
+    counts = kill_often(tmp_path, KILLS // 2, spec_text=FOLDED)
+    assert counts["after a checkpoint"] >= KILLS // 10, "hardly any kill came after a checkpoint"
     assert counts["finished"] >= 1
 
 
@@ -123,12 +132,16 @@ def test_a_full_disk_is_said_in_words_and_the_old_checkpoint_stays(tmp_path: Pat
 @pytest.mark.parametrize(("limit", "epochs"), [(4.0, 100_000), (8.0, 100_000)])
 @pytest.mark.slow
 def test_a_time_limit_is_kept_to_a_second_or_5_percent(tmp_path: Path, limit: float, epochs: int) -> None:
-    said = tmp_path / "said.txt"
-    words = ["train", str(write_table(tmp_path)), "--runs", str(tmp_path / "runs")]
+    table = str(write_table(tmp_path))
     more = [f"train.time_limit={limit}", f"train.epochs={epochs}", "train.patience=null", "train.checkpoint_every=60s"]
-    assert finish([*words, *more], said) == 0, said.read_text()
-    run = next((tmp_path / "runs").iterdir())
-    took = read_json(run / "metrics.json")["seconds"]["wall"]
-    assert took <= limit + max(1.0, 0.05 * limit), said.read_text()
-    assert took >= 0.7 * limit, "the time was not used"
-    assert checkpoints_are_whole(run) is None
+    for attempt in range(3):
+        said, runs = tmp_path / f"said{attempt}.txt", tmp_path / f"runs{attempt}"
+        assert finish(["train", table, "--runs", str(runs), *more], said) == 0, said.read_text()
+        run = next(runs.iterdir())
+        spent = read_json(run / "metrics.json")["seconds"]
+        assert spent["wall"] >= 0.7 * limit, "the time was not used"
+        assert checkpoints_are_whole(run) is None
+        if spent["wall"] <= limit + max(1.0, 0.05 * limit):
+            return
+        assert spent["cpu"] < 0.7 * spent["wall"], said.read_text()  # else others held the processor: once more
+    pytest.skip("others hold the processor: a limit in seconds can't be tested now")

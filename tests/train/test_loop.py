@@ -15,7 +15,8 @@ from dapeng.core.errors import TrainingError
 from dapeng.core.files import Lines, read_lines
 from dapeng.core.spec import Spec
 from dapeng.data.feed import STRETCH, TableFeed
-from dapeng.data.prepare import Prepared, Store, fit_columns
+from dapeng.data.prepare import Prepared, fit_columns
+from dapeng.data.stored import Store
 from dapeng.data.table import Frame
 from dapeng.models.build import Choices, build_model, with_encoders
 from dapeng.objectives.base import Objective
@@ -24,6 +25,11 @@ from dapeng.train.loop import Fit, fit
 from dapeng.train.network import Trained, train_network
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import Single
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "cache"))
 
 
 def rows(count: int = 300, noise: float = 0.3, seed: int = 0) -> pa.Table:
@@ -37,7 +43,7 @@ def rows(count: int = 300, noise: float = 0.3, seed: int = 0) -> pa.Table:
 class Made:
     """A spec, its columns, its store and a fresh model."""
 
-    def __init__(self, table: pa.Table, cache: Path | None = None, text: bool = False, **train: Any):
+    def __init__(self, table: pa.Table, on_disk: bool = False, text: bool = False, **train: Any):
         inputs: dict[str, Any] = {"p": "number", "q": "number", "r": "number"}
         if text:
             inputs["t"] = "text"
@@ -57,7 +63,7 @@ class Made:
         self.inputs = with_encoders({n: fitted[n] for n in inputs}, table.num_rows, self.choices)
         self.outputs = {"y": fitted["y"]}
         prepared = Prepared(self.inputs, self.outputs, None, 0.01)
-        self.store: Store = prepared.store(source, cache, 0) if cache else prepared.store(source)
+        self.store: Store = prepared.store(source, source.fingerprint(), 0) if on_disk else prepared.store(source)
         self.rows = np.arange(table.num_rows)
 
     def model(self) -> Any:
@@ -132,7 +138,7 @@ def test_batches_are_a_function_of_seed_and_position_alone(text: bool) -> None:
 def test_each_row_comes_exactly_once_an_epoch_and_epochs_differ(
     tmp_path: Path, disk: bool, text: bool, accumulate: int
 ) -> None:
-    made = Made(rows(311), tmp_path if disk else None, text=text)
+    made = Made(rows(311), disk, text=text)
     assert (made.store.folder is not None) == disk
     some = np.flatnonzero(made.rows % 7 != 3)
     feed = TableFeed(made.store, some, 16, accumulate, seed=1)
@@ -145,7 +151,7 @@ def test_each_row_comes_exactly_once_an_epoch_and_epochs_differ(
     assert not np.array_equal(epochs[0], epochs[1])
 
 
-def test_windows_of_a_store_on_disk_hold_every_row_once_where_there_are_many_stretches(tmp_path: Path) -> None:
+def test_windows_of_a_store_on_disk_hold_every_row_once_where_there_are_many_stretches() -> None:
     count = 40 * STRETCH + 17
     made = Made(
         pa.table(
@@ -156,11 +162,12 @@ def test_windows_of_a_store_on_disk_hold_every_row_once_where_there_are_many_str
                 "y": ["a", "b"] * (count // 2) + ["a"],
             }
         ),
-        tmp_path,
+        on_disk=True,
     )
     feed = TableFeed(made.store, made.rows, 1024, seed=1)
-    assert np.array_equal(np.sort(feed.order(0)), made.rows)
-    assert not np.array_equal(feed.order(0)[:100], feed.order(0)[0] + np.arange(100)), "rows are not shuffled"
+    order = feed.order(0)[:]
+    assert np.array_equal(np.sort(order), made.rows)
+    assert not np.array_equal(order[:100], order[0] + np.arange(100)), "rows are not shuffled"
 
 
 class InOrder(TableFeed):
@@ -173,14 +180,16 @@ class InOrder(TableFeed):
 @pytest.mark.parametrize("text", [False, True])
 def test_a_store_on_disk_trains_to_the_same_weights_as_one_in_memory(tmp_path: Path, text: bool) -> None:
     out = []
-    for cache in (None, tmp_path):
-        made = Made(rows(), cache, text=text)
+    for on_disk in (False, True, True):  # the third finds the second's files
+        made = Made(rows(), on_disk, text=text)
+        assert (made.store.folder is not None) == on_disk
         state = made.state()
-        log = Lines(tmp_path / f"{cache is None}.jsonl")
+        log = Lines(tmp_path / f"{len(out)}.jsonl")
         fit(state, InOrder(made.store, made.rows, 32), how(30), None, None, log)
         out.append((weights(state.objective.model), read_lines(log.path)[-1]["train_loss"]))
     assert torch.equal(out[0][0], out[1][0])
-    assert out[0][1] == out[1][1]
+    assert torch.equal(out[0][0], out[2][0])
+    assert out[0][1] == out[1][1] == out[2][1]
 
 
 def test_the_average_of_the_weights_is_what_the_recurrence_says_and_is_kept() -> None:

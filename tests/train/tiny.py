@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from dapeng.api.tested import Tested
 from dapeng.core import manifest
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.files import read_json, read_lines
-from dapeng.core.run import RunFolder
+from dapeng.core.run import FOLDS, RunFolder
 
 SPEC = """
 data: {path: t.csv, split: {by: random}}
@@ -26,6 +27,7 @@ model: network
 train: {batch_size: 32, threads: 1, checkpoint_every: 5}
 evaluate: {baselines: [], resamples: 0}
 """
+FOLDED = SPEC.replace("by: random", "by: cross_validation, folds: 3")
 
 
 def write_table(folder: Path, rows: int = 400, seed: int = 0, spec: str = SPEC) -> Path:
@@ -71,10 +73,20 @@ def finish(words: list[str], output: Path) -> int:
 
 def checkpoints_are_whole(run: Path) -> str | None:
     """Verify every checkpoint in sight, and that the newest is at least as new as the one that the log acknowledges."""
-    folder = Checkpoints(run)
+    if (run / FOLDS).is_dir():
+        for ended in (run / FOLDS).glob("*.safetensors"):
+            assert len(Tested.load(ended).rows), f"{ended.name} holds nothing"
+        kept = [checkpoints_are_whole_in(run, f, int(f.name)) for f in (run / FOLDS).iterdir() if f.is_dir()]
+        return next((k for k in kept if k), None)
+    return checkpoints_are_whole_in(run, run, None)
+
+
+def checkpoints_are_whole_in(run: Path, place: Path, fold: int | None) -> str | None:
+    folder = Checkpoints(place)
     for step in folder.steps():
         manifest.verify(folder.folder / f"{step:08d}")
-    said = [e["checkpoint"] for e in read_lines(run / "metrics.jsonl") if "checkpoint" in e]
+    lines = [e for e in read_lines(run / "metrics.jsonl") if e.get("fold") == fold]
+    said = [e["checkpoint"] for e in lines if "checkpoint" in e]
     latest = folder.latest()
     if said:
         assert latest is not None, f"{said[-1]} was acknowledged, and nothing can be loaded"
@@ -91,13 +103,15 @@ def done(run: Path) -> bool:
     return read_json(run / "run.json").get("status") == "done"
 
 
-def kill_often(folder: Path, kills: int, seed: int = 0, say: Any = lambda text: None) -> dict[str, int]:
+def kill_often(
+    folder: Path, kills: int, seed: int = 0, say: Any = lambda text: None, spec_text: str = SPEC
+) -> dict[str, int]:
     """Kill trainings at random moments, go on with each, and compare what came out with an undisturbed run.
 
     Returns counts: kills, kills after a checkpoint, runs that were finished and compared. Raises AssertionError.
     """
     draw = random.Random(seed)
-    spec = str(write_table(folder))
+    spec = str(write_table(folder, spec=spec_text))
     output = folder / "output.txt"
     whole = ["train", spec, "--runs", str(folder / "whole")]
     assert finish(whole, output) == 0, output.read_text()
@@ -113,6 +127,9 @@ def kill_often(folder: Path, kills: int, seed: int = 0, say: Any = lambda text: 
         RunFolder.open(path).verify()
         assert (path / "weights.safetensors").read_bytes() == weights, "the weights differ"
         assert validations(path) == validations(reference), "the log differs"
+        for name in ("predictions.parquet", "columns.json"):
+            assert (path / name).read_bytes() == (reference / name).read_bytes(), f"{name} differs"
+        assert not (path / FOLDS).exists()
         counts["finished"] += 1
 
     def words(known: Path | None) -> list[str]:

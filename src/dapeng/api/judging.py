@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from dapeng.core.duration import words
@@ -15,63 +16,54 @@ from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
 from dapeng.evaluate.verdict import Judged, verdict
 from dapeng.product.product import NETWORK, Product
+from dapeng.train.validation import truth
 
 if TYPE_CHECKING:
-    from dapeng.api.training import Fold, Session
+    from dapeng.api.folds import Fold
+    from dapeng.api.session import Session
+    from dapeng.api.tested import Tested
 
 
-def judge(session: Session, folds: list[Fold]) -> dict[str, Any]:
+def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     """metrics.json: every figure of the product, its members and the baselines on the test rows."""
-    outputs = folds[0].product.outputs
-    known = [f for f in folds if len(f.tested)]
+    outputs = fold.product.outputs
+    known = [t for t in tested if len(t.rows)]
     if not known:
         return {"outputs": {}, "verdict": "no rows were left to test on", "rows": 0}
-    wanted = {o: tuple(np.concatenate([f.truth[o][i] for f in known]) for i in range(2)) for o in outputs}
-    names = [n for n in known[0].predictions if all(n in f.predictions for f in known)]
+    rows = np.concatenate([t.rows for t in known])
+    wanted = {o: truth(fold.store, o, c, rows) for o, c in outputs.items()}
     judged = []
-    for name in names:
+    for name in (n for n in known[0].predictions if all(n in t.predictions for t in known)):
         together = {
-            o: {k: np.concatenate([f.predictions[name][o][k] for f in known]) for k in known[0].predictions[name][o]}
+            o: {k: np.concatenate([t.predictions[name][o][k] for t in known]) for k in known[0].predictions[name][o]}
             for o in outputs
-            if all(o in f.predictions[name] for f in known)
+            if all(o in t.predictions[name] for t in known)
         }
-        role: Any = name if name in ("product", NETWORK) else _role(known[0], name)
-        shares = {o: float(np.mean([f.shares[o].get(name, 0.0) for f in known])) for o in outputs}
-        judged.append(Judged(name, role, together, _cost(known, name), shares))
+        role: Any = name if name in ("product", NETWORK) else known[0].roles.get(name, "baseline")
+        shares = {o: float(np.mean([t.shares[o].get(name, 0.0) for t in known])) for o in outputs}
+        judged.append(Judged(name, role, together, sum(t.costs.get(name, 0.0) for t in known), shares))
     how = session.parts.describe()
-    found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed)  # type: ignore[arg-type]
+    found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed)
+    if "weight" in session.chosen.roles:
+        column = session.chosen.roles["weight"]
+        found["notes"] = [f"{column} weighs rows in training; here every test row counts once."]
     found["seconds"] = {"wall": time.monotonic() - session.began, "cpu": time.process_time() - session.began_cpu}
     return found
 
 
-def _role(fold: Fold, name: str) -> Literal["learner", "baseline"]:
-    for group in fold.fitted.values():
-        if name in group:
-            return "learner" if group[name].facts.get("product") else "baseline"
-    return "baseline"
-
-
-def _cost(folds: list[Fold], name: str) -> float:
-    if name == NETWORK:
-        return sum(f.trained.cpu_seconds for f in folds if f.trained is not None)
-    return sum(g[name].cpu_seconds for f in folds for g in f.fitted.values() if name in g)
-
-
-def save_tested(session: Session, folds: list[Fold]) -> None:
+def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     """predictions.parquet: what the product said of every test row, beside the truth, for comparing runs and for the report."""
-    import pyarrow.parquet as pq
-
-    columns: dict[str, Any] = {"row": np.concatenate([f.tested for f in folds])}
-    for name in folds[0].product.outputs:
-        columns[f"{name}.present"] = np.concatenate([f.truth[name][1] for f in folds if f.truth])
-        columns[f"{name}.truth"] = np.concatenate([f.truth[name][0] for f in folds if f.truth])
-        keys = folds[0].predictions["product"][name] if folds[0].predictions else {}
-        for k in keys:
-            found = np.concatenate([f.predictions["product"][name][k] for f in folds if f.truth])
+    known = [t for t in tested if len(t.rows)]
+    if not known:
+        return
+    rows = np.concatenate([t.rows for t in known])
+    columns: dict[str, Any] = {"row": rows}
+    for name, column in fold.product.outputs.items():
+        columns[f"{name}.truth"], columns[f"{name}.present"] = truth(fold.store, name, column, rows)
+        for k in known[0].predictions["product"][name]:
+            found = np.concatenate([t.predictions["product"][name][k] for t in known])
             columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found)
-    if len(columns["row"]):
-        path = session.folder.path / "predictions.parquet"
-        pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(columns), session.folder.path / "predictions.parquet")
 
 
 def save_resolved(session: Session, product: Product) -> None:
@@ -90,7 +82,7 @@ def save_resolved(session: Session, product: Product) -> None:
         "reasons": {p: why for p, (_, why) in session.choices.reasons.items()},
         "split": session.parts.describe(),
         "rows": session.rows,
-        "data": session.opened.fingerprint(),
+        "data": session.data,
         "shares": product.shares,
         "notes": [f"{n.kind}: {n.where}: {n.what}" for n in session.opened.notes()],
         "versions": {

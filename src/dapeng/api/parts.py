@@ -14,6 +14,7 @@ from dapeng.core.errors import DataError
 from dapeng.core.spec import Spec
 from dapeng.data.choose_split import choose_split
 from dapeng.data.open import Opened
+from dapeng.data.positions import counts
 from dapeng.data.splits.cross_validation import CrossValidation
 from dapeng.data.table import Note, Source
 
@@ -43,7 +44,7 @@ class Parts:
     def describe(self) -> str:
         if self.folds is not None:
             return f"{len(self.folds):,} rows in {self.count} folds; each row is tested by a model that has not seen it"
-        train, validation, test = (int((self.sides == s).sum()) for s in range(3))
+        train, validation, test = counts(self.sides)
         return f"{train:,} rows train, {validation:,} validate, {test:,} test"
 
 

@@ -75,25 +75,38 @@ class Run:
         """What the model looked at: importance of columns, and for some rows what counted."""
         from dapeng.explain.explain import explain
 
-        return explain(self.folder, self.product, None if data is None else source_of(data), rows)
+        found = explain(self.folder, self.product, None if data is None else source_of(data), rows)
+        _report(self.folder)
+        return found
 
     def export(self, format: str = "onnx", to: str | Path | None = None) -> dict[str, Any]:
         """Write the model in another format, and check that it predicts the same."""
         from dapeng.export.export import export
 
-        return export(self.folder, self.product, format, to)
+        found = export(self.folder, self.product, format, to)
+        _report(self.folder)
+        return found
 
     def compress(self, to: str = "int8", folder: str | Path | None = None) -> Any:
         """A smaller model in a run folder of its own, with size, latency and every metric before and after."""
         from dapeng.compress.compress import compress
 
-        return compress(self.folder, self.product, to, folder)
+        found = compress(self.folder, self.product, to, folder)
+        _report(RunFolder.open(found.facts["folder"]))
+        return found
 
     def serve(self, host: str = "127.0.0.1", port: int = 8000, **options: Any) -> None:
         """Answer over HTTP until stopped."""
         from dapeng.serve.serve import serve
 
         serve([self.folder], host=host, port=port, **options)
+
+
+def _report(folder: RunFolder) -> None:
+    """The report anew, with what a verb has left in the run folder."""
+    from dapeng.report.write import write_report
+
+    write_report(folder)
 
 
 def source_of(data: Any) -> Source:

@@ -17,7 +17,8 @@ from dapeng.core.spec import Spec
 from dapeng.data.batch import Batch
 from dapeng.data.feed import Rows
 from dapeng.data.open import open_data
-from dapeng.data.prepare import Prepared, Store, fit_columns
+from dapeng.data.prepare import Prepared, fit_columns
+from dapeng.data.stored import Store
 from dapeng.data.table import Frame
 from dapeng.models.build import Choices, build_model, parameters, with_encoders
 from dapeng.models.model import Model

@@ -17,7 +17,7 @@ from dapeng.core.duration import words
 from dapeng.core.errors import DapengError, Problem, RunError, SpecError, TrainingError
 from dapeng.core.files import write_yaml
 from dapeng.core.loader import Loaded, load_spec
-from dapeng.core.run import RunFolder
+from dapeng.core.run import FOLDS, RunFolder
 from dapeng.core.spec import plain
 
 CHANGEABLE = ("train.time_limit=", "train.checkpoint_every=", "evaluate.")
@@ -28,7 +28,7 @@ def started(
     loaded: Loaded, targets: list[str] | None, objects: Mapping[str, object] | None, runs: Path, name: str
 ) -> RunFolder:
     """A new run, from its data to its report."""
-    from dapeng.api.training import begin
+    from dapeng.api.session import begin
 
     if _rank():
         _join(lambda: begin(loaded, None, targets, objects))
@@ -56,8 +56,9 @@ def _join(prepare: Callable[[], Any], resume: Path | None = None) -> NoReturn:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
             session = prepare()
             session.folder = RunFolder.create(place, "rank")
-            if resume is not None and (resume / "checkpoints").is_dir():
-                shutil.copytree(resume / "checkpoints", session.folder.path / "checkpoints")
+            for kept in ("checkpoints", FOLDS):
+                if resume is not None and (resume / kept).is_dir():
+                    shutil.copytree(resume / kept, session.folder.path / kept)
             try:
                 make_network_only(session, resume is not None)
             except Stopped:
@@ -91,13 +92,13 @@ def resumed(path: Path, overrides: list[str]) -> RunFolder:
     if not folder.has("spec.yaml"):
         raise RunError(f"{path} has no spec.yaml: it stopped before it began", hint="start it anew")
     fixed = [o for o in overrides if not o.startswith(CHANGEABLE)]
-    if fixed and folder.checkpoints().steps():
+    if fixed and (folder.checkpoints().steps() or (path / FOLDS).is_dir()):
         what = "a run that goes on keeps its settings, or it would not be the same run"
         raise SpecError([Problem(o, what, "start a new run for it") for o in fixed])
     loaded = load_spec(folder.file("spec.yaml"), overrides)
     if loaded.spec.data.path is None and loaded.spec.data.train is None:
         raise SpecError(f"{path} was trained from data in memory, which is gone", hint="start it anew from Python")
-    from dapeng.api.training import begin
+    from dapeng.api.session import begin
 
     if _rank():
         _join(lambda: begin(loaded, None, None, None), path)
@@ -114,7 +115,7 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
             product = make(session, resume)
     except Stopped:
         folder.mark("stopped")
-        kept = folder.checkpoints().steps()
+        kept = folder.checkpoints().steps() or (folder.path / FOLDS).is_dir()
         what = f"a checkpoint is safe in {folder.path}" if kept else f"before the first checkpoint of {folder.path}"
         raise TrainingError(f"stopped; {what}", hint=f"dapeng train --resume {folder.path}") from None
     except DapengError as error:
@@ -134,9 +135,11 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     write_report(folder)
     # last, so that a run that is killed before can still be resumed to its end
     folder.mark("done", headline=_headline(folder))
+    shutil.rmtree(folder.path / FOLDS, ignore_errors=True)
     folder.manifest()
     metrics = folder.read_json("metrics.json")
-    say(f"\n{metrics.get('verdict', '')}\n")
+    said = "\n".join([metrics.get("verdict", ""), *metrics.get("notes", [])])
+    say(f"\n{said}\n")
     seconds = metrics.get("seconds", {})
     if seconds:
         say(f"took {words(seconds['wall'])} ({seconds['cpu']:.0f} CPU seconds); report: {folder.path / 'report.html'}")

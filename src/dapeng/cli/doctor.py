@@ -6,6 +6,7 @@ dapeng doctor --json
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -138,7 +139,12 @@ def _cache() -> dict[str, Any]:
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
-    return {"folder": str(folder), "writable": os.access(there, os.W_OK)}
+    held = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # it may vanish meanwhile
+                held += os.path.getsize(os.path.join(place, name))
+    return {"folder": str(folder), "writable": os.access(there, os.W_OK), "bytes": held}
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -152,7 +158,8 @@ def _text(facts: dict[str, Any]) -> str:
     rows.append(
         ["  Chinese font", facts["chinese_font"] or "none: Chinese in plots shows as boxes; install Noto Sans CJK"]
     )
-    rows.append(["  cache", cache["folder"] + ("" if cache["writable"] else " (not writable: set DAPENG_CACHE)")])
+    size = f" ({cache['bytes'] / 1e9:.2f} GB; it may be deleted, and DAPENG_CACHE_SIZE bounds it)"
+    rows.append(["  cache", cache["folder"] + (size if cache["writable"] else " (not writable: set DAPENG_CACHE)")])
     lines += [table(rows), "", "packages"]
     lines.append(
         table([[f"  {p['name']}", p["installed"] or "MISSING: pip install dapeng"] for p in facts["packages"]])

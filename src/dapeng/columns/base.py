@@ -8,9 +8,10 @@ or paths for pictures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -76,6 +77,21 @@ class Encoded:
     bad: Bad = field(default_factory=Bad)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """How one cell is handed over: the control of a page, and what a program sends as JSON.
+
+    kind: a "line" or "lines" of text, a "number", a "choice" of labels, or the bytes of a "file" (base64 in JSON). start: what
+    the control holds at first. choices: the labels. bounds: least and largest in training. accept: media types of files.
+    """
+
+    kind: Literal["line", "lines", "number", "choice", "file"] = "line"
+    start: str = ""
+    choices: Sequence[str] = ()
+    bounds: tuple[float, float] | None = None
+    accept: str = ""
+
+
 class Summary(ABC):
     """Mergeable statistics of a column: one pass, bounded memory, the same bytes on one machine and on many.
 
@@ -100,6 +116,8 @@ class Column(ABC):
 
     blocks: ClassVar[bool] = False
     """True if like columns are read as one (B, K) block by one encoder (numbers, categories)."""
+    reads_files: ClassVar[bool] = False
+    """True if cells may name files: then `files` says which."""
 
     def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
         self.name, self.options, self.state, self.target = name, options, state, target
@@ -136,12 +154,28 @@ class Column(ABC):
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         """Cells as arrays, without batch padding."""
 
+    def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
+        """The files that cells name, whose change makes prepared rows stale."""
+        return iter(())
+
     @abstractmethod
     def predictions(self) -> dict[str, Dims]:
         """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server."""
 
     def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
         """A network's prediction in the user's units; tensors only, so it is inside every export."""
+        return prediction
+
+    def unseen(self, cells: Cells) -> dict[str, int]:
+        """Values among the cells that training never saw and that are read as unknown, with how often they occur."""
+        return {}
+
+    def remarks(self) -> list[str]:
+        """What fitting noticed and the user should know, each said once."""
+        return []
+
+    def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
+        """A prediction by another fit of the same column, in this one's terms."""
         return prediction
 
     @abstractmethod
@@ -155,6 +189,10 @@ class Column(ABC):
     def matrix_names(self) -> list[str]:
         """Names of the matrix' columns."""
         return [self.name]
+
+    def entry(self) -> Entry:
+        """How a server asks for a cell."""
+        return Entry()
 
     def describe(self) -> str:
         """A few words on what was fitted, for tables and reports."""

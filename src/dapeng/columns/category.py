@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -210,19 +210,40 @@ class CategoryColumn(Column):
         present = codes >= 0
         return Encoded({"codes": np.maximum(codes, 0)}, None if present.all() else present, bad=bad)
 
-    def unseen(self, cells: Cells) -> list[str]:
-        """Labels among the cells that weren't seen in training."""
-        labels, _ = labelled(cells, self.options.missing)
-        return sorted({v for v in labels if v is not None and v not in self._codes})
+    def unseen(self, cells: Cells) -> dict[str, int]:
+        labels, indices = labelled(cells, self.options.missing)
+        counts = np.bincount(indices[indices >= 0], minlength=len(labels))
+        strange = sorted((v, int(n)) for v, n in zip(labels, counts) if v is not None and n and v not in self._codes)
+        found: dict[str, int] = {}
+        for label, count in strange:
+            found[label] = found.get(label, 0) + count
+        return found
+
+    def remarks(self) -> list[str]:
+        merged = self.state.get("merged")
+        what = "spellings differ only in blanks or invisible characters from a label, and are read as it"
+        return [f"{merged:,} {what}"] if merged else []
 
     def predictions(self) -> dict[str, Dims]:
         return {"probabilities": Dims(f"B {len(self.labels)}", "float32", low=0, high=1)}
+
+    def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
+        if fitted.labels == self.labels:
+            return prediction
+        found = prediction["probabilities"]
+        out = np.zeros((len(found), len(self.labels)), found.dtype)
+        for there, label in enumerate(fitted.labels):
+            out[:, self._codes[label]] = found[:, there]
+        return {**prediction, "probabilities": out}
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
         return [self.labels[i] for i in prediction["probabilities"].argmax(1)]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         return self.encode(cells).tensors["codes"].astype(np.float32)[:, None]
+
+    def entry(self) -> Entry:
+        return Entry("choice", choices=sorted(self.labels))
 
     def describe(self) -> str:
         shown = ", ".join(self.labels[:6]) + (", ..." if len(self.labels) > 6 else "")

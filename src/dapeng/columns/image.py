@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
 
@@ -23,6 +24,9 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 2
 LOOK_AT = 1000
 FORMATS = ("PNG", "JPEG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
+KINDS = {f".{name.lower()}": name for name in FORMATS} | {".jpg": "JPEG", ".tif": "TIFF", ".pgm": "PPM"}
+CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Colour spaces whose conversion to RGB may shift colours."""
 
 
 @kinds.columns
@@ -162,6 +166,8 @@ class ImageSummary(Summary):
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.grey, self.colour, self.missing, self.bad, self.read = 0, 0, 0, 0, 0
         self.total, self.squares, self.pixels = np.zeros(3), np.zeros(3), 0
+        self.renamed: Counter[str] = Counter()
+        self.converted: Counter[str] = Counter()
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
         rows = raw_cells(cells)
@@ -176,6 +182,11 @@ class ImageSummary(Summary):
         try:
             picture = open_picture(cell, base, self.options.max_pixels, self.options.min_side)
             size, grey = picture.size, is_grey(picture)
+            ending = Path(cell).suffix.lower() if isinstance(cell, str) else ""
+            if ending in KINDS and picture.format != KINDS[ending]:
+                self.renamed[f"{picture.format} named {ending}"] += 1
+            if picture.mode in CONVERTED:
+                self.converted[picture.mode] += 1
             if self.read < LOOK_AT:
                 small = pixels_of(picture, 3)
                 small.thumbnail((64, 64))
@@ -190,7 +201,8 @@ class ImageSummary(Summary):
         self.grey, self.colour = self.grey + grey, self.colour + (not grey)
 
     def merge(self, other: ImageSummary) -> None:
-        self.sizes.update(other.sizes)
+        for name in ("sizes", "renamed", "converted"):
+            getattr(self, name).update(getattr(other, name))
         for name in ("grey", "colour", "missing", "bad", "read", "total", "squares", "pixels"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -207,6 +219,8 @@ class ImageSummary(Summary):
             "sizes": [[*size, n] for size, n in sorted(self.sizes.items(), key=lambda i: (-i[1], i[0]))[:20]],
             "missing": self.missing,
             "unreadable": self.bad,
+            "renamed": dict(sorted(self.renamed.items())),
+            "converted": dict(sorted(self.converted.items())),
         }
 
     def _channels(self) -> int:
@@ -231,6 +245,7 @@ class ImageSummary(Summary):
 class ImageColumn(Column):
     """pixels (B, C, Y, X) uint8."""
 
+    reads_files = True
     options: Image
 
     def __init__(self, name: str, options: Image, state: dict[str, Any], target: bool):
@@ -253,6 +268,13 @@ class ImageColumn(Column):
             grey = [sum(w * m for w, m in zip(weights, self.state[k])) for k in ("mean", "std")]
             return [grey[0]], [grey[1]]
         return self.state["mean"], self.state["std"]
+
+    def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
+        if pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type):
+            return
+        for cell in raw_cells(cells):
+            if isinstance(cell, str):
+                yield Path(cell) if base is None else base / cell
 
     def picture(self, cell: str | bytes, base: Path | None = None) -> np.ndarray:
         """One cell as (C, Y, X) uint8; raises Unreadable with the reason."""
@@ -300,6 +322,13 @@ class ImageColumn(Column):
 
     def matrix_names(self) -> list[str]:
         return []
+
+    def entry(self) -> Entry:
+        return Entry("file", accept="image/*")
+
+    def remarks(self) -> list[str]:
+        said = [f"{n:,} files are {what}: read by what they hold" for what, n in self.state.get("renamed", {}).items()]
+        return said + [f"{n:,} pictures are {m}: converted to RGB" for m, n in self.state.get("converted", {}).items()]
 
     def describe(self) -> str:
         c, y, x = self.shape

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -66,7 +66,12 @@ def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.nda
         return _finite(values, ~np.isnan(values))
     if pa.types.is_decimal(array.type):
         return parse(array.cast(pa.float64()), missing, decimal)
-    text = pc.utf8_trim_whitespace(strings(array))
+    plain = strings(array)
+    if missing is None and decimal == ".":
+        quick = _quickly(plain)
+        if quick is not None:
+            return quick, np.ones(len(quick), bool), Bad()
+    text = pc.utf8_trim_whitespace(plain)
     if decimal == ",":
         text = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
     tokens = pa.array([m.lower() for m in (["", *missing] if missing is not None else MISSING)])
@@ -85,6 +90,17 @@ def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.nda
             if read[code] is None:
                 bad.add(row, f"{codes.dictionary[code].as_py()[:40]!r} is not a number")
     return _finite(values, present, bad)
+
+
+def _quickly(text: pa.Array) -> np.ndarray | None:
+    """Cells that all are plain, finite numbers; None where one may be anything else."""
+    if text.null_count or not len(text):
+        return None
+    try:
+        values = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
+    return values.copy() if np.isfinite(values).all() else None
 
 
 def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray, Bad]:
@@ -248,6 +264,12 @@ class NumberColumn(Column):
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         values, _, _ = parse(cells, self.options.missing, self.options.decimal)
         return values.astype(np.float32)[:, None]
+
+    def entry(self) -> Entry:
+        if self.options.scale == "log":
+            return Entry("number")
+        known = self.state["quantiles"] or [0.0]
+        return Entry("number", f"{known[len(known) // 2]:.4g}", bounds=(self.state["low"], self.state["high"]))
 
     def describe(self) -> str:
         s = self.state

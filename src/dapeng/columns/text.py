@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dapeng.columns.base import Cells, Column, Dims, Encoded, Summary, strings
+from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.tokenisers import CJK, KINDS, Tokeniser, clean, prune, train_bpe, vocabulary
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions
@@ -197,6 +197,9 @@ class TextColumn(Column):
 
     def matrix_names(self) -> list[str]:
         return []
+
+    def entry(self) -> Entry:
+        return Entry("lines")
 
     def describe(self) -> str:
         s = self.state

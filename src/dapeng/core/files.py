@@ -15,9 +15,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from dapeng.core.errors import RunError
@@ -160,10 +161,15 @@ def write_yaml(path: str | Path, value: Any, head: str = "", sync: bool = True) 
 
 
 class Lines:
-    """A JSONL file that only grows: one line each call, whole lines only, even where two processes write."""
+    """A JSONL file that only grows: one line each call, whole lines only, even where two processes write.
 
-    def __init__(self, path: str | Path, sync: bool = False):
-        self.path, self.sync = Path(path), sync
+    start: what lies before is of others, and is never cut. told: what every line says besides.
+    """
+
+    def __init__(
+        self, path: str | Path, start: int = 0, told: Mapping[str, Any] = MappingProxyType({}), sync: bool = False
+    ):
+        self.path, self.start, self.told, self.sync = Path(path), start, told, sync
         with _in_words(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._mend()
@@ -182,7 +188,7 @@ class Lines:
                 stream.truncate(start + tail.rfind(b"\n") + 1)
 
     def add(self, value: dict[str, Any]) -> None:
-        line = json_text(value).encode("utf-8", "surrogatepass") + b"\n"
+        line = json_text({**self.told, **value}).encode("utf-8", "surrogatepass") + b"\n"
         with _in_words(self.path):
             self._stream.write(line)
             if self.sync:
@@ -190,6 +196,7 @@ class Lines:
 
     def cut(self, size: int) -> None:
         """Forget what lies behind the first `size` bytes: a resumed run tells it again."""
+        size = max(size, self.start)
         with _in_words(self.path):
             if self.path.stat().st_size > size:
                 os.truncate(self.path, size)

@@ -23,6 +23,8 @@ CONTRACTS = 1
 
 ABOUT = "run.json"
 GROWING = ("metrics.jsonl",)
+FOLDS = "folds"
+"""Where folds of a cross-validation lie until the run is done."""
 LONGEST_NAME = 80
 
 

@@ -15,6 +15,9 @@ from dapeng.data.splits.time import TimeSplit
 
 SMALL = 2_000
 """Rows under which a tenth is too few to tell models apart."""
+LARGE = 4_000_000
+"""Rows above which a tenth is more than figures need, and chance alone keeps classes in proportion."""
+VALIDATES, TESTS = 100_000, 500_000
 
 
 def choose_split(
@@ -45,6 +48,10 @@ def choose_split(
         return GroupSplit(column=named["group"]), f"rows of one {named['group']} belong together"
     if "time" in named:
         return TimeSplit(column=named["time"]), f"{named['time']} is a time: the future is what a model meets"
+    if rows > LARGE:
+        validation, test = (min(0.1, most / rows) for most in (VALIDATES, TESTS))
+        split = RandomSplit(train=1 - validation - test, validation=validation, test=test)
+        return split, f"of {rows:,} rows, {VALIDATES:,} to validate and {TESTS:,} to test are plenty"
     if category:
         return StratifiedSplit(), "the output is a category: every part gets its classes in proportion"
     return RandomSplit(), "80 % train, 10 % validate, 10 % test"

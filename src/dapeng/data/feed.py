@@ -15,7 +15,7 @@ import torch
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.draws import permutation
 from dapeng.data.groups import WEIGHT
-from dapeng.data.prepare import Store, Stored
+from dapeng.data.stored import Store, Stored
 
 STRETCH = 4_096
 WINDOW = 32
@@ -73,9 +73,9 @@ class Rows:
         cells = _ragged(flat, torch.from_numpy(local), torch.arange(len(index)), None)
         return Cells(cells.tensors, present)
 
-    def lengths(self) -> np.ndarray | None:
-        """Tokens of each row over all ragged groups; None if nothing is ragged."""
-        ragged = [np.diff(s.offsets) for s in self.stored.values() if s.offsets is not None]
+    def lengths(self, rows: np.ndarray) -> np.ndarray | None:
+        """Tokens of these rows over all ragged groups; None if nothing is ragged."""
+        ragged = [s.offsets[rows + 1] - s.offsets[rows] for s in self.stored.values() if s.offsets is not None]
         return np.sum(ragged, 0) if ragged else None
 
 
@@ -120,20 +120,20 @@ class TableFeed:
         self.batch_size = batch_size
         self.per_step = batch_size * accumulate * world
         self.steps_per_epoch = max(1, round(len(rows) / self.per_step))
-        lengths = self.reader.lengths()
-        self.lengths = None if lengths is None else lengths[rows]
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self.lengths = None if self.reader.mapped else self.reader.lengths(rows)
+        self._epoch: int = -1
+        self._order: np.ndarray | Windows = np.empty(0, np.int64)
 
-    def order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray | Windows:
         """Row positions of an epoch in the order of training."""
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._shuffled(epoch)
         return self._order
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
+    def _shuffled(self, epoch: int) -> np.ndarray | Windows:
         count = len(self.positions)
         if self.reader.mapped:
-            return self.positions[_windows(count, self.seed, epoch)]
+            return Windows(self.positions, self.seed, epoch)
         order = permutation(count, self.seed, epoch)
         if self.lengths is None:
             return self.positions[order]
@@ -159,17 +159,41 @@ class TableFeed:
         """A table doesn't grow."""
 
 
-def _windows(count: int, seed: int, epoch: int) -> np.ndarray:
-    """An order that reads whole stretches: stretches shuffled, rows shuffled within windows of several."""
-    stretches = permutation((count + STRETCH - 1) // STRETCH, seed, epoch)
-    out = np.empty(count, np.int64)
-    at = 0
-    for w in range(0, len(stretches), WINDOW):
-        chosen = stretches[w : w + WINDOW]
-        rows = np.concatenate([np.arange(s * STRETCH, min((s + 1) * STRETCH, count)) for s in chosen])
-        out[at : at + len(rows)] = rows[permutation(len(rows), seed, epoch, w + 1)]
-        at += len(rows)
-    return out
+class Windows:
+    """An order that reads whole stretches: stretches shuffled, rows shuffled within windows of several.
+
+    Made window by window as it is sliced, so that an epoch's order takes no memory that grows with the rows.
+    """
+
+    def __init__(self, positions: np.ndarray, seed: int, epoch: int):
+        self.positions, self.seed, self.epoch = positions, seed, epoch
+        count = len(positions)
+        self.stretches = permutation((count + STRETCH - 1) // STRETCH, seed, epoch)
+        sizes = np.minimum((self.stretches + 1) * STRETCH, count) - self.stretches * STRETCH
+        self.starts = np.concatenate([[0], np.cumsum(np.add.reduceat(sizes, np.arange(0, len(sizes), WINDOW)))])
+        self._window, self._rows = -1, np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, at: slice) -> np.ndarray:
+        start, stop, _ = at.indices(len(self))
+        window = int(np.searchsorted(self.starts, start, "right")) - 1
+        parts = [np.empty(0, np.int64)]
+        while start < stop:
+            rows, base = self._rows_of(window), int(self.starts[window])
+            parts.append(rows[start - base : stop - base])
+            start = base + len(rows)
+            window += 1
+        return np.concatenate(parts)
+
+    def _rows_of(self, window: int) -> np.ndarray:
+        if window != self._window:
+            chosen = self.stretches[window * WINDOW : (window + 1) * WINDOW]
+            rows = np.concatenate([self.positions[s * STRETCH : (s + 1) * STRETCH] for s in chosen])
+            order = permutation(len(rows), self.seed, self.epoch, window * WINDOW + 1)
+            self._window, self._rows = window, rows[order]
+        return self._rows
 
 
 def _bucketed(order: np.ndarray, lengths: np.ndarray, step: int, seed: int, epoch: int) -> np.ndarray:
@@ -188,9 +212,9 @@ def _bucketed(order: np.ndarray, lengths: np.ndarray, step: int, seed: int, epoc
 def batches(store: Store, rows: np.ndarray, batch_size: int, keys: list[str] | None = None) -> Iterator[Batch]:
     """Rows in order, for evaluation and prediction; of like length together where texts are long, so look at `batch.rows`."""
     reader = Rows(store, keys)
-    lengths = reader.lengths()
+    lengths = reader.lengths(rows)
     if lengths is not None:
-        rows = rows[np.argsort(-lengths[rows], kind="stable")]
+        rows = rows[np.argsort(-lengths, kind="stable")]
     for start in range(0, len(rows), batch_size):
         yield reader.batch(rows[start : start + batch_size])
 

@@ -66,8 +66,7 @@ class Opened:
 
     def notes(self) -> list[Note]:
         """Everything that sources had to say so far."""
-        whole = self.whole()
-        return whole.all_notes() if isinstance(whole, Concat) else whole.notes
+        return self.whole().all_notes()
 
     def fingerprint(self) -> str:
         return self.whole().fingerprint()

@@ -6,13 +6,9 @@ its data, its columns' settings and their fitted state; training then never touc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,72 +16,56 @@ import numpy as np
 import pyarrow as pa
 
 from dapeng.columns.base import Column, Dims, Encoded
+from dapeng.core.console import say
 from dapeng.core.errors import DataError, Problem
+from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import ColumnOptions
+from dapeng.core.spec import plain
+from dapeng.data import kept
 from dapeng.data.groups import WEIGHT, Group, group
+from dapeng.data.stored import Gathering, Quarantined, Shapes, Store, Stored, describe, mapped
 from dapeng.data.table import Block, Source
 
 IN_MEMORY = 1 << 30
 """Stores up to so many bytes live in memory."""
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """A row that was left out: its position, where the user finds it, the column and the reason."""
-
-    row: int
-    where: str
-    column: str
-    reason: str
-
-
-@dataclass
-class Stored:
-    """One group's arrays. Ragged tensors lie flat, with `offsets` (rows + 1)."""
-
-    group: Group
-    layout: dict[str, Dims]
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)
-    present: np.ndarray | None = None
-    offsets: np.ndarray | None = None
-
-    @property
-    def nbytes(self) -> int:
-        extra = sum(a.nbytes for a in (self.present, self.offsets) if a is not None)
-        return extra + sum(a.nbytes for a in self.tensors.values())
-
-
-@dataclass
-class Store:
-    """The prepared table: groups of inputs, targets by name, row weights, and what was left out."""
-
-    rows: int
-    stored: dict[str, Stored]
-    inputs: list[Group]
-    targets: list[Group]
-    quarantined: list[Quarantined] = field(default_factory=list)
-    left_out: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    """Positions of the rows that are quarantined."""
-    folder: Path | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return sum(s.nbytes for s in self.stored.values())
+MOST_TOLD = 10_000
+"""Quarantined cells that are kept with their reasons."""
 
 
 def fit_columns(
     source: Source,
     wanted: Mapping[str, tuple[ColumnOptions, bool]],
     training: Callable[[int, int], np.ndarray],
+    data: str | None = None,
 ) -> dict[str, Column]:
     """Columns fitted on the training rows alone, in one pass.
 
-    wanted: options, and whether it is a target, by column. training: (start, count) -> bool mask of those rows.
-    Each block has summaries of its own that are merged in order: the same bytes on one machine and on many.
+    wanted: options, and whether it is a target, by column. training: (start, count) -> bool mask of those rows. data: what
+    the rows are made of, and which train, as a hash; then the fit is kept, and found when the same is asked again.
     """
+    if data is None:
+        states = _states(source, wanted, training)
+    else:
+        asked = [[n, o.type, plain(o, every=True), target] for n, (o, target) in wanted.items()]
+        key = kept.address("fit", data, asked)
+        there = kept.found(key)
+        if there is None or not (there / "fit.json").is_file():
+            with kept.filling(key) as folder:
+                write_json(folder / "fit.json", _states(source, wanted, training))
+            there = kept.folder() / key
+        states = read_json(there / "fit.json")
+    return {n: options.fitted(n, states[n], target) for n, (options, target) in wanted.items()}
+
+
+def _states(
+    source: Source,
+    wanted: Mapping[str, tuple[ColumnOptions, bool]],
+    training: Callable[[int, int], np.ndarray],
+) -> dict[str, Any]:
+    """Each block has summaries of its own that are merged in order: the same bytes on one machine and on many."""
     total = {name: options.summary(target) for name, (options, target) in wanted.items()}
     for block in source.blocks(list(wanted)):
-        mask = training(block.start, len(block))
+        mask = np.asarray(training(block.start, len(block)))
         if not mask.any():
             continue
         rows = block.columns if mask.all() else block.columns.filter(pa.array(mask))
@@ -93,7 +73,7 @@ def fit_columns(
             part = options.summary(target)
             part.add(rows.column(name), source.base)
             total[name].merge(part)
-    return {n: options.fitted(n, total[n].result(), target) for n, (options, target) in wanted.items()}
+    return {n: summary.result() for n, summary in total.items()}
 
 
 class Prepared:
@@ -151,25 +131,80 @@ class Prepared:
         values = np.where(present & (values >= 0), values, 0.0).astype(np.float32)
         return Stored(Group(WEIGHT, (str(self.weight),), False), {"values": Dims("B", "float32")}, {"values": values})
 
-    def store(self, source: Source, cache: Path | None = None, in_memory: int = IN_MEMORY) -> Store:
-        """All rows of a source. Past `in_memory` bytes the arrays go to files in `cache` and are memory-mapped."""
+    def shapes(self) -> Shapes:
+        """Groups and the layouts of their tensors, in the order in which they are stored."""
+        out: Shapes = {}
+        for g in [*self.inputs, *self.targets]:
+            layout = self.columns[g.columns[0]].layout()
+            if g.block:
+                layout = {n: Dims(f"B {len(g.columns)}", d.dtype) for n, d in layout.items()}
+            out[g.key] = (g, layout)
+        if self.weight:
+            out[WEIGHT] = (Group(WEIGHT, (self.weight,), False), {"values": Dims("B", "float32")})
+        return out
+
+    def store(self, source: Source, data: str | None = None, in_memory: int = IN_MEMORY) -> Store:
+        """All rows of a source. Past `in_memory` bytes the arrays lie in files, memory-mapped.
+
+        data: what the rows are made of, as a hash; then the files are kept, and found when the same is asked again.
+        """
+        if data is None:
+            return self._gathered(source, Gathering(None, in_memory))
+        key = kept.address(data, self._outside(source), self._fitted(), self.weight, self.max_bad)
+        there = kept.found(key)
+        store = mapped(there, self.shapes(), self.inputs, self.targets) if there is not None else None
+        if store is not None:
+            say("prepared rows are found again: nothing is read anew")
+            return store
+        if there is not None:
+            kept.remove(there)
+        with contextlib.ExitStack() as stack:
+            gathering = Gathering(lambda: stack.enter_context(kept.filling(key)), in_memory)
+            stack.callback(gathering.close)
+            store = self._gathered(source, gathering)
+            if gathering.folder is None:
+                return store
+            gathering.close()
+            describe(store, gathering.form, gathering.folder)
+        found = mapped(kept.folder() / key, self.shapes(), self.inputs, self.targets)
+        if found is None:
+            raise DataError(Problem(str(kept.folder() / key), "prepared rows can't be read back", "look at the disk"))
+        return found
+
+    def _outside(self, source: Source) -> str | None:
+        """A hash over the files that cells name: their paths, sizes and times."""
+        names = [n for n, c in self.columns.items() if c.reads_files]
+        if not names:
+            return None
+        digest = hashlib.sha256()
+        for block in source.blocks(names):
+            for n in names:
+                for path in self.columns[n].files(block.columns.column(n), source.base):
+                    digest.update(f"{path} {_stamp(path)}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def _fitted(self) -> list[Any]:
+        return [[n, c.type, plain(c.options, every=True), c.state, c.target] for n, c in self.columns.items()]
+
+    def _gathered(self, source: Source, gathering: Gathering) -> Store:
         names = [*self.columns, *([self.weight] if self.weight and self.weight not in self.columns else [])]
-        gathering = _Gathering(cache, in_memory)
         store = Store(0, {}, self.inputs, self.targets)
         counts: dict[str, int] = {}
+        out: list[np.ndarray] = []
         for block in source.blocks(names):
             part, bad = self.encode(block, source)
             gathering.add(part)
             for row, column, reason in bad:
                 counts[column] = counts.get(column, 0) + 1
-                if len(store.quarantined) < 10_000:
+                if len(store.quarantined) < MOST_TOLD:
                     at = block.start + row
                     store.quarantined.append(Quarantined(at, source.where(at), column, reason))
-            gathering.leave_out(store.rows, [row for row, _, _ in bad])
+            if bad:
+                out.append(np.unique([store.rows + row for row, _, _ in bad]))
             store.rows += len(block)
         self._refuse_too_many(store, counts)
-        store.stored, store.folder = gathering.finish()
-        store.left_out = np.array(sorted(gathering.out), np.int64)
+        store.stored = gathering.joined()
+        store.left_out = np.concatenate(out) if out else np.empty(0, np.int64)
         return store
 
     def _refuse_too_many(self, store: Store, counts: dict[str, int]) -> None:
@@ -192,119 +227,9 @@ class Prepared:
         return self.columns[column].type if column in self.columns else "a weight"
 
 
-class _Gathering:
-    """Blocks one after the other: lists in memory, or files that grow."""
-
-    def __init__(self, cache: Path | None, in_memory: int):
-        self.cache, self.in_memory = cache, in_memory
-        self.parts: list[dict[str, Stored]] = []
-        self.bytes = 0
-        self.folder: Path | None = None
-        self.files: dict[str, Any] = {}
-        self.shape: dict[str, tuple[str, tuple[int, ...]]] = {}
-        self.first: dict[str, Stored] = {}
-        self.totals: dict[str, int] = {}
-        self.out: set[int] = set()
-
-    def leave_out(self, start: int, rows: list[int]) -> None:
-        self.out.update(start + r for r in rows)
-
-    def add(self, part: dict[str, Stored]) -> None:
-        self.first = self.first or part
-        if self.folder is None:
-            self.parts.append(part)
-            self.bytes += sum(s.nbytes for s in part.values())
-            if self.bytes > self.in_memory and self.cache is not None:
-                self._to_disk()
-        else:
-            self._append(part)
-
-    def _to_disk(self) -> None:
-        assert self.cache is not None
-        self.cache.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=".preparing-", dir=self.cache))
-        for part in self.parts:
-            self._append(part)
-        self.parts = []
-
-    def _append(self, part: dict[str, Stored]) -> None:
-        for number, (key, stored) in enumerate(part.items()):
-            arrays = {f"t.{n}": a for n, a in stored.tensors.items()}
-            if stored.present is not None:
-                arrays["present"] = stored.present
-            if stored.offsets is not None:
-                start = self.totals.get(key, 0)
-                arrays["offsets"] = (
-                    stored.offsets[1:] if start or f"{key}/offsets" in self.files else stored.offsets
-                ) + start
-                self.totals[key] = start + int(stored.offsets[-1])
-            for name, array in arrays.items():
-                self._write(f"{key}/{name}", number, name, array)
-
-    def _write(self, key: str, number: int, name: str, array: np.ndarray) -> None:
-        if key not in self.files:
-            assert self.folder is not None
-            self.files[key] = open(self.folder / f"{number}-{name}.bin", "wb")  # noqa: SIM115
-            self.shape[key] = (array.dtype.str, array.shape[1:])
-        try:
-            self.files[key].write(np.ascontiguousarray(array).data)
-        except OSError as error:
-            raise DataError(f"disk full while preparing data in {self.folder}", hint=str(error)) from None
-
-    def finish(self) -> tuple[dict[str, Stored], Path | None]:
-        if self.folder is None:
-            return {key: _joined([p[key] for p in self.parts]) for key in self.first}, None
-        for file in self.files.values():
-            file.close()
-        out = {}
-        for number, (key, first) in enumerate(self.first.items()):
-            mapped = {n: self._map(f"{key}/t.{n}", number, f"t.{n}") for n in first.tensors}
-            present = None if first.present is None else self._map(f"{key}/present", number, "present")
-            offsets = None if first.offsets is None else self._map(f"{key}/offsets", number, "offsets")
-            out[key] = Stored(first.group, first.layout, mapped, present, offsets)
-        return out, self.folder
-
-    def _map(self, key: str, number: int, name: str) -> np.ndarray:
-        dtype, tail = self.shape[key]
-        assert self.folder is not None
-        path = self.folder / f"{number}-{name}.bin"
-        items = path.stat().st_size // (np.dtype(dtype).itemsize * int(np.prod(tail, initial=1)))
-        return np.memmap(path, dtype, "r", shape=(items, *tail)) if items else np.empty((0, *tail), dtype)
-
-
-def _joined(parts: list[Stored]) -> Stored:
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    tensors = {n: np.concatenate([p.tensors[n] for p in parts]) for n in first.tensors}
-    present = None if first.present is None else np.concatenate([p.present for p in parts if p.present is not None])
-    offsets = None
-    if first.offsets is not None:
-        starts = np.cumsum([0, *(int(p.offsets[-1]) for p in parts if p.offsets is not None)])
-        pieces = [p.offsets[:-1] + s for p, s in zip(parts, starts) if p.offsets is not None]
-        offsets = np.concatenate([*pieces, starts[-1:]])
-    return Stored(first.group, first.layout, tensors, present, offsets)
-
-
-def content_key(fingerprint: str, columns: Mapping[str, Column], extra: Any = None) -> str:
-    """The address of a prepared store: data, settings and fitted state."""
-    from dapeng.core.spec import plain
-
-    what = {n: [plain(c.options, every=True), c.state, c.target] for n, c in columns.items()}
-    text = json.dumps([fingerprint, what, extra], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def remove(folder: Path) -> None:
-    """A prepared store that is no longer needed."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def cache_folder() -> Path:
-    """Where prepared data is kept: DAPENG_CACHE, else the user's cache folder."""
-    base = os.environ.get("DAPENG_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base) / "dapeng" / "prepared" if not os.environ.get("DAPENG_CACHE") else Path(base) / "prepared"
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "dapeng" / "prepared"
-    return Path.home() / ".cache" / "dapeng" / "prepared"
+def _stamp(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return "missing"
+    return f"{facts.st_size} {facts.st_mtime_ns}"

@@ -48,7 +48,8 @@ class Source(ABC):
 
     name: what to call it in errors. names: columns in order. base: where relative paths in cells start.
     notes: grows while reading; what is said twice is kept once. rows: their number where it is known, else None.
-    decimal: the decimal mark of numbers in text, as far as looking at the file could tell.
+    decimal: the decimal mark of numbers in text, as far as looking at the file could tell. size: bytes of the files that
+    are read. parsed: reading is parsing text, slow enough that the rows are worth keeping.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Source(ABC):
     base: Path | None = None
     rows: int | None = None
     decimal: str = "."
+    size: int = 0
+    parsed: bool = False
 
     def __init__(self) -> None:
         self.notes: list[Note] = []
@@ -73,6 +76,10 @@ class Source(ABC):
         note = Note(kind, where, what, count)
         if note not in self.notes:
             self.notes.append(note)
+
+    def all_notes(self) -> list[Note]:
+        """Its notes, and those of the sources that it is made of."""
+        return self.notes
 
     def count(self) -> int:
         """Number of rows; reads one column through where it isn't known yet."""
@@ -158,6 +165,7 @@ class Head(Source):
         self.source, self.limit = source, rows
         self.name, self.names, self.base, self.decimal = source.name, source.names, source.base, source.decimal
         self.notes = source.notes
+        self.size, self.parsed = source.size, source.parsed
         self.rows = None if source.rows is None else min(rows, source.rows)
 
     def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
@@ -188,6 +196,7 @@ class Concat(Source):
         self.sources, self.name, self.parts = sources, name, parts
         first = sources[0]
         self.names, self.decimal = first.names, first.decimal
+        self.size, self.parsed = sum(s.size for s in sources), any(s.parsed for s in sources)
         self.base = first.base if len({s.base for s in sources}) == 1 else None
         self._agree(extra)
         if all(s.rows is not None for s in sources):
@@ -247,5 +256,4 @@ class Concat(Source):
         return f"{self.name} row {row}"
 
     def all_notes(self) -> list[Note]:
-        """Its own notes and those of its sources, in order."""
-        return self.notes + [n for s in self.sources for n in (s.all_notes() if isinstance(s, Concat) else s.notes)]
+        return self.notes + [n for s in self.sources for n in s.all_notes()]

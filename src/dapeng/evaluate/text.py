@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dapeng.core.console import table
+from dapeng.evaluate.words import rounded, settled, without_unit
 
 MOST_CLASSES = 30
 
@@ -28,11 +29,7 @@ class Verdict(dict[str, Any]):
 
 def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
     parts = ["", f"{name}, {found['rows']:,} rows", ""]
-    rows = [
-        (found["titles"].get(m, m), f["value"], *_bounds(f))
-        for m, f in found["metrics"].items()
-        if f["value"] is not None
-    ]
+    rows = [(found["titles"].get(m, m), *_shown(m, f)) for m, f in found["metrics"].items() if f["value"] is not None]
     parts.append(table(rows, ("metric", "value", f"{confidence:.0%} from", "to")))
     if len(found["leaderboard"]) > 1:
         parts += ["", _leaderboard(found)]
@@ -41,8 +38,13 @@ def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
     return parts
 
 
-def _bounds(figure: dict[str, Any]) -> tuple[Any, Any]:
-    return figure.get("low"), figure.get("high")
+def _shown(metric: str, figure: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """A value and its interval; what rounds to nothing and has no unit as 0.000."""
+    value, low, high = (
+        rounded(v) if v is not None and abs(v) < 0.001 and without_unit(metric) else v
+        for v in (figure["value"], figure.get("low"), figure.get("high"))
+    )
+    return value, low, high
 
 
 def _leaderboard(found: dict[str, Any]) -> str:
@@ -50,12 +52,14 @@ def _leaderboard(found: dict[str, Any]) -> str:
     rows = []
     for row in found["leaderboard"]:
         figure, gap = row["metrics"][metric], row.get("difference")
-        ahead = "" if gap is None else f"{gap['value']:+.4g}"
-        sure = "" if gap is None or gap["low"] is None else f"{gap['low']:+.3g} to {gap['high']:+.3g}"
-        share = f"{row['share']:.0%}" if row["share"] else ""
-        rows.append(
-            (row["name"], row["role"], figure["value"], *_bounds(figure), share, row["cpu_seconds"], ahead, sure)
+        ahead = "" if gap is None else f"{settled(metric, gap['value']):+.4g}"
+        sure = (
+            ""
+            if gap is None or gap["low"] is None
+            else " to ".join(f"{settled(metric, gap[k]):+.3g}" for k in ("low", "high"))
         )
+        share = f"{row['share']:.0%}" if row["share"] else ""
+        rows.append((row["name"], row["role"], *_shown(metric, figure), share, row["cpu_seconds"], ahead, sure))
     head = ("model", "role", metric, "from", "to", "share", "CPU s", "product is better by", "interval")
     return table(rows, head)
 

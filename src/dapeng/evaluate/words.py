@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.columns.base import Column
+from dapeng.core.kinds import metrics
 from dapeng.metrics.base import ClassView, View
 
 SHIPPED = ("trees", "linear")
@@ -33,7 +34,20 @@ def words_of(name: str, column: Column, found: dict[str, Any], product: View, co
 
 def shown(metric: str, value: float) -> str:
     """A value of the headline metric as people write it."""
-    return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"
+    if metric == "accuracy":
+        return f"{value:.1%}"
+    return rounded(value) if abs(value) < 0.001 and without_unit(metric) else f"{value:.4g}"
+
+
+def without_unit(metric: str) -> bool:
+    """True if a metric is a share, a correlation or the like: its third decimal is as much as anyone wants to know."""
+    found = metrics.members().get(metric)
+    return found is not None and not getattr(found, "in_units", False)
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """Ordinary rounding, without a sign before zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def between(metric: str, figure: dict[str, Any]) -> str:
@@ -49,7 +63,9 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     title = "accuracy" if metric == "accuracy" else found["titles"][metric].lower()
     bounds = between(metric, figure)
     level = f" ({confidence:.0%} interval)" if bounds else ""
-    beside = f", R2 {found['metrics']['r2']['value']:.3f}" if "r2" in found["metrics"] and _known(found, "r2") else ""
+    beside = (
+        f", R2 {rounded(found['metrics']['r2']['value'])}" if "r2" in found["metrics"] and _known(found, "r2") else ""
+    )
     return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
 
 
@@ -115,7 +131,9 @@ def _ties(row: dict[str, Any]) -> bool:
 
 
 def _gap(metric: str, value: float) -> str:
-    return f"{value * 100:.2g} points" if metric == "accuracy" else f"{value:.3g}"
+    if metric == "accuracy":
+        return f"{value * 100:.2g} points"
+    return f"{settled(metric, value):.3g}"
 
 
 def _bounds(metric: str, gap: dict[str, Any]) -> str:
@@ -123,11 +141,16 @@ def _bounds(metric: str, gap: dict[str, Any]) -> str:
         return ""
     factor, unit = (100, " points") if metric == "accuracy" else (1, "")
     sure = gap["low"] > 0 or gap["high"] < 0
-    low, high = gap["low"] * factor, gap["high"] * factor
+    low, high = (settled(metric, gap[k] * factor) for k in ("low", "high"))
     if not sure:
         return f" between {low:+.2g} and {high:+.2g}{unit}"
     near, far = sorted((abs(low), abs(high)))
     return f" [{near:.2g}, {far:.2g}]"
+
+
+def settled(metric: str, value: float) -> float:
+    """0 for what no one would tell from it."""
+    return 0.0 if abs(value) < 1e-4 and without_unit(metric) else value
 
 
 def _advice(row: dict[str, Any], what: str = "") -> str:

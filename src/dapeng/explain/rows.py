@@ -15,6 +15,7 @@ from dapeng.data.table import Frame, Source
 from dapeng.explain.gradients import Attribution, attribute, occlusion
 from dapeng.explain.learners import contributions
 from dapeng.explain.pictures import agreement, heat, picture
+from dapeng.explain.words import left_out
 from dapeng.product.product import NETWORK, Product
 
 MOST_TOKENS = 200
@@ -52,6 +53,8 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
                 labels = None if label is None else np.array([label])
                 one = contributions(product, table.slice(row, 1), source.base, name, member, labels)
                 found["columns"] = _sorted(one[0], table, row) if one else []
+                words = left_out(product, table.slice(row, 1), source.base, name, member, label)
+                found |= {"tokens": words} if words else {}
             outputs[name] = found
         out.append({"row": int(row), "outputs": outputs})
     return out

@@ -13,7 +13,7 @@ from torch import Tensor
 from dapeng.columns.base import Column
 from dapeng.data.batch import Batch
 from dapeng.data.feed import batches
-from dapeng.data.prepare import Store
+from dapeng.data.stored import Store
 from dapeng.models.model import Model
 
 Predictions = dict[str, dict[str, np.ndarray]]

@@ -17,7 +17,8 @@ import torch
 from dapeng.columns.base import Column
 from dapeng.core.errors import DataError, Problem
 from dapeng.data.groups import Group
-from dapeng.data.prepare import Prepared, Store
+from dapeng.data.prepare import Prepared
+from dapeng.data.stored import Store
 from dapeng.data.table import Block, Frame, Note, Source
 from dapeng.learners.base import Inputs, Learner
 from dapeng.models.model import Model
@@ -141,20 +142,12 @@ class Product:
         """Labels of input columns that weren't seen in training: read as unknown, and said."""
         notes = []
         for name, column in self.inputs.items():
-            unseen = getattr(column, "unseen", None)
-            if unseen is None or column.options.type != "category":
-                continue
-            labels = unseen(source.read([name]).column(name))
-            if labels:
-                shown = ", ".join(repr(v) for v in labels[:5]) + (", ..." if len(labels) > 5 else "")
-                notes.append(
-                    Note(
-                        "warning",
-                        name,
-                        f"{len(labels)} labels not seen in training are read as unknown: {shown}",
-                        len(labels),
-                    )
-                )
+            unseen = column.unseen(source.read([name]).column(name))
+            if unseen:
+                shown = ", ".join(repr(v) for v in list(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
+                count = sum(unseen.values())
+                what = f"{count:,} cells hold {len(unseen):,} labels not seen in training, read as unknown: {shown}"
+                notes.append(Note("warning", name, what, count))
         return notes
 
 

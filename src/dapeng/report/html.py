@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from dapeng.evaluate.words import rounded, without_unit
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "line", "rect", "circle", "path", "polyline", "polygon"})
 
@@ -112,12 +115,36 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def figure_of(metric: str, value: Any) -> str:
-    """A metric's value: shares as percentages, the rest as numbers."""
+    """A metric's value: accuracy as a percentage, what has no unit with three decimals, the rest as its size asks for."""
     if metric == "accuracy" or value is None:
         return percent(value)
-    if 0.01 <= abs(value) < 1.0005 or value == 0:
-        return f"{value:.3f}"
+    if abs(value) < 1.0005 and (abs(value) >= 0.01 or value == 0 or without_unit(metric)):
+        return rounded(value)
     return number(value, 3 if abs(value) < 1 else 4)
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference, with its sign; 0 has none."""
+    shown = f"{abs(value):,.{decimals}f}"
+    if not shown.strip("0.,"):
+        return shown
+    return ("+" if value > 0 else "−") + shown
+
+
+def decimals_of(values: Iterable[float]) -> int:
+    """Decimals with which the largest of some values has three digits: for columns whose numbers are compared."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return 3 if not largest else min(max(2 - math.floor(math.log10(largest)), 0), 12)
+
+
+def size(count: float | None) -> str:
+    """Bytes as people say them."""
+    if count is None:
+        return "–"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}" if count < 999.5 * factor else f"{count / factor:,.0f} {unit}"
+    return f"{count:.0f} B"
 
 
 def duration(seconds: float | None) -> str:

@@ -31,9 +31,9 @@ def page(title: str, meta: Sequence[str], sections: Sequence[tuple[str, str, Saf
     )
     body = el(
         "body",
-        el("a", "Skip to the verdict", href="#verdict", class_="skip"),
+        el("a", "Skip to the content", href="#content", class_="skip"),
         _header(title, meta),
-        el("div", _contents(sections), el("main", *(_section(*s) for s in sections)), class_="sheet"),
+        el("div", _contents(sections), el("main", *(_section(*s) for s in sections), id="content"), class_="sheet"),
         el("footer", el("p", "Made by Dapeng 大鹏. This file is complete: it loads nothing and runs nothing.")),
     )
     return "<!doctype html>\n" + el("html", head, body, lang="en")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 LARGEST_SIDE = 176
 SHARP_SIDE = 64
 """Pictures this small are enlarged without smoothing."""
+FOR, AGAINST = np.array([11, 95, 127], np.float32), np.array([178, 58, 38], np.float32)
+NINTHS = (
+    ("at the upper left", "at the top", "at the upper right"),
+    ("on the left", "in the middle", "on the right"),
+    ("at the lower left", "at the bottom", "at the lower right"),
+)
 
 
 def data_uri(cell: str | bytes, base: Path | None) -> tuple[str, int, int] | None:
@@ -19,9 +29,65 @@ def data_uri(cell: str | bytes, base: Path | None) -> tuple[str, int, int] | Non
         picture = pixels_of(open_picture(cell, base), 3)
     except Unreadable:
         return None
+    return _written(picture), *picture.size
+
+
+def _written(picture: Any) -> str:
+    """The data: address; the picture is made smaller where it is large."""
     small = max(picture.size) <= SHARP_SIDE
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     out = io.BytesIO()
     picture.save(out, **({"format": "PNG", "optimize": True} if small else {"format": "JPEG", "quality": 80}))
     kind = "png" if small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}", *picture.size
+    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A picture beside itself under its heat. plain, uri: data: addresses. said: where the heat is, in words."""
+
+    plain: str
+    uri: str
+    said: str
+    width: int
+    height: int
+
+    @property
+    def sharp(self) -> bool:
+        return max(self.width, self.height) <= SHARP_SIDE
+
+
+def heat_of(picture: str | None, heat: str | None) -> Heat | None:
+    """Of PNG files in base64, as `dapeng explain` leaves them; None where one can't be read."""
+    from PIL import Image
+
+    from dapeng.columns.image import Unreadable, open_picture, pixels_of
+
+    try:
+        shown = pixels_of(open_picture(base64.b64decode(picture or "", validate=True), None, min_side=1), 3)
+        warm = open_picture(base64.b64decode(heat or "", validate=True), None, min_side=1).convert("RGBA")
+    except (Unreadable, ValueError):
+        return None
+    rgba = np.asarray(warm.resize(shown.size), np.float32)
+    strength = rgba[..., 3:] / 255
+    speaks_for = rgba[..., :1] >= rgba[..., 2:3]
+    grey = np.asarray(shown.convert("L"), np.float32)[..., None] * 0.6 + 102  # pale, so that the heat stands out
+    mixed = grey * (1 - strength) + np.where(speaks_for, FOR, AGAINST) * strength
+    under = Image.fromarray(np.round(mixed).astype(np.uint8))
+    signed = np.where(speaks_for, strength, -strength)[..., 0]
+    return Heat(_written(shown), _written(under), places(signed), *under.size)
+
+
+def places(values: np.ndarray) -> str:
+    """Where a map (Y, X) is most for and most against, for those who don't see it."""
+    thirds = [np.array_split(r, 3, 1) for r in np.array_split(values, 3, 0)]
+    sums = {name: float(part.sum()) for names, parts in zip(NINTHS, thirds) for name, part in zip(names, parts)}
+    most = max(map(abs, sums.values()), default=0.0)
+    said = []
+    for word, (name, total) in (
+        ("for", max(sums.items(), key=lambda i: i[1])),
+        ("against", min(sums.items(), key=lambda i: i[1])),
+    ):
+        if abs(total) > 0.1 * most and (total > 0) == (word == "for"):
+            said.append(f"most {word} {name}")
+    return ", ".join(said) or "nothing stands out"

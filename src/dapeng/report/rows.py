@@ -12,7 +12,7 @@ import pyarrow as pa
 from dapeng.core.errors import DapengError
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Data
-from dapeng.report.section import resolved, written
+from dapeng.report.section import data_of, resolved
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,7 @@ def cells_of(folder: RunFolder, names: list[str], rows: list[int]) -> Rows:
     """Input cells of rows, by position; a reason where the data is gone or has changed since."""
     from dapeng.data.open import open_data
 
-    data = {
-        k: v
-        for k, v in written(folder, "spec.yaml").get("data", {}).items()
-        if k in Data.model_fields and v is not None
-    }
+    data = {k: v for k, v in data_of(folder).items() if k in Data.model_fields and v is not None}
     if not any(data.get(k) for k in ("path", "train")):
         return Rows({}, {}, why_not="the data came from memory, so the rows can't be read again")
     try:

@@ -36,6 +36,12 @@ def resolved(folder: RunFolder) -> dict[str, Any]:
     return written(folder, "resolved.yaml")
 
 
+def data_of(folder: RunFolder) -> dict[str, Any]:
+    """What the spec says of its data, a bare address written out."""
+    found = written(folder, "spec.yaml").get("data", {})
+    return found if isinstance(found, dict) else {"path": found}
+
+
 def written(folder: RunFolder, name: str) -> dict[str, Any]:
     """The values of a YAML file of the run; empty where it isn't there or can't be read."""
     from dapeng.core.yaml12 import YamlError, decode

@@ -165,6 +165,17 @@ def bar(title: str, share: float) -> Safe:
     return picture(title, 120, 18, *parts, class_="span")
 
 
+def signed_bar(title: str, share: float) -> Safe:
+    """A bar from the middle: to the right above 0, to the left below it. share: -1 to 1."""
+    long = round(min(abs(share), 1.0) * 72, 1)
+    left = 75 if share >= 0 else round(75 - long, 1)
+    parts = (
+        el("rect", x=left, y=5, width=long, height=8, class_="bar" if share >= 0 else "bar against"),
+        el("line", x1=75, x2=75, y1=1, y2=17, class_="axis"),
+    )
+    return picture(title, 150, 18, *parts, class_="span")
+
+
 def ladder(
     title: str, marks: Sequence[tuple[str, str, float, float | None, float | None]], lower_is_better: bool
 ) -> Safe:

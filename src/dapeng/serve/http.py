@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
+IN_MEMORY = 64 << 10
+"""Bytes of a body that wait in memory while the rest is on its way; more waits in a file, so that many senders cost little."""
 SAFE = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -90,17 +93,27 @@ class Request:
             if len(body) > most:
                 raise too_large(most)
             return body
-        parts, size = [], 0
-        while True:
-            if message["type"] == "http.disconnect":
-                raise Left
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > most:
-                raise too_large(most)
-            if not message.get("more_body"):
-                return b"".join(parts)
-            message = await self.receive()
+        return await self._pieces(message, most)
+
+    async def _pieces(self, message: Message, most: int) -> bytes:
+        """A body that comes in several messages, of which this is the first."""
+        size = 0
+        with SpooledTemporaryFile(IN_MEMORY) as kept:
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise Left
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > most:
+                    raise too_large(most)
+                try:
+                    kept.write(piece)
+                    if not message.get("more_body"):
+                        kept.seek(0)
+                        return kept.read()
+                except OSError as error:
+                    raise Refused(503, f"there is no room for a body of this size ({error.strerror})") from None
+                message = await self.receive()
 
 
 def too_large(most: int) -> Refused:

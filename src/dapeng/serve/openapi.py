@@ -8,6 +8,8 @@ from dapeng import __version__
 from dapeng.serve.engine import Engine
 
 MOST_LABELS = 1000
+TYPES = {"number": ["number", "string", "null"], "choice": ["string", "number", "boolean", "null"]}
+"""JSON types by how a cell is handed over; others are texts."""
 
 
 def openapi(engines: dict[str, Engine], max_rows: int) -> dict[str, Any]:
@@ -69,16 +71,14 @@ def row_schema(engine: Engine) -> dict[str, Any]:
     """One row of a model's inputs."""
     properties = {}
     for name, reader in zip(engine.names, engine.readers):
-        kinds = {"number": ["number", "string", "null"], "category": ["string", "number", "boolean", "null"]}
         field: dict[str, Any] = {
-            "type": kinds.get(reader.column.type, ["string", "null"]),
+            "type": TYPES.get(reader.entry.kind, ["string", "null"]),
             "description": reader.column.describe(),
         }
-        if reader.column.type == "image":
+        if reader.entry.kind == "file":
             field["contentEncoding"] = "base64"
-        labels = getattr(reader.column, "labels", None)
-        if labels and len(labels) <= MOST_LABELS:
-            field["examples"] = labels[:3]
+        if 0 < len(reader.entry.choices) <= MOST_LABELS:
+            field["examples"] = list(reader.entry.choices[:3])
         properties[name] = field
     return {"type": "object", "required": engine.names, "properties": properties}
 

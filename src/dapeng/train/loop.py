@@ -96,7 +96,7 @@ def fit(
             break
         feed.grow(progress.step, objective.predict)
         rate = how.learning_rate * how.schedule.factor(progress.share)
-        shown: Any = 0.0
+        shown: Any = None
         for number, turn in enumerate(objective.turns):
             torch.default_generator.manual_seed(
                 int(key(how.seed, progress.phase, progress.step, number, strategy.rank)) >> 1
@@ -110,7 +110,7 @@ def fit(
                         losses = wrapped[turn](batch, turn)
                         loss = total(objective, losses, counts)
                     strategy.backward(loss)
-                shown = shown + loss.detach()
+                shown = loss.detach() if shown is None else shown + loss.detach()
             strategy.update(turn)
         progress.step += 1
         progress.share += (1 - progress.share) / max(progress.planned - progress.step + 1, 1)

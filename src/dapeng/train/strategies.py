@@ -73,7 +73,8 @@ class Single:
         if self.clip is not None:
             _clip(self.parameters[turn], self.clip)
         optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for p in self.parameters[turn]:
+            p.grad = None
 
     def barrier(self) -> None:
         """All ranks are here."""

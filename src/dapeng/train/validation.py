@@ -9,7 +9,7 @@ import torch
 
 from dapeng.columns.base import Column
 from dapeng.data.feed import batches
-from dapeng.data.prepare import Store
+from dapeng.data.stored import Store
 from dapeng.models.model import Model
 from dapeng.models.predict import Predictions, autocasting, gathered, in_units
 

@@ -26,6 +26,8 @@ from dapeng.data.table import Block, Source
 HEAD = 256 << 10
 BLOCK = 1 << 20
 """Bytes that Arrow parses at a time. It reads ahead some dozens: 1 MB costs 66 MB of memory and is as fast as 4 MB."""
+NUMBERED = 256 << 20
+"""Bytes up to which a file is read once more to say on which line a row stands; of larger ones the row is named."""
 SETTINGS = ("encoding", "encoding_errors", "delimiter", "bad_rows")
 
 
@@ -46,9 +48,12 @@ class CsvOptions(Reader):
 class CsvSource(Source):
     """One file of separated text."""
 
+    parsed = True
+
     def __init__(self, path: Path, data: Data):
         super().__init__()
         self.path, self.data, self.name, self.base = path, data, path.name, path.parent
+        self.size = path.stat().st_size
         self.lines = Lines()
         self.careful = False
         self._hash = ""
@@ -207,7 +212,7 @@ class CsvSource(Source):
             raise DataError(Problem(f"{self.name}:{found.long[0][0]}", what, "mend them, or raise data.max_bad"))
 
     def where(self, row: int) -> str:
-        if row >= self.lines.reached:
+        if row >= self.lines.reached and self.size <= NUMBERED:
             self._number(row)
         return f"{self.name}:{self.lines.of(row)}" if row < self.lines.reached else f"{self.name} row {row}"
 

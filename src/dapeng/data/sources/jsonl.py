@@ -45,9 +45,12 @@ class JsonlOptions(Reader):
 class JsonSource(Source):
     """Records of one file."""
 
+    parsed = True
+
     def __init__(self, path: Path, data: Data):
         super().__init__()
         self.path, self.data, self.name, self.base = path, data, path.name, path.parent
+        self.size, self._hash = path.stat().st_size, ""
         with files.open_bytes(path, data.limits) as file:
             head = file.read(4096)
         files.refuse_other_kinds(path, head)
@@ -237,7 +240,8 @@ class JsonSource(Source):
         return f"{self.name}:{self._line_of[row]}" if row < len(self._line_of) else f"{self.name} row {row}"
 
     def fingerprint(self) -> str:
-        return files.fingerprint(self.path, self.data, SETTINGS)
+        self._hash = self._hash or files.fingerprint(self.path, self.data, SETTINGS)
+        return self._hash
 
 
 class _Constant(ValueError):

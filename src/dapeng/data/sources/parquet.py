@@ -37,6 +37,7 @@ class ParquetSource(Source):
     def __init__(self, path: Path, data: Data):
         super().__init__()
         self.path, self.data, self.name, self.base = path, data, path.name, path.parent
+        self.size, self._hash = path.stat().st_size, ""
         with self._file() as file:
             self.names = list(file.schema_arrow.names)
             self.rows = rows = int(file.metadata.num_rows)
@@ -78,4 +79,5 @@ class ParquetSource(Source):
                 raise self._damaged(error) from None
 
     def fingerprint(self) -> str:
-        return files.fingerprint(self.path, self.data)
+        self._hash = self._hash or files.fingerprint(self.path, self.data)
+        return self._hash

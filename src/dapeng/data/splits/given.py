@@ -9,11 +9,14 @@ from pydantic import Field
 
 from dapeng.core.errors import SpecError
 from dapeng.core.kinds import splits
+from dapeng.data.kept import MANY
+from dapeng.data.positions import counts, on_side
 from dapeng.data.splits.base import TEST, TRAIN, VALIDATION, Split, draws
 from dapeng.data.table import Note
 
 LEAST, MOST = 100, 10_000
 """Rows of a part that is taken from train, where it is large enough."""
+NONE = np.empty(0, np.int64)
 
 
 @splits
@@ -40,9 +43,11 @@ class GivenSplit(Split):
         return sides
 
     def _take(self, sides: np.ndarray, part: int, share: float, seed: int, notes: list[Note] | None) -> None:
-        train = np.flatnonzero(sides == TRAIN)
-        count = min(int(np.clip(round(share * len(train)), LEAST, MOST)), len(train) // 3)
-        chosen = train[np.argsort(draws(train, seed + part), kind="stable")[:count]]
+        rows = counts(sides)[TRAIN]
+        count = min(int(np.clip(round(share * rows), LEAST, MOST)), rows // 3)
+        # of very many rows only some are looked at: about twice as many as are wanted, by another hash
+        some = on_side(sides, TRAIN, NONE, 2 * count if rows > MANY else None, seed + part)
+        chosen = some[np.argsort(draws(some, seed + part), kind="stable")[:count]]
         sides[chosen] = part
         if notes is not None:
             name = "validation" if part == VALIDATION else "test"
@@ -50,7 +55,7 @@ class GivenSplit(Split):
                 Note(
                     "info",
                     "split",
-                    f"{count} of {len(train)} training rows are taken for {name}: none were given",
+                    f"{count} of {rows} training rows are taken for {name}: none were given",
                     count,
                 )
             )

@@ -7,12 +7,13 @@ from typing import Literal
 import numpy as np
 
 from dapeng.core.kinds import splits
+from dapeng.data.kept import scratch
+from dapeng.data.positions import ranges
 from dapeng.data.splits.base import TEST, VALIDATION, Fractions, need_rows, spread, uniform
 from dapeng.data.table import Note
 
 EXACT = 1_000_000
 """Up to so many rows the shares are exact; beyond, chance does it, and a row keeps its side as rows are appended."""
-BLOCK = 1 << 20
 
 
 @splits
@@ -26,7 +27,10 @@ class RandomSplit(Fractions):
         if rows <= EXACT:
             need_rows(rows)
             return spread(np.argsort(uniform(0, rows, seed), kind="stable"), shares)
-        return np.concatenate([self.block(start, min(BLOCK, rows - start), seed) for start in range(0, rows, BLOCK)])
+        sides = scratch(rows, np.int8)
+        for at in ranges(rows):
+            sides[at] = self.block(at.start, at.stop - at.start, seed)
+        return sides
 
     def block(self, start: int, rows: int, seed: int) -> np.ndarray:
         """(rows,) int8 for the rows from `start` on, without knowing how many there are."""

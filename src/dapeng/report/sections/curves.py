@@ -86,4 +86,4 @@ def _lines(curves: list[dict[str, Any]], strong: str | None) -> list[Line]:
 
 
 def _figure(name: str, chart: Safe, said: str) -> Safe:
-    return el("figure", el("h4", name), chart, el("figcaption", said))
+    return el("figure", el("p", name, class_="head"), chart, el("figcaption", said))

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
-from dapeng.report.html import Safe, join, number, own, table
+from dapeng.report.explained import Explained
+from dapeng.report.html import Safe, decimals_of, join, own, signed, table
 from dapeng.report.section import Section, read
 from dapeng.report.svg import bar
 
@@ -15,7 +16,7 @@ MOST_COLUMNS = 30
 
 @sections
 class Explanation(Section):
-    """Importance of the columns, out of explain.json."""
+    """Importance of the columns, and rows one by one, out of explain.json."""
 
     type: Literal["explain"] = "explain"
     order: ClassVar[int] = 67
@@ -24,6 +25,7 @@ class Explanation(Section):
     def render(self, folder: RunFolder) -> Safe | None:
         found = read(folder, "explain.json")
         parts = [_importance(name, values) for name, values in _outputs(found).items()]
+        parts.append(Explained(found.get("rows", [])).render())
         return join(parts) if any(parts) else None
 
 
@@ -53,7 +55,11 @@ def _importance(output: str, values: Any) -> Safe | None:
     pairs = sorted(_pairs(values), key=lambda p: -p[1])
     if not pairs:
         return None
-    most = max(max(v for _, v in pairs), 1e-12)
-    rows = [[own(n), number(v, 3), bar(f"{n}: {number(v, 3)}", max(v, 0.0) / most)] for n, v in pairs[:MOST_COLUMNS]]
-    caption = join(own(output), ": importance of its columns") if output else "Importance of the columns"
-    return table(caption, ["Column", "Importance", ""], rows, [1])
+    most, decimals = max(max(v for _, v in pairs), 1e-12), decimals_of(v for _, v in pairs)
+    rows = [
+        [own(n), (shown := signed(v, decimals).removeprefix("+")), bar(f"{n}: {shown}", max(v, 0.0) / most)]
+        for n, v in pairs[:MOST_COLUMNS]
+    ]
+    what = "how much the score drops when a column is shuffled"
+    caption = join(own(output), f": {what}") if output else what.capitalize()
+    return table(caption, ["Column", "Drop", "Beside the largest"], rows, [1])

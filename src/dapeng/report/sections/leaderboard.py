@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.words import without_unit
 from dapeng.report.html import Safe, duration, el, figure_of, join, number, own, percent, table
 from dapeng.report.section import Section, outputs
 from dapeng.report.svg import span
@@ -80,7 +81,9 @@ def _gap(metric: str, row: dict[str, Any]) -> Safe | str:
     factor, unit = (100, " pt") if metric == "accuracy" else (1, "")
 
     def signed(v: float) -> str:
-        return f"{v:+.1f}" if metric == "accuracy" else f"{'+' if v >= 0 else '-'}{number(abs(v), 3)}"
+        if metric == "accuracy":
+            return f"{v:+.1f}"
+        return ("-" if v < 0 else "+") + number(abs(v), 3) if abs(v) >= 1e-4 or not without_unit(metric) else "0.000"
 
     value = signed(gap["value"] * factor) + unit
     if gap["low"] is None:

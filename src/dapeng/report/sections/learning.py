@@ -11,7 +11,7 @@ from dapeng.report.html import Safe, el, join, number
 from dapeng.report.section import Section
 from dapeng.report.svg import Line, lines
 
-KNOWN = {"phase", "step", "epoch", "learning_rate", "time", "checkpoint"}
+KNOWN = {"fold", "phase", "step", "epoch", "learning_rate", "time", "checkpoint"}
 MOST_POINTS = 200
 TITLES = {
     "score": "Validation score",
@@ -39,7 +39,8 @@ class Learning(Section):
             names.remove("score") if "score" in names else None
         charts = [_chart(name, entries) for name in names][:6]
         best = max(entries, key=lambda e: e.get("score", float("-inf")))
-        said = f"The weights of epoch {number(best.get('epoch', 0), 3)} (step {best.get('step', 0):,}) validated best and were kept."
+        fold = "In the first fold, the" if "fold" in best else "The"
+        said = f"{fold} weights of epoch {number(best.get('epoch', 0), 3)} (step {best.get('step', 0):,}) validated best and were kept."
         return join(el("p", said), el("div", *charts, class_="charts"))
 
 
@@ -53,7 +54,7 @@ def _entries(folder: RunFolder) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:  # half a line, where the run was killed
             continue
-        if isinstance(entry, dict) and "loss" in entry:
+        if isinstance(entry, dict) and "loss" in entry and not entry.get("fold"):  # of several folds, the first
             found[(entry.get("phase"), entry.get("step"))] = entry
     entries = list(found.values())
     step = max(1, len(entries) // MOST_POINTS)
@@ -66,5 +67,8 @@ def _chart(name: str, entries: list[dict[str, Any]]) -> Safe:
     line = Line(title, [x for x, _ in points], [y for _, y in points])
     chart = lines(f"{title} by epoch", [line], "epoch", title.rpartition(": ")[2].lower())
     return el(
-        "figure", el("h4", title), chart, el("figcaption", f"from {number(points[0][1])} to {number(points[-1][1])}")
+        "figure",
+        el("p", title, class_="head"),
+        chart,
+        el("figcaption", f"from {number(points[0][1])} to {number(points[-1][1])}"),
     )

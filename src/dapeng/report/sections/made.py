@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.html import Safe, el, join, own
-from dapeng.report.section import Section, resolved, written
+from dapeng.report.section import Section, data_of, resolved
 
 
 @sections
@@ -24,7 +24,8 @@ class Made(Section):
         source = (
             folder.file("spec.yaml").read_text(encoding="utf-8", errors="replace") if folder.has("spec.yaml") else ""
         )
-        spec = el("details", el("summary", "The spec, as asked"), el("pre", el("code", source))) if source else None
+        shown = el("pre", el("code", source), role="region", tabindex="0", aria_label="The spec, as asked")
+        spec = el("details", el("summary", "The spec, as asked"), shown) if source else None
         return join(el("dl", *rows, class_="made"), again, spec)
 
 
@@ -33,7 +34,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
     done = resolved(folder)
     found, spec = done.get("facts", {}), done.get("spec", {})
     about = folder.about()
-    data = written(folder, "spec.yaml").get("data", {})
+    data = data_of(folder)
     return [
         ("Created", str(about.get("created", ""))),
         ("Data", _addresses(data)),

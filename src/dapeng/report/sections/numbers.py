@@ -46,7 +46,7 @@ def _output(name: str, found: dict[str, Any], several: bool) -> Safe:
             "Bars: true values. Line: predicted ones.",
         ),
     ]
-    body = [el("figure", el("h4", head), chart, el("figcaption", said)) for head, chart, said in figures]
+    body = [el("figure", el("p", head, class_="head"), chart, el("figcaption", said)) for head, chart, said in figures]
     half = found["metrics"].get("median_ae", {}).get("value")
     lead = el("p", f"Half of the predictions are within {number(half)} of the truth.") if half is not None else None
     return join(el("h3", own(name)) if several else None, lead, el("div", *body, class_="charts"))

@@ -27,7 +27,8 @@ class VerdictSection(Section):
         if not each:
             return el("p", found.get("verdict", ""), class_="lead")
         parts = [_output(name, output, found, len(each) > 1) for name, output in each.items()]
-        return join(*parts, _facts(folder, found))
+        notes = [el("p", note) for note in found.get("notes", [])]
+        return join(*parts, *notes, _facts(folder, found))
 
 
 def _output(name: str, found: dict[str, Any], whole: dict[str, Any], several: bool) -> Safe:

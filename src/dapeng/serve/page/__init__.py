@@ -7,11 +7,13 @@ import hashlib
 import json
 from html import escape
 from importlib.resources import files
-from typing import Any
 
+from dapeng.serve.cells import Reader
 from dapeng.serve.engine import Engine
 
 MOST_OPTIONS = 200
+EXAMPLES = {"number": 1.5, "file": "<base64>"}
+"""Cells of the example, by how they are handed over."""
 WORDS = {
     "lang": ("en", "zh-CN"),
     "inputs": ("Inputs", "输入"),
@@ -21,6 +23,7 @@ WORDS = {
     "unknown": ("(unknown)", "（未知）"),
     "missing": ("leave empty if unknown", "不知道可以留空"),
     "picture": ("Choose a picture, or drop one here", "选择图片，或拖到这里"),
+    "file": ("Choose a file, or drop one here", "选择文件，或拖到这里"),
     "took": ("answered in {} ms", "用时 {} 毫秒"),
     "failed": ("The server did not answer.", "服务器没有响应。"),
     "more": ("{} more", "另有 {} 个"),
@@ -72,9 +75,7 @@ class Page:
         return self.rendered[chinese]
 
     def _html(self, words: dict[str, str]) -> str:
-        fields = "\n".join(
-            self._field(i, n, r.column, words) for i, (n, r) in enumerate(zip(self.engine.names, self.engine.readers))
-        )
+        fields = "\n".join(self._field(i, r, words) for i, r in enumerate(self.engine.readers))
         about = {"model": self.engine.name, "several": len(self.models) > 1, "words": words}
         shown = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
         outputs = ", ".join(escape(n) for n in self.engine.product.outputs)
@@ -99,7 +100,7 @@ class Page:
 <div id="result"><p class="quiet">{words["hint"]}</p></div>
 </section>
 </main>
-<footer><details><summary>{words["programs"]}</summary><pre>{escape(self._example())}</pre>
+<footer><details><summary>{words["programs"]}</summary><pre tabindex="0" role="region" aria-label="{words["programs"]}">{escape(self._example())}</pre>
 <p><a href="/openapi.json">OpenAPI</a> <a href="/v2/models/{escape(self.engine.name)}">Open Inference Protocol</a> <a href="/metrics">metrics</a></p></details></footer>
 <script type="application/json" id="about">{shown}</script>
 <script>{self.js}</script>
@@ -117,37 +118,32 @@ class Page:
         links = " ".join(f'<a href="/?model={escape(m)}">{escape(m)}</a>' for m in self.models)
         return f'<nav aria-label="{words["models"]}">{links}</nav>'
 
-    def _field(self, number: int, name: str, column: Any, words: dict[str, str]) -> str:
+    def _field(self, number: int, reader: Reader, words: dict[str, str]) -> str:
         """One labelled control."""
-        head = f'<div class="field"><label for="f{number}">{escape(name)}</label>'
-        shared = f'id="f{number}" data-name="{escape(name)}" data-type="{column.type}"'
-        if column.type == "number":
-            s = column.state
-            values = s["quantiles"] or [0.0]
-            middle = values[len(values) // 2]
-            log = getattr(column.options, "scale", "") == "log"
-            value = "" if log else f"{middle:.4g}"
-            about = "" if log else words["range"].format(f"{s['low']:.4g}", f"{s['high']:.4g}")
-            control = f'<input type="text" inputmode="decimal" {shared} value="{value}" aria-describedby="d{number}">'
-            return f'{head}{control}<small id="d{number}">{escape(about)}</small></div>'
-        if column.type == "category" and len(column.labels) <= MOST_OPTIONS:
-            options = "".join(
-                f'<option value="{escape(label)}">{escape(label)}</option>' for label in sorted(column.labels)
-            )
+        entry, name = reader.entry, escape(reader.name)
+        head = f'<div class="field"><label for="f{number}">{name}</label>'
+        shared = f'id="f{number}" data-name="{name}" data-type="{escape(reader.column.type)}"'
+        if entry.kind == "file":
+            control = f'<input type="file" accept="{escape(entry.accept)}" {shared}><img id="p{number}" alt="" hidden>'
+            said = words["picture" if entry.accept.startswith("image/") else "file"]
+            return f'{head}<div class="drop">{control}<small>{said}</small></div></div>'
+        if entry.kind == "choice" and len(entry.choices) <= MOST_OPTIONS:
+            options = "".join(f'<option value="{escape(c)}">{escape(c)}</option>' for c in entry.choices)
             return f'{head}<select {shared}>{options}<option value="">{words["unknown"]}</option></select></div>'
-        if column.type == "text":
-            return f'{head}<textarea {shared} rows="4"></textarea></div>'
-        if column.type == "image":
-            picture = f'<input type="file" accept="image/*" {shared}><img id="p{number}" alt="" hidden>'
-            return f'{head}<div class="drop">{picture}<small>{words["picture"]}</small></div></div>'
-        return f'{head}<input type="text" {shared} placeholder="{words["missing"]}"></div>'
+        start = escape(entry.start)
+        if entry.kind == "lines":
+            return f'{head}<textarea {shared} rows="4">{start}</textarea></div>'
+        how = ' inputmode="decimal"' if entry.kind == "number" else ""
+        hint = "" if start else f' placeholder="{words["missing"]}"'
+        control = f'<input type="text"{how} {shared} value="{start}"{hint}'
+        if entry.bounds is None:
+            return f"{head}{control}></div>"
+        about = escape(words["range"].format(*(f"{b:.4g}" for b in entry.bounds)))
+        return f'{head}{control} aria-describedby="d{number}"><small id="d{number}">{about}</small></div>'
 
     def _example(self) -> str:
-        row = {
-            n: {"number": 1.5, "image": "<base64>"}.get(r.column.type, "...")
-            for n, r in zip(self.engine.names, self.engine.readers)
-        }
-        shown = json.dumps(dict(list(row.items())[:12]), ensure_ascii=False)
+        row = {r.name: EXAMPLES.get(r.entry.kind, "...") for r in self.engine.readers[:12]}
+        shown = json.dumps(row, ensure_ascii=False)
         return f"curl http://127.0.0.1:8000/predict -H 'content-type: application/json' -d '{shown}'"
 
 

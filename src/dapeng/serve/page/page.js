@@ -31,6 +31,8 @@ async function take(input, file) {
   const data = await read(file);
   pictures.set(input.id, data.slice(data.indexOf(",") + 1));
   const image = document.getElementById("p" + input.id.slice(1));
+  input.closest(".drop").querySelector("small").textContent = file.name;
+  if (!file.type.startsWith("image/")) return;
   image.src = data;
   image.alt = file.name;
   image.hidden = false;

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from dapeng.core.kinds import OptimiserOptions, optimisers
+from dapeng.train.lean import LeanAdam
 
 
 @optimisers
@@ -26,6 +27,6 @@ class Adam(OptimiserOptions):
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         beta1, beta2 = self.betas
-        return torch.optim.Adam(
+        return LeanAdam(
             groups, lr=learning_rate, betas=(beta1, beta2), eps=self.eps, weight_decay=self.weight_decay, fused=True
         )

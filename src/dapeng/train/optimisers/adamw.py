@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from dapeng.core.kinds import OptimiserOptions, optimisers
+from dapeng.train.lean import LeanAdamW
 
 
 @optimisers
@@ -25,6 +26,6 @@ class AdamW(OptimiserOptions):
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         beta1, beta2 = self.betas
-        return torch.optim.AdamW(
+        return LeanAdamW(
             groups, lr=learning_rate, betas=(beta1, beta2), eps=self.eps, weight_decay=self.weight_decay, fused=True
         )

@@ -1,0 +1,290 @@
+"""One training: columns fitted on its rows, a network and learners trained, blended, and asked about the rows that test.
+
+Of several folds, one that has ended lies in the run folder, so that a killed run goes on with the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from dapeng.api.session import Session
+from dapeng.api.tested import Tested
+from dapeng.columns.base import Column
+from dapeng.core.checkpoints import Checkpoints
+from dapeng.core.console import say, table, warn
+from dapeng.core.errors import DataError
+from dapeng.core.files import Lines
+from dapeng.core.run import FOLDS
+from dapeng.core.spec import plain
+from dapeng.data.held import Held
+from dapeng.data.positions import counts, digest, kept, on_side, ranges
+from dapeng.data.prepare import Prepared, fit_columns
+from dapeng.data.stored import Store
+from dapeng.data.table import joined
+from dapeng.evaluate.blend import blend_shares
+from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
+from dapeng.learners.base import Fitted, Inputs, Target
+from dapeng.models.build import Choices, build_model, parameters, with_encoders
+from dapeng.models.predict import predict_rows
+from dapeng.product.product import NETWORK, Product, mix
+from dapeng.train.network import Trained, train_network
+from dapeng.train.validation import truth
+
+NETWORK_SHARE = 0.7
+"""Of a time limit, where classical learners want some too."""
+MOST_ROWS_FOR_LEARNERS = 500_000
+MOST_VALIDATED, MOST_TESTED = 100_000, 1_000_000
+"""Rows of those parts that are looked at: more would move the figures by less than a thousandth."""
+
+
+@dataclass
+class Fold:
+    """Columns fitted on the training rows of a fold, every row prepared by them, and what was trained on that.
+
+    number: of one of several folds, the last being the training on every row; None where there is one training alone.
+    rows, validation: positions that train and that validate.
+    """
+
+    number: int | None
+    product: Product
+    store: Store
+    rows: np.ndarray
+    validation: np.ndarray
+    choices: Choices
+    trained: Trained | None = None
+
+    @property
+    def first(self) -> bool:
+        """True for the training that tells what it does."""
+        return not self.number
+
+
+def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fold:
+    """Fit the columns and prepare the data. sides: (rows,) int8, 0 train and 1 validation; None: every row trains."""
+    spec, chosen, source = session.spec, session.chosen, session.source
+    choices = session.choices if not number else Choices()
+    wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
+        n: (o, True) for n, o in chosen.outputs.items()
+    }
+    given = np.zeros(session.rows, np.int8) if sides is None else sides
+    made_of = None if isinstance(source, Held) else f"{session.data} {digest(given)}"
+    fitted = fit_columns(source, wanted, lambda start, count: given[start : start + count] == 0, made_of)
+    inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, counts(given)[0], choices)
+    outputs = {n: fitted[n] for n in chosen.outputs}
+    # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
+    max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
+    store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
+    rows = _with_a_target(store, outputs, on_side(given, 0, store.left_out))
+    validation = on_side(given, 1, store.left_out, MOST_VALIDATED, spec.train.seed)
+    return Fold(number, Product(inputs, outputs, None, {}, {n: {} for n in outputs}), store, rows, validation, choices)
+
+
+def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
+    """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins."""
+    spec, product, where = session.spec, fold.product, session.folder.path
+    torch.manual_seed(spec.train.seed)
+    product.model = build_model(spec, product.inputs, product.outputs, fold.choices)
+    if fold.first:
+        say(f"network: {parameters(product.model):,} parameters")
+    alone, choices = fold.number is None, fold.choices
+    checkpoints = Checkpoints(where if alone else where / FOLDS / str(fold.number))
+    with Lines(where / "metrics.jsonl", log_start, {} if alone else {"fold": fold.number}) as log:
+        if resume and not alone and not checkpoints.steps():
+            log.cut(0)
+            resume = False
+        fold.trained = train_network(
+            spec,
+            product.model,
+            product.inputs,
+            product.outputs,
+            fold.store,
+            fold.rows,
+            fold.validation,
+            choices,
+            checkpoints,
+            log,
+            resume,
+            _deadline(session),
+            epochs,
+            (lambda: _say_choices(choices)) if fold.first else (lambda: None),
+        )
+    product.autocast, product.device = fold.trained.autocast, fold.trained.device
+
+
+def _deadline(session: Session) -> float | None:
+    """Seconds for one network, where time is limited."""
+    left = session.left()
+    if left is None or session.limit is None:
+        return None
+    share = NETWORK_SHARE if session.spec.model == "auto" else 0.92
+    runs = session.parts.count + (session.parts.count > 1)
+    kept = max(0.08 * session.limit, min(1.0, 0.25 * session.limit))  # to evaluate, and to write the files
+    return max(min(share * session.limit / runs, left - kept), 0.1)
+
+
+def finished(session: Session, fold: Fold, tested: np.ndarray) -> Tested:
+    """Fit learners, blend, refit, and predict the rows that test; all from this fold's training rows."""
+    learnt = fit(session, fold)
+    shares = _share(session, fold, learnt)
+    _refit(session, fold, learnt)
+    return _test(session, fold, learnt, shares, tested)
+
+
+def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
+    """Training rows of which at least one target is known."""
+    marks = [m for m in (store.stored[name].present for name in outputs) if m is not None]
+    if len(marks) == len(outputs):
+        found = kept(rows, (np.logical_or.reduce([m[rows[at]] for m in marks]) for at in ranges(len(rows))))
+        rows = rows if len(found) == len(rows) else found
+    if not len(rows):
+        raise DataError("every training row lacks its target")
+    return rows
+
+
+def say_columns(fold: Fold) -> None:
+    """The table of what was fitted, and what could not be read."""
+    inputs, outputs, store = fold.product.inputs, fold.product.outputs, fold.store
+    encoders = {n: plain(c.options)["encoder"]["type"] for n, c in inputs.items()}
+    rows = [(n, "input", c.describe(), encoders[n]) for n, c in inputs.items()]
+    rows += [(n, "output", c.describe(), "") for n, c in outputs.items()]
+    say(table(rows, ("column", "is", "fitted", "encoder")))
+    for name, column in [*inputs.items(), *outputs.items()]:
+        for remark in column.remarks():
+            warn(f"{name}: {remark}")
+    if len(store.left_out):
+        shown = "; ".join(f"{q.where} ({q.column}): {q.reason}" for q in store.quarantined[:3])
+        warn(f"{len(store.left_out):,} rows are left out because a cell can't be read: {shown}")
+
+
+def _say_choices(choices: Choices) -> None:
+    rows = [(p, str(v), why) for p, (v, why) in choices.reasons.items() if not p.startswith("inputs.")]
+    if rows:
+        say(table(rows, ("chosen", "value", "because")))
+
+
+def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
+    """Classical learners of every output, on the same rows, within their share of the time."""
+    spec, product, rows, validation = session.spec, fold.product, fold.rows, fold.validation
+    if spec.model == "network" and spec.evaluate.baselines == [] and not spec.learners:
+        return {name: {} for name in product.outputs}
+    spent = fold.trained.cpu_seconds if fold.trained is not None else 0.0
+    budget = max(30.0, spec.evaluate.baseline_share * spent)
+    left = session.left()
+    if left is not None and session.limit is not None:
+        # learners count CPU seconds, the limit counts those of the clock: others may have the processor meanwhile
+        budget = min(budget, session.pace() * min(0.25 * session.limit / session.parts.count, 0.8 * left))
+    seen = _matrices(session, product, rows[:: max(1, -(-len(rows) // MOST_ROWS_FOR_LEARNERS))])
+    checked = _matrices(session, product, validation) if len(validation) else None
+    out: dict[str, dict[str, Fitted]] = {}
+    for name, column in product.outputs.items():
+        target, known = _target(fold.store, name, column, seen[1])
+        valid = None
+        if checked is not None:
+            valid_target, valid_known = _target(fold.store, name, column, checked[1])
+            valid = (checked[0].take(valid_known), valid_target.take(valid_known))
+        inputs, target = seen[0].take(known), target.take(known)
+        wanted = chosen_learners(spec, name, inputs, target)
+        out[name] = fit_learners(wanted, inputs, target, valid, budget / max(len(product.outputs), 1), spec.train.seed)
+    return out
+
+
+def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
+    """What classical learners see of these rows, which rise."""
+    source = session.source
+    parts = []
+    for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory
+        a, b = np.searchsorted(rows, [block.start, block.start + len(block)])
+        if b - a == len(block):
+            parts.append(block.columns)
+        elif b > a:
+            parts.append(block.columns.take(pa.array(rows[a:b] - block.start)))
+    return product.matrices(joined(parts), source.base), rows
+
+
+def _target(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[Target, np.ndarray]:
+    values, present = truth(store, name, column, rows)
+    weights = (
+        np.asarray(store.stored["@weight"].tensors["values"][rows], np.float64) if "@weight" in store.stored else None
+    )
+    return Target(column, values, weights), np.flatnonzero(present)
+
+
+def _share(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -> dict[str, dict[str, float]]:
+    """Each member's part of the product, by what the validation rows say; the product gets the learners that have one."""
+    spec, product, store, validation = session.spec, fold.product, fold.store, fold.validation
+    seen = _matrices(session, product, validation) if len(validation) and any(learnt.values()) else None
+    for name, column in product.outputs.items():
+        products = {k: f for k, f in learnt[name].items() if f.facts.get("product")}
+        if spec.model in ("trees", "linear"):
+            products = {k: f for k, f in products.items() if f.facts.get("type") == spec.model} or products
+        if spec.model == "network" or not (products or fold.trained):
+            products = {}
+        each = {k: f.learner.predict(seen[0]) for k, f in products.items()} if seen is not None else {}
+        if fold.trained is not None and name in fold.trained.validation:
+            each[NETWORK] = fold.trained.validation[name]
+        if seen is None or len(each) < 2:
+            members = list(each) or ([NETWORK] if fold.trained is not None else list(products))
+            shares = {members[0]: 1.0}
+        else:
+            wanted, present = truth(store, name, column, validation)
+            at = np.flatnonzero(present)
+            shares = blend_shares(column, {m: {k: v[at] for k, v in p.items()} for m, p in each.items()}, wanted[at])
+        product.learners[name] = {k: f.learner for k, f in products.items() if shares.get(k, 0) > 0}
+        product.shares[name] = dict(shares)
+    return {name: dict(shares) for name, shares in product.shares.items()}
+
+
+def _refit(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -> None:
+    """Classical learners once more with the validation rows, now that these have chosen everything."""
+    product, left = fold.product, session.left()
+    spent = sum(f.cpu_seconds for g in learnt.values() for f in g.values() if f.facts.get("product"))
+    if (
+        not len(fold.validation)
+        or not any(product.learners.values())
+        or (left is not None and left < 2 * spent)
+        or len(fold.rows) > MOST_ROWS_FOR_LEARNERS
+    ):
+        return
+    seen, at = _matrices(session, product, np.sort(np.concatenate([fold.rows, fold.validation])))
+    for name, column in product.outputs.items():
+        target, known = _target(fold.store, name, column, at)
+        inputs, target = seen.take(known), target.take(known)
+        again = chosen_learners(session.spec, name, inputs, target)
+        refit_learners(learnt[name], again, inputs, target, session.spec.train.seed)
+        product.learners[name] = {k: learnt[name][k].learner for k in product.learners[name]}
+
+
+def _test(
+    session: Session,
+    fold: Fold,
+    learnt: dict[str, dict[str, Fitted]],
+    shares: dict[str, dict[str, float]],
+    rows: np.ndarray,
+) -> Tested:
+    """What the product, its members and the baselines predict for the rows that test this fold."""
+    product, out = fold.product, Tested(rows, shares=shares)
+    if fold.trained is not None:
+        out.best_epoch, out.costs[NETWORK] = fold.trained.best_epoch, fold.trained.cpu_seconds
+    for name, fitted in ((n, f) for group in learnt.values() for n, f in group.items()):
+        out.roles[name] = "learner" if fitted.facts.get("product") else "baseline"
+        out.costs[name] = out.costs.get(name, 0.0) + fitted.cpu_seconds
+    if not len(rows):
+        return out
+    found = out.predictions
+    if product.model is not None:
+        found[NETWORK] = predict_rows(
+            product.model, fold.store, rows, product.outputs, 512, product.device, product.autocast
+        )
+    if any(learnt.values()):
+        seen, _ = _matrices(session, product, rows)
+        for output, group in learnt.items():
+            for name, fitted in group.items():
+                found.setdefault(name, {})[output] = fitted.learner.predict(seen)
+    found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
+    return out

@@ -1,0 +1,136 @@
+"""What is known before anything is trained: the data opened, the columns chosen, the rows split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dapeng.api.columns import Chosen, from_data, from_spec
+from dapeng.api.parts import Parts, split_rows
+from dapeng.core.console import say, table, warn
+from dapeng.core.duration import seconds
+from dapeng.core.errors import DataError, Problem
+from dapeng.core.loader import Loaded
+from dapeng.core.run import RunFolder
+from dapeng.core.spec import Spec
+from dapeng.data.held import hold
+from dapeng.data.open import Opened, open_data
+from dapeng.data.table import Source
+from dapeng.models.build import Choices
+
+FEWEST_ROWS = 8
+ROWS_LOOKED_AT = 20_000
+
+
+@dataclass
+class Session:
+    """What is known while a run is made."""
+
+    loaded: Loaded
+    spec: Spec
+    folder: RunFolder
+    opened: Opened
+    source: Source
+    rows: int
+    chosen: Chosen
+    parts: Parts
+    choices: Choices = field(default_factory=Choices)
+    began: float = field(default_factory=time.monotonic)
+    began_cpu: float = field(default_factory=time.process_time)
+
+    @cached_property
+    def data(self) -> str:
+        """SHA-256 of the data."""
+        return self.opened.fingerprint()
+
+    @property
+    def limit(self) -> float | None:
+        given = self.spec.train.time_limit
+        return None if given is None else seconds(given)
+
+    def pace(self) -> float:
+        """CPU seconds that a second of the clock has given so far; at most 1."""
+        wall, spent = time.monotonic() - self.began, time.process_time() - self.began_cpu
+        return min(1.0, max(0.1, spent / max(wall, 1e-3)))
+
+    def left(self) -> float | None:
+        """Seconds until the time limit."""
+        return None if self.limit is None else max(self.limit - (time.monotonic() - self.began), 0.1)
+
+
+def begin(
+    loaded: Loaded, folder: RunFolder | None, targets: list[str] | None, objects: Mapping[str, object] | None
+) -> Session:
+    """Open the data, choose the columns and the split. Nothing is trained yet."""
+    spec = loaded.spec
+    opened = open_data(spec.data, loaded.folder, objects)
+    whole = opened.whole()
+    chosen = from_data(whole, targets, dict(spec.columns)) if targets else from_spec(spec, whole)
+    if targets:
+        spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
+        _say_guesses(chosen)
+    source, rows = hold(whole, chosen.needed)
+    if not rows:
+        raise DataError(Problem(whole.name, "has no rows"))
+    if rows < FEWEST_ROWS:
+        raise DataError(
+            Problem(
+                whole.name,
+                f"{rows} rows are too few to train and to test on; {FEWEST_ROWS} is the least",
+                "give more rows",
+            )
+        )
+    _refuse_hopeless(source, chosen)
+    parts = split_rows(spec, chosen, opened, source, rows)
+    say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
+    for note in [*opened.notes(), *parts.notes]:
+        (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
+    _warn_of_traps(source, chosen)
+    return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts)
+
+
+def _warn_of_traps(source: Source, chosen: Chosen) -> None:
+    """What makes figures too good or labels too many, said before training; `dapeng check` looks at more."""
+    from dapeng.data.check import traps
+
+    kinds = {
+        n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if o.type in ("number", "category", "text")
+    }
+    for finding in traps(source.head(ROWS_LOOKED_AT).select(list(kinds)), kinds, list(chosen.outputs)):
+        warn(f"{finding.kind}: {finding.text}")
+
+
+def _say_guesses(chosen: Chosen) -> None:
+    rows = [
+        (g.name, "output" if g.target else g.role or "input", g.options.get("type", ""), g.reason)
+        for g in chosen.guesses
+    ]
+    say(table(rows, ("column", "is", "type", "because")))
+
+
+def _refuse_hopeless(source: Source, chosen: Chosen) -> None:
+    """A target without values, or with a single one, can't be learnt."""
+    problems = []
+    for name, options in chosen.outputs.items():
+        if options.type != "category":
+            continue
+        summary: Any = options.summary(True)
+        for block in source.blocks([name]):
+            summary.add(block.columns.column(name), source.base)
+        labels = summary.result()["labels"]
+        if not labels:
+            problems.append(Problem(f"outputs.{name}", "every cell of the target is missing"))
+        elif len(labels) == 1:
+            problems.append(
+                Problem(f"outputs.{name}", f"only class {labels[0]!r} occurs: there is nothing to tell apart")
+            )
+        elif len(labels) > 10_000:
+            problems.append(
+                Problem(f"outputs.{name}", f"{len(labels):,} different labels", f"outputs.{name}=number, or text")
+            )
+    if problems:
+        raise DataError(problems)

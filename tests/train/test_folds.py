@@ -1,0 +1,108 @@
+"""Cross-validation where folds differ: labels that a fold never saw, rows that can't be read, files that it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import dapeng
+from dapeng.api import tested
+from dapeng.columns.category import Category, CategoryColumn
+from dapeng.core.files import read_json, read_lines
+
+QUICK = ["train.epochs=2", "train.threads=1", "evaluate.resamples=50"]
+
+
+def write(folder: Path, rows: int = 120) -> Path:
+    draw = np.random.default_rng(0)
+    lines = ["a,b,w,y"]
+    for i in range(rows):
+        label = "rare" if i == 7 else "odd" if i in (3, 50) else "yes" if i % 2 else "no"
+        lines.append(f"{draw.normal():.3f},{draw.normal():.3f},{1 + i % 3},{label}")
+    path = folder / "t.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def train(folder: Path, *more: str, **spec: Any) -> Any:
+    """A run over t.csv in a folder."""
+    wanted = {
+        "data": {"path": str(folder / "t.csv"), "split": {"by": "cross_validation", "folds": 3}},
+        "inputs": {"a": "number", "b": "number"},
+        "outputs": {"y": "category"},
+        **spec,
+    }
+    return dapeng.train(wanted, overrides=[*QUICK, *more], runs=folder / "runs")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("model", ["auto", "network", "linear"])
+def test_a_label_of_one_row_is_tested_by_a_fold_that_never_saw_it_and_counts_as_wrong(
+    tmp_path: Path, model: str
+) -> None:
+    write(tmp_path)
+    run = train(tmp_path, f"model={model}")
+    found = run.metrics["outputs"]["y"]
+    assert found["labels"] == ["no", "odd", "rare", "yes"]
+    assert found["rows"] == 120
+    rows = pq.read_table(run.folder.path / "predictions.parquet").to_pydict()
+    assert sorted(rows["row"]) == list(range(120))
+    at = rows["row"].index(7)
+    assert rows["y.truth"][at] == 2
+    assert rows["y.present"][at]
+    assert len(rows["y.probabilities"][at]) == 4
+    assert rows["y.probabilities"][at][2] == 0, "its fold can't name a label that it never saw"
+    rare = next(c for c in found["per_class"] if c["label"] == "rare")
+    assert rare["recall"] == 0
+
+
+def test_folds_leave_no_file_behind_and_the_log_names_them(tmp_path: Path) -> None:
+    write(tmp_path)
+    run = train(tmp_path, "model=network")
+    assert not (run.folder.path / "folds").exists()
+    entries = read_lines(run.folder.path / "metrics.jsonl")
+    assert {e["fold"] for e in entries} == {0, 1, 2, 3}
+    assert all("loss" not in e for e in entries if e["fold"] == 3), "the last training has no rows to validate on"
+    assert "In the first fold" in (run.folder.path / "report.html").read_text(encoding="utf-8")
+    assert "folds" not in str(read_json(run.folder.path / "MANIFEST.json"))
+
+
+def test_what_a_fold_leaves_is_read_back_as_it_was(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    before = tested.Tested(
+        np.array([3, 1, 2]),
+        {"product": {"y/1": {"probabilities": draw.random((3, 2)).astype(np.float32)}, "n": {"mean": draw.random(3)}}},
+        {"y/1": {"network": 0.25, "trees": 0.75}},
+        {"trees": "learner"},
+        {"network": 1.5},
+        2.5,
+        77,
+    )
+    before.save(tmp_path / "folds" / "0.safetensors")
+    after = tested.Tested.load(tmp_path / "folds" / "0.safetensors")
+    for name in ("shares", "roles", "costs", "best_epoch", "log"):
+        assert getattr(after, name) == getattr(before, name)
+    assert after.rows.tolist() == [3, 1, 2]
+    for output, tensors in before.predictions["product"].items():
+        for name, array in tensors.items():
+            assert np.array_equal(after.predictions["product"][output][name], array)
+            assert after.predictions["product"][output][name].dtype == array.dtype
+
+
+def test_probabilities_of_other_labels_are_put_where_they_belong() -> None:
+    few = CategoryColumn("y", Category(), {"labels": ["b", "a"], "counts": [2, 1]}, True)
+    many = CategoryColumn("y", Category(), {"labels": ["c", "a", "0", "b"], "counts": [4, 3, 2, 1]}, True)
+    assert (few.labels, many.labels) == (["a", "b"], ["0", "a", "b", "c"])
+    found = many.aligned({"probabilities": np.array([[0.25, 0.75]], np.float32)}, few)
+    assert found["probabilities"].tolist() == [[0, 0.25, 0.75, 0]]
+
+
+def test_weights_are_said_to_count_in_training_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path)
+    run = train(tmp_path, "model=linear", columns={"w": "weight"})
+    words = "w weighs rows in training; here every test row counts once."
+    assert words in capsys.readouterr().err
+    assert words in (run.folder.path / "report.html").read_text(encoding="utf-8")
