@@ -90,7 +90,7 @@ def measure(csv: Path, steps: int, folder: Path, cap: int, model: str) -> dict[s
     words = [sys.executable, "-c", CHILD, "train", str(path), "--runs", str(folder / "runs")]
     done = subprocess.run(words, env=env, capture_output=True, text=True)
     last = (done.stdout.strip().splitlines() or ["{}"])[-1]
-    if done.returncode or not re.match(r"\{.*rc", last):
+    if done.returncode or not re.match(r"\{.*rc", last) or json.loads(last)["rc"]:
         say(done.stderr[-2000:])
         raise SystemExit("the training failed")
     return json.loads(last)

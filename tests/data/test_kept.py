@@ -178,20 +178,36 @@ def test_nothing_half_written_is_left_and_what_the_dead_left_is_removed(cache: P
     assert entries(cache) == ["k"]
 
 
-def test_the_least_recently_used_go_first(cache: Path, monkeypatch: Any) -> None:
-    monkeypatch.setenv("DAPENG_CACHE_SIZE", "0.000003")
-    for number, key in enumerate("abc"):
-        with kept.filling(key) as folder:
-            (folder / "x.bin").write_bytes(bytes(1_000))
-        os.utime(cache / key, (number + 1, number + 1))
-    assert kept.found("a")
-    assert (cache / "a").stat().st_mtime > time.time() - 60
-    with kept.filling("d") as folder:
+def fill(key: str) -> None:
+    with kept.filling(key) as folder:
         (folder / "x.bin").write_bytes(bytes(1_000))
-    assert entries(cache) == ["a", "c", "d"]
+
+
+def test_the_least_recently_used_go_first_and_what_may_be_in_use_stays(cache: Path, monkeypatch: Any) -> None:
+    for number, key in enumerate("abc"):
+        fill(key)
+        os.utime(cache / key, (number + 1, number + 1))
+    monkeypatch.setenv("DAPENG_CACHE_SIZE", "0.000003")
+    fill("d")
+    assert entries(cache) == ["a", "b", "c", "d"], "this process uses all of them"
+    monkeypatch.setattr(kept, "_ours", set())
+    assert kept.found("a") is not None
+    assert (cache / "a").stat().st_mtime > time.time() - 60
+    fill("e")
+    assert entries(cache) == ["a", "d", "e"], "d was used a moment ago: another process may be reading it"
     monkeypatch.setenv("DAPENG_CACHE_SIZE", "much")
     with pytest.raises(DataError, match="expected a number of GB, found 'much'"):
-        kept.tidy(cache, cache / "d")
+        kept.tidy(cache)
+
+
+def test_a_training_whose_rows_are_larger_than_the_cache_may_be_keeps_them(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("DAPENG_CACHE_SIZE", "0.000001")
+    source, count = hold(write_csv(tmp_path / "t.csv", 20_000), ["x", "t"], 10_000)
+    assert isinstance(source, OnDisk)
+    how = prepared(source)
+    store = how.store(source, source.fingerprint(), 0)
+    assert store.folder is not None
+    assert count == store.rows == sum(len(b) for b in source.blocks())
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, cache: Path) -> None:

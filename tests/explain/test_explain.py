@@ -72,12 +72,13 @@ def test_words_count_for_a_learner_by_being_left_out():
 
 def test_trees_add_up_to_the_margin():
     from dapeng.explain.learners import contributions
+    from dapeng.learners.trees import table_of
 
     _, product, table = trees_run()
     learner = product.learners["species"]["trees"]
     rows = table.slice(0, 5)
     seen = product.matrices(rows)
-    x = np.concatenate([seen.matrices[n] for n in learner.names], 1)  # type: ignore[attr-defined]
+    x = table_of(seen, learner.names, learner.contrasts)[0]  # type: ignore[attr-defined]
     raw = learner.booster.predict(x, raw_score=True)  # type: ignore[attr-defined]
     every = learner.booster.predict(x, pred_contrib=True).reshape(5, 3, -1)  # type: ignore[attr-defined]
     found = contributions(product, rows, None, "species", "trees", np.zeros(5, int))

@@ -39,6 +39,8 @@ from dapeng.train.validation import truth
 NETWORK_SHARE = 0.7
 """Of a time limit, where classical learners want some too."""
 MOST_ROWS_FOR_LEARNERS = 500_000
+FEW_ROWS = 10_000
+"""Training rows under which the validation rows, too, are wanted by the network."""
 MOST_VALIDATED, MOST_TESTED = 100_000, 1_000_000
 """Rows of those parts that are looked at: more would move the figures by less than a thousandth."""
 
@@ -133,6 +135,7 @@ def finished(session: Session, fold: Fold, tested: np.ndarray) -> Tested:
     learnt = fit(session, fold)
     shares = _share(session, fold, learnt)
     _refit(session, fold, learnt)
+    _network_anew(session, fold)
     return _test(session, fold, learnt, shares, tested)
 
 
@@ -258,6 +261,28 @@ def _refit(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
         again = chosen_learners(session.spec, name, inputs, target)
         refit_learners(learnt[name], again, inputs, target, session.spec.train.seed)
         product.learners[name] = {k: learnt[name][k].learner for k in product.learners[name]}
+
+
+def _network_anew(session: Session, fold: Fold) -> None:
+    """The network once more with the validation rows, over as many epochs and as sharp as these have found; where rows are few."""
+    trained, product, spec = fold.trained, fold.product, session.spec
+    shared = any(NETWORK in product.members(o) for o in product.outputs)
+    plain = spec.train.phases is None and spec.train.strategy == "single" and session.limit is None
+    if trained is None or not len(fold.validation) or not shared or not plain or len(fold.rows) > FEW_ROWS:
+        return
+    assert product.model is not None
+    sharpness = {n: t.clone() for n, t in product.model.state_dict().items() if n.endswith(".sharpness")}
+    torch.manual_seed(spec.train.seed)
+    product.model = build_model(spec, product.inputs, product.outputs, Choices())
+    rows = np.sort(np.concatenate([fold.rows, _with_a_target(fold.store, product.outputs, fold.validation)]))
+    none = np.empty(0, np.int64)
+    inputs, outputs = product.inputs, product.outputs
+    say(f"training the network anew on {len(rows):,} rows, over {trained.epochs:.0f} epochs")
+    again = train_network(
+        spec, product.model, inputs, outputs, fold.store, rows, none, Choices(), epochs=trained.epochs
+    )
+    product.model.load_state_dict(sharpness, strict=False)
+    trained.cpu_seconds += again.cpu_seconds
 
 
 def _test(

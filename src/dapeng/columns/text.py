@@ -181,7 +181,9 @@ class TextColumn(Column):
         return [joint.join(vocab[i] for i in row if i > 3) for row in prediction["ids"]]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:
-        """Hashed n-gram counts, sparse (N, 2^20): characters 1-3 where text is Han, else words 1-2 and characters 2-5."""
+        """Hashed n-gram counts, sparse: characters 1-3 where text is Han (N, 2^20); else words 1-2, characters 2-5 within
+        words and 3-6 across them (N, 3 x 2^19).
+        """
         import scipy.sparse
         from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -193,7 +195,8 @@ class TextColumn(Column):
             analyzer="word", token_pattern=r"(?u)\w+|[^\w\s]", ngram_range=(1, 2), n_features=2**19, **common
         )
         letters = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 5), n_features=2**19, **common)
-        return scipy.sparse.hstack([words.transform(texts), letters.transform(texts)], format="csr")
+        across = HashingVectorizer(analyzer="char", ngram_range=(3, 6), n_features=2**19, **common)
+        return scipy.sparse.hstack([v.transform(texts) for v in (words, letters, across)], format="csr")
 
     def matrix_names(self) -> list[str]:
         return []

@@ -144,7 +144,7 @@ def _write(path: Path, parts: list[pa.Table], rest: Iterator[pa.Table]) -> int:
     """An Arrow file of batches of about `ROWS` rows; `parts` is emptied on the way. The number of rows."""
     schema = parts[0].schema
     rows = 0
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1), use_threads=False)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
         for some in _gathered(_drained(parts, rest)):
             if any(columns.schema != schema for columns in some):

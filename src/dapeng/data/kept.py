@@ -29,8 +29,14 @@ DEAD = 24 * 3600.0
 """Seconds after which a folder that was being written belongs to a process that is gone."""
 MANY = 1 << 22
 """Elements above which an array of one element a row lies in a file of the disk cache, not in memory."""
-LAYOUT = 1
+RECENT = 6 * 3600.0
+"""Seconds since it was last used in which another process may still be reading an entry."""
+LAYOUT = 2
 """Raised when what lies in an entry changes its form."""
+
+
+_ours: set[Path] = set()
+"""Entries that this process uses."""
 
 
 class Unwritable(DataError):
@@ -55,6 +61,7 @@ def found(key: str, cache: Path | None = None) -> Path | None:
         return None
     with contextlib.suppress(OSError):
         os.utime(path)
+    _ours.add(path)
     return path
 
 
@@ -77,7 +84,8 @@ def filling(key: str, cache: Path | None = None) -> Iterator[Path]:
         raise _unwritable(cache, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    tidy(cache, cache / key)
+    _ours.add(cache / key)
+    tidy(cache)
 
 
 def place(temporary: Path, path: Path) -> None:
@@ -104,21 +112,25 @@ def remove(path: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def tidy(cache: Path, newest: Path) -> None:
-    """Remove what has been used least recently until the entries fit, and what dead processes left. `newest` stays."""
-    now = time.time()
-    entries: list[tuple[float, int, Path]] = []
+def tidy(cache: Path) -> None:
+    """Remove what has been used least recently until the entries fit, and what dead processes left.
+
+    What this process uses stays, and what another may be using.
+    """
+    now, total = time.time(), 0
+    idle: list[tuple[float, int, Path]] = []
     for path in cache.iterdir():
-        with contextlib.suppress(OSError):
-            age = path.stat().st_mtime
+        with contextlib.suppress(OSError):  # another process may be tidying too
+            used, size = path.stat().st_mtime, size_of(path)
             if path.name.startswith((".writing-", ".trash-")):
-                if now - max([age, *(f.stat().st_mtime for f in path.iterdir())]) > DEAD:
+                if now - max([used, *(f.stat().st_mtime for f in path.iterdir())]) > DEAD:
                     shutil.rmtree(path, ignore_errors=True)
-            elif path != newest:
-                entries.append((age, size_of(path), path))
-    most = limit(cache, sum(size for _, size, _ in entries) + size_of(newest))
-    total = sum(size for _, size, _ in entries) + size_of(newest)
-    for _, size, path in sorted(entries):
+                continue
+            total += size
+            if path not in _ours and now - used > RECENT:
+                idle.append((used, size, path))
+    most = limit(cache, total)
+    for _, size, path in sorted(idle):
         if total <= most:
             break
         remove(path)

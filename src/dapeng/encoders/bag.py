@@ -40,7 +40,11 @@ class Bag(EncoderOptions):
         return BagEncoder(tables.get(columns[0].domain, columns[0].size, self.embed_dim), self)
 
     def advice(self, rows: int) -> dict[str, Any]:
-        return {"epochs": 6 if rows < 50_000 else 3, "batch_size": 128 if rows < 50_000 else 512, "learning_rate": 4e-3}
+        return {
+            "epochs": 6 if rows < 50_000 else 3,
+            "batch_size": 128 if rows < 50_000 else 512,
+            "learning_rate": 8e-3 if rows < 10_000 else 4e-3,  # few rows are few steps
+        }
 
 
 class BagEncoder(Encoder):

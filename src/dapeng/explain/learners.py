@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dapeng.learners.base import Inputs
-from dapeng.learners.trees import TreesLearner
+from dapeng.learners.trees import TreesLearner, table_of
 from dapeng.product.product import Product
 
 
@@ -25,13 +25,21 @@ def contributions(
 
 def _trees(learner: TreesLearner, seen: Inputs, labels: np.ndarray | None) -> list[dict[str, float]]:
     widths = [seen.matrices[n].shape[1] for n in learner.names]
-    x = np.concatenate([np.asarray(seen.matrices[n], np.float32) for n in learner.names], 1)
+    x = table_of(seen, learner.names, learner.contrasts)[0]
     found = np.asarray(learner.booster.predict(x, pred_contrib=True, num_threads=1))
     if learner.classes > 2 and labels is not None:
         found = found.reshape(len(x), learner.classes, -1)[np.arange(len(x)), labels]
     elif learner.classes == 2 and labels is not None:
         found = np.where(labels[:, None] == 1, found, -found)
-    return [_by_column(learner.names, widths, row) for row in found]
+    out = [_by_column(learner.names, widths, row) for row in found]
+    if learner.contrasts is not None:  # a contrast's part goes to its columns, by how far each moves it
+        terms = np.abs(np.nan_to_num(learner.contrasts.terms(seen)))
+        each = found[:, None, sum(widths) : sum(widths) + terms.shape[2]]
+        parts = (each * terms / np.maximum(terms.sum(1, keepdims=True), 1e-12)).sum(2)
+        for columns, row in zip(out, parts):
+            for name, part in zip(learner.contrasts.names, row):
+                columns[name] += float(part)
+    return out
 
 
 def _linear(learner: Any, seen: Inputs, labels: np.ndarray | None) -> list[dict[str, float]]:

@@ -1,4 +1,5 @@
-"""Gradient-boosted trees (LightGBM): what often wins on tables.
+"""Gradient-boosted trees (LightGBM): what often wins on tables. Beside the columns they see what number columns that rise together
+differ in (`dapeng.nn.contrasts`): a tree cuts along one column at a time, and would need a stair for a ratio.
 
 Ke et al.: LightGBM, 2017 (https://papers.nips.cc/paper/6907). Kept in LightGBM's own text format.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +21,10 @@ from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
 MOST_FEATURES = 2_000
+SMALL = 10_000
+MOST_CONTRASTS = 4
+FLOOR, FAR = 0.01, 6.0
+"""As in `dapeng.nn.contrasts`, which is not imported where a model without a network predicts."""
 
 
 @learners
@@ -36,7 +42,8 @@ class Trees(LearnerOptions):
     """Most trees a class; fewer where the validation rows or the time say so."""
     learning_rate: float | Literal["auto"] = Field("auto", gt=0, le=10)
     """auto: 0.05; 0.1 over 200,000 rows."""
-    num_leaves: int = Field(31, ge=2, le=100_000)
+    num_leaves: int | Literal["auto"] = Field("auto", ge=2, le=100_000)
+    """auto: 31; 15 under 10,000 rows, where leaves also lean towards their parents."""
     min_child_samples: int | Literal["auto"] = Field("auto", ge=1)
     """Fewest rows of a leaf. auto: 20, fewer under 1,000 rows."""
     subsample: float = Field(0.9, gt=0, le=1)
@@ -54,16 +61,18 @@ class Trees(LearnerOptions):
         if valid is None or valid[0].rows < 20:
             inputs, target, valid = _held_out(inputs, target, seed)
         names = self._names(inputs)
-        x, categories = _table(inputs, names)
+        contrasts = Contrasts.fit(inputs, names)
+        x, categories = table_of(inputs, names, contrasts)
         train = lgb.Dataset(
             x, target.values, weight=target.weights, categorical_feature=categories, free_raw_data=False
         )
-        checked = lgb.Dataset(_table(valid[0], names)[0], valid[1].values, weight=valid[1].weights, reference=train)
+        seen = table_of(valid[0], names, contrasts)[0]
+        checked = lgb.Dataset(seen, valid[1].values, weight=valid[1].weights, reference=train)
         parameters = self._parameters(target, len(x), seed)
         stops = [lgb.early_stopping(50, verbose=False), _until(began + seconds)]
         booster = lgb.train(parameters, train, self.rounds, valid_sets=[checked], callbacks=stops)
         best = booster.best_iteration or booster.current_iteration()
-        learner = TreesLearner(booster.model_to_string(num_iteration=best), names, target.classes)
+        learner = TreesLearner(booster.model_to_string(num_iteration=best), names, target.classes, contrasts)
         return Fitted(learner, time.process_time() - began, f"{best} rounds", {"rounds": best})
 
     def refit(self, fitted: Fitted, inputs: Inputs, target: Target, seed: int) -> Fitted:
@@ -71,11 +80,12 @@ class Trees(LearnerOptions):
         lgb = _lightgbm()
         began = time.process_time()
         names = self._names(inputs)
-        x, categories = _table(inputs, names)
+        contrasts = Contrasts.fit(inputs, names)
+        x, categories = table_of(inputs, names, contrasts)
         train = lgb.Dataset(x, target.values, weight=target.weights, categorical_feature=categories)
         rounds = max(1, round(fitted.facts["rounds"] * 1.1))
         booster = lgb.train(self._parameters(target, len(x), seed), train, rounds)
-        learner = TreesLearner(booster.model_to_string(), names, target.classes)
+        learner = TreesLearner(booster.model_to_string(), names, target.classes, contrasts)
         return Fitted(learner, fitted.cpu_seconds + time.process_time() - began, f"{rounds} rounds", fitted.facts)
 
     @staticmethod
@@ -88,11 +98,14 @@ class Trees(LearnerOptions):
             if self.learning_rate != "auto"
             else (0.1 if rows > 200_000 or target.classes > 5 else 0.05)
         )
+        small = rows < SMALL
+        leaves = self.num_leaves if self.num_leaves != "auto" else 15 if small else 31
         least = self.min_child_samples if self.min_child_samples != "auto" else max(2, min(20, rows // 50))
         parameters: dict[str, Any] = {
             "objective": _objective(target),
             "learning_rate": rate,
-            "num_leaves": self.num_leaves,
+            "num_leaves": leaves,
+            "path_smooth": 10.0 if small else 0.0,
             "min_child_samples": least,
             "subsample": self.subsample,
             "subsample_freq": 1,
@@ -143,29 +156,80 @@ def _held_out(inputs: Inputs, target: Target, seed: int) -> tuple[Inputs, Target
     return inputs.take(order[cut:]), target.take(order[cut:]), (inputs.take(order[:cut]), target.take(order[:cut]))
 
 
-def _table(inputs: Inputs, names: list[str]) -> tuple[np.ndarray, list[int]]:
-    """(N, k) float32 with nan for missing, and which of its columns are categories."""
-    x = np.concatenate([np.asarray(inputs.matrices[n], np.float32) for n in names], 1)
+@dataclass
+class Contrasts:
+    """What number columns that rise together differ in: (N, C) out of K columns, nan where one is missing.
+
+    means: of the columns that have logarithms, else 0. centre (K,), turn (K, C).
+    """
+
+    names: list[str]
+    means: np.ndarray
+    centre: np.ndarray
+    turn: np.ndarray
+
+    @classmethod
+    def fit(cls, inputs: Inputs, names: list[str]) -> Contrasts | None:
+        """Those of training rows; None where there are none."""
+        from dapeng.nn.contrasts import FEWEST_ROWS, directions
+
+        numbers = [n for n in names if inputs.columns[n].type == "number"]
+        if len(numbers) < 2:
+            return None
+        x = np.concatenate([np.asarray(inputs.matrices[n], np.float64) for n in numbers], 1)
+        x = x[~np.isnan(x).any(1)]
+        if len(x) < FEWEST_ROWS * len(numbers):
+            return None
+        means = np.where((x.min(0) >= 0) & (x.mean(0) > 0), x.mean(0), 0.0)
+        found = cls(numbers, means, np.zeros(len(numbers)), np.zeros((len(numbers), 0)))
+        found.centre, found.turn = directions(found._scaled(x), min(MOST_CONTRASTS, len(numbers) - 1))
+        return found if found.turn.shape[1] else None
+
+    def terms(self, inputs: Inputs) -> np.ndarray:
+        """(N, K, C): what each column adds."""
+        x = np.concatenate([np.asarray(inputs.matrices[n], np.float64) for n in self.names], 1)
+        return (self._scaled(x) - self.centre)[..., None] * self.turn
+
+    def _scaled(self, x: np.ndarray) -> np.ndarray:
+        logs = self.means > 0
+        return np.where(logs, np.log(np.maximum(x / np.where(logs, self.means, 1.0), FLOOR)), x)
+
+    def plain(self) -> dict[str, Any]:
+        arrays = {k: getattr(self, k).tolist() for k in ("means", "centre", "turn")}
+        return {"names": self.names, **arrays}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any] | None) -> Contrasts | None:
+        if plain is None:
+            return None
+        return cls(plain["names"], *(np.array(plain[k]) for k in ("means", "centre", "turn")))
+
+
+def table_of(inputs: Inputs, names: list[str], contrasts: Contrasts | None) -> tuple[np.ndarray, list[int]]:
+    """(N, k) float32 with nan for missing, the contrasts last, and which of its columns are categories."""
+    parts = [np.asarray(inputs.matrices[n], np.float32) for n in names]
+    if contrasts is not None:
+        parts.append(contrasts.terms(inputs).sum(1).clip(-FAR, FAR).astype(np.float32))
     categories, at = [], 0
     for name in names:
         if inputs.columns[name].type == "category":
             categories.append(at)
         at += inputs.matrices[name].shape[1]
-    return x, categories
+    return np.concatenate(parts, 1), categories
 
 
 class TreesLearner(Learner):
-    """A booster as text, and the columns that it reads."""
+    """A booster as text, the columns that it reads, and their contrasts."""
 
     name = "trees"
 
-    def __init__(self, text: str, names: list[str], classes: int):
+    def __init__(self, text: str, names: list[str], classes: int, contrasts: Contrasts | None = None):
         lgb = _lightgbm()
-        self.text, self.names, self.classes = text, names, classes
+        self.text, self.names, self.classes, self.contrasts = text, names, classes, contrasts
         self.booster = lgb.Booster(model_str=text)
 
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        found: Any = self.booster.predict(_table(inputs, self.names)[0], num_threads=1)
+        found: Any = self.booster.predict(table_of(inputs, self.names, self.contrasts)[0], num_threads=1)
         if not self.classes:
             return {"mean": found.astype(np.float32)}
         if self.classes == 2:
@@ -174,9 +238,11 @@ class TreesLearner(Learner):
 
     def save(self, folder: Path) -> None:
         write_text(folder / "trees.txt", self.text)
-        write_json(folder / "trees.json", {"names": self.names, "classes": self.classes})
+        contrasts = None if self.contrasts is None else self.contrasts.plain()
+        write_json(folder / "trees.json", {"names": self.names, "classes": self.classes, "contrasts": contrasts})
 
     @classmethod
     def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> TreesLearner:
         about = read_json(folder / "trees.json")
-        return cls((folder / "trees.txt").read_text(encoding="utf-8"), about["names"], about["classes"])
+        text = (folder / "trees.txt").read_text(encoding="utf-8")
+        return cls(text, about["names"], about["classes"], Contrasts.of(about.get("contrasts")))

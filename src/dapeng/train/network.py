@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from dapeng.core.duration import seconds
 from dapeng.core.errors import TrainingError
 from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
-from dapeng.data.feed import TableFeed
-from dapeng.data.prepare import Store
+from dapeng.data.feed import Rows, TableFeed
+from dapeng.data.stored import Store
 from dapeng.models.build import Choices, parameters
 from dapeng.models.model import Model
 from dapeng.models.predict import Predictions
@@ -37,6 +37,7 @@ from dapeng.transforms.compose import steps_of, transforms_for
 
 LONGEST_WITHOUT_VALIDATION = 2_000
 MOST_VALIDATED = 20_000
+MOST_PRIMED = 20_000
 FEWEST_TO_CALIBRATE = 100
 SOON = 0.6
 
@@ -119,6 +120,10 @@ def train_network(
     torch.set_num_threads(threads)
     announce()
 
+    for name, encoder in model.encoders.items():
+        prime: Any = getattr(encoder, "prime", None)  # what an encoder takes from training rows before the first step
+        if prime is not None:
+            prime(Rows(store, [name]).batch(rows[:: -(-len(rows) // MOST_PRIMED)])[name])
     model.to(device)
     weights = {n: getattr(c.options, "weight", 1.0) for n, c in outputs.items()}
     phases = train.phases or [Phase()]
@@ -162,6 +167,8 @@ def train_network(
                 deadline,
                 not any(_augmented(c) for c in inputs.values()),
             )
+            if again:  # it has to beat the best of the first, which it does at its end, if at all
+                how = replace(how, patience=None)
             while True:
                 try:
                     fit(state, feed, how, validator if len(validation) else None, checkpoints, log, stopping)

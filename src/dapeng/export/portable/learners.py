@@ -67,11 +67,19 @@ class Trees:
         import lightgbm
 
         about = json.loads((Path(folder) / "trees.json").read_text("utf-8"))
-        self.names, self.classes = about["names"], about["classes"]
+        self.names, self.classes, self.contrasts = about["names"], about["classes"], about.get("contrasts")
         self.booster = lightgbm.Booster(model_str=(Path(folder) / "trees.txt").read_text("utf-8"))
 
     def predict(self, seen):
-        x = np.concatenate([seen.matrix(n).astype(np.float32) for n in self.names], 1)
+        parts = [seen.matrix(n).astype(np.float32) for n in self.names]
+        if self.contrasts is not None:
+            c = self.contrasts
+            raw = np.concatenate([seen.matrix(n).astype(np.float32).astype(np.float64) for n in c["names"]], 1)
+            means = np.array(c["means"])
+            logs = np.log(np.maximum(raw / np.where(means > 0, means, 1.0), 0.01))
+            terms = (np.where(means > 0, logs, raw) - np.array(c["centre"]))[..., None] * np.array(c["turn"])
+            parts.append(terms.sum(1).clip(-6.0, 6.0).astype(np.float32))
+        x = np.concatenate(parts, 1)
         found = np.asarray(self.booster.predict(x, num_threads=1))
         return np.stack([1 - found, found], 1) if self.classes == 2 else found
 

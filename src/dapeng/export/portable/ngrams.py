@@ -57,21 +57,21 @@ def letter_grams(text: str, low: int = 2, high: int = 5) -> list[str]:
     return out
 
 
-def han_grams(text: str) -> list[str]:
-    """One to three characters."""
+def runs(text: str, lengths) -> list[str]:
+    """Runs of so many characters."""
     import re
 
     text = re.sub(r"\s\s+", " ", text)
-    return [text[i : i + n] for n in (1, 2, 3) for i in range(len(text) - n + 1)]
+    return [text[i : i + n] for n in lengths for i in range(len(text) - n + 1)]
 
 
 def text_counts(text: str, han: bool, lowercase: bool) -> dict[int, int]:
-    """Counts of a text's n-grams by place among 2^20."""
+    """Counts of a text's n-grams by place: of Han text among 2^20, else of three kinds among 2^19 each."""
     import unicodedata
 
     text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
     text = " ".join((text.lower() if lowercase else text).split())
     if han:
-        return hashed(han_grams(text), 2**20)
-    letters = hashed(letter_grams(text), 2**19)
-    return {**hashed(word_grams(text), 2**19), **{2**19 + place: n for place, n in letters.items()}}
+        return hashed(runs(text, (1, 2, 3)), 2**20)
+    kinds = word_grams(text), letter_grams(text), runs(text, (3, 4, 5, 6))
+    return {at * 2**19 + place: n for at, grams in enumerate(kinds) for place, n in hashed(grams, 2**19).items()}
