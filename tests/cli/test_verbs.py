@@ -25,6 +25,7 @@ def api(monkeypatch):
 
     run = SimpleNamespace(
         path="runs/r-0001",
+        folder=SimpleNamespace(verify=note("verify"), has=lambda name: True),
         evaluate=note("evaluate", {"accuracy": 0.9, "n": {"rows": 3}}),
         predict=note("predict", [{"id": 1, "label": "=cmd"}, {"id": 2, "label": "大鹏"}]),
         explain=note("explain", [{"column": "a", "share": 0.5}]),
@@ -95,6 +96,36 @@ def test_predictions_as_csv_are_harmless_to_spreadsheets(api, capsys, tmp_path):
         assert (tmp_path / name).stat().st_size > 10
     capsys.readouterr()
     assert main(["predict", "R", "d.csv", "--to", "p.xls"]) == 2
+
+
+def test_a_run_that_was_changed_or_has_no_figures_is_not_evaluated(tmp_path, capsys):
+    folder = RunFolder.create(tmp_path, "r")
+    folder.write_json("columns.json", {"inputs": {}})
+    folder.write_json("compress.json", {})
+    folder.manifest()
+    assert main(["evaluate", str(folder.path)]) == 2
+    err = capsys.readouterr().err
+    assert "is compressed" in err
+    assert f"hint: dapeng evaluate {folder.path} DATA\n" in err
+    folder.write_json("metrics.json", {"outputs": {}, "verdict": "good"})
+    folder.file("columns.json").write_text("{}")
+    assert main(["evaluate", str(folder.path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "columns.json has 2 bytes" in captured.err
+
+
+def test_init_names_the_data_as_it_was_typed_so_that_check_finds_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "my data" / "x.csv").write_text(
+        "a,y\n" + "".join(f"{i * 7 % 40 / 8},{'uv'[i % 2]}\n" for i in range(40))
+    )
+    assert main(["init", "my data/x.csv", "--target", "y"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("data: my data/x.csv\ninputs:\n  a: number")
+    (tmp_path / "x.yaml").write_text(text)
+    assert main(["check", "x.yaml"]) == 0
 
 
 def test_show_prints_every_value_with_its_origin_and_reads_back(tmp_path, monkeypatch, capsys):

@@ -53,6 +53,32 @@ def test_a_full_disk_is_said_in_words_and_the_old_file_stays(tmp_path, monkeypat
     assert [f.name for f in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("write", [lambda p: write_text(p, "a"), Lines, lambda p: atomic_folder(p, lambda f: None)])
+@pytest.mark.parametrize("place", ["file", "file/deeper", "link"])
+def test_a_file_in_the_way_of_a_folder_is_said_in_words(tmp_path, place, write):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    with pytest.raises(
+        RunError, match=r"can't write .*x\.csv: .*(file|link) is no folder\n  hint: choose another place"
+    ):
+        write(tmp_path / place / "x.csv")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc here")
+@pytest.mark.parametrize("place", ["/proc/x.csv", "/proc/sub/x.csv"])
+def test_a_folder_that_takes_no_files_is_said_in_words(place):
+    with pytest.raises(RunError, match=f"can't write {place}: nothing can be made in /proc\n  hint"):
+        write_text(place, "a")
+
+
+def test_a_folder_of_the_name_is_said_in_words_and_other_errors_stay_what_they_are(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(RunError, match=r"can't write .*x\.csv: it is a folder"):
+        write_text(tmp_path / "x.csv", "a")
+    with pytest.raises(FileNotFoundError), atomic_open(tmp_path / "y.csv"):
+        (tmp_path / "elsewhere" / "z").read_text()
+
+
 def test_a_full_disk_is_recognised_in_errors_of_other_writers(tmp_path):
     def write(folder: Path) -> None:
         raise RuntimeError("Error while serializing: IoError(Os { code: 28, message: No space left on device })")

@@ -1,5 +1,6 @@
 """The machinery on the real registries: the specs of the design load, and their mistakes are found."""
 
+import pyarrow as pa
 import pytest
 
 from dapeng.core.errors import SpecError
@@ -48,6 +49,25 @@ def test_a_spec_with_several_mistakes_has_them_all():
     assert "'mse' does not fit a category" in text
     assert "did you mean 'weight'?" in text
     assert "did you mean 'standard'?" in text
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_what_nothing_produces_is_no_output(kind):
+    with pytest.raises(
+        SpecError, match=f"s.yaml:1: outputs.y: a column of type {kind} can't be an output yet"
+    ) as caught:
+        load_spec(f"outputs: {{y: {kind}}}", name="s.yaml")
+    assert caught.value.problems[0].hint == "outputs.y=category (or number)"
+
+
+def test_a_guess_that_nothing_produces_is_refused_before_anything_is_trained():
+    from dapeng.columns.text import Text
+    from dapeng.product.product import Product
+
+    summary = Text().summary(True)
+    summary.add(pa.array(["a line of words", "another"]))
+    with pytest.raises(SpecError, match=r"outputs\.y: a column of type text can't be an output yet"):
+        Product({}, {"y": Text().fitted("y", summary.result(), True)}, None, {}, {"y": {}})
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1e9", ".nan", "x", "1.5", "[]", "true"])

@@ -150,6 +150,45 @@ def test_what_was_repaired_is_said_again_when_the_rows_are_found(tmp_path: Path)
     assert said == [(n.kind, n.where) for n in fresh.all_notes()]
 
 
+@pytest.mark.parametrize("damage", ["rows.arrow", "facts.json", "fit.json"])
+def test_a_damaged_entry_is_made_anew(tmp_path: Path, cache: Path, damage: str) -> None:
+    source = write_csv(tmp_path / "t.csv", 20_000)
+    wanted: dict[str, Any] = {"x": (Number(), True)}
+
+    def go() -> tuple[Source, Any]:
+        held, _ = hold(source, ["x", "t"], 10_000)
+        return held, fit_columns(held, wanted, lambda start, count: np.ones(count, bool), "these rows")["x"].state
+
+    _, before = go()
+    file = next(cache.glob(f"*/{damage}"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    held, after = go()
+    assert isinstance(held, OnDisk)
+    assert after == before
+    assert next(cache.glob(f"*/{damage}")).read_bytes() == whole
+    file.unlink()
+    assert go()[1] == before
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "file"))
+    source = write_csv(tmp_path / "t.csv", 20_000)
+    same, count = hold(source, ["x", "t"], 10_000)
+    assert same is source
+    assert count == 20_000
+    wanted: dict[str, Any] = {"x": (Number(), True)}
+    assert fit_columns(same, wanted, lambda start, count: np.ones(count, bool), "rows")["x"].state["count"] == 20_000
+
+
+@pytest.mark.parametrize("setting", [{"max_bad": 0.2}, {"limits": {"rows": 30_000}}, {"bad_rows": "quarantine"}])
+def test_settings_that_change_what_is_read_change_the_address(tmp_path: Path, setting: dict[str, Any]) -> None:
+    write_csv(tmp_path / "t.csv")
+    usual = open_data(Data(path=str(tmp_path / "t.csv"))).whole().fingerprint()
+    assert open_data(Data.model_validate({"path": str(tmp_path / "t.csv"), **setting})).whole().fingerprint() != usual
+
+
 def test_without_room_the_original_is_read_again(tmp_path: Path, cache: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(held, "ROOM", 1e12)
     source = write_csv(tmp_path / "t.csv", 20_000)

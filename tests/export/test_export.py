@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pyarrow.csv
 import pytest
 
@@ -71,6 +72,32 @@ def test_a_standalone_folder_reads_csv(tmp_path):
     assert lines[0] == "species,species.setosa,species.versicolor,species.virginica"
     wanted = product.predict(Frame(table)).values["species"]
     assert [line.split(",")[0] for line in lines[1:]] == wanted
+
+
+def test_a_standalone_folder_leaves_out_rows_that_it_can_not_read_and_names_missing_columns(tmp_path):
+    folder, product, table = iris_run()
+    export(folder, product, "standalone", tmp_path / "alone")
+    cells = table.slice(0, 7).to_pydict()
+    cells["petal.width"] = [*cells["petal.width"][:5], "abc", "0.2"]
+    data = tmp_path / "data.csv"
+    pandas.DataFrame(cells).to_csv(data, index=False)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", str(tmp_path / "alone" / "predict.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = run(str(data))
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {data}:7: petal.width: 'abc' is not a number; no prediction\n"
+    lines = done.stdout.splitlines()
+    assert len(lines) == 8
+    assert lines[6] == ",,,"
+    assert [line.partition(",")[0] for line in (lines[1], lines[7])] == ["setosa", "setosa"]
+    pandas.DataFrame(cells).drop(columns=["wide"]).to_csv(data, index=False)
+    done = run(str(data))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {data} has no column 'wide'\n")
+    done = run(str(tmp_path / "none.csv"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_an_unknown_format_gets_the_nearest_name():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,9 @@ import itertools
 
 from made_run import EVIL, QUOTES, class_run
 
-from dapeng.core.files import write_text
+from dapeng.core.files import write_text, write_yaml
 from dapeng.report.html import el, escaped
+from dapeng.report.sections.learning import Learning
 from dapeng.report.write import write_report
 
 CHROMIUM = shutil.which("chromium")
@@ -174,6 +177,37 @@ def test_a_section_that_fails_costs_itself_alone(tmp_path, capsys):
     write_text(folder.path / "explain.json", "[")
     assert 'id="leaderboard"' in write_report(folder).read_text(encoding="utf-8")
     assert "left out of the report" in capsys.readouterr().err
+
+
+def _learnt(tmp_path, seconds: list[float], phases: list[Any] | None) -> str:
+    """The section of a run whose metrics tell of two phases: scores 0.5, 0.8, 0.7 and then those given."""
+    folder = class_run(tmp_path, ["a", "b"], ["x", "y"] * 10)
+    entries = [
+        {"phase": phase, "step": 10 * i, "epoch": i, "loss": 0.5, "score": score, "y.accuracy": score}
+        for phase, scores in enumerate([[0.5, 0.8, 0.7], seconds])
+        for i, score in enumerate(scores, 1)
+    ]
+    (folder.path / "metrics.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    write_yaml(folder.path / "resolved.yaml", {"spec": {"train": {"phases": phases}}, "facts": {}})
+    return str(Learning().render(folder))
+
+
+def test_training_anew_is_a_line_of_its_own_and_the_attempt_that_was_kept_is_named(tmp_path):
+    page = _learnt(tmp_path, [0.6, 0.9], None)
+    assert "trained anew" in page
+    assert "epoch 2 (step 20) of the second attempt validated best and were kept" in page
+    figure = page.partition("y: accuracy by epoch")[2].partition("</figure>")[0]
+    curves = re.findall(r'<polyline points="([^"]*)" class="curve (\w+)"', figure)
+    assert [(len(points.split()), tone) for points, tone in curves] == [(3, "faint"), (2, "strong")]
+    assert "attempt 1 (thin line): from 0.5 to 0.7; attempt 2 (thick line): from 0.6 to 0.9" in figure
+
+
+def test_a_second_attempt_that_is_no_better_is_not_kept_and_the_last_of_several_phases_is(tmp_path):
+    page = _learnt(tmp_path, [0.6, 0.8], None)
+    assert "epoch 2 (step 20) of the first attempt validated best and were kept" in page
+    page = _learnt(tmp_path, [0.6, 0.75], [{}, {}])
+    assert "trained anew" not in page
+    assert "epoch 2 (step 20) of the second phase validated best and were kept" in page
 
 
 def test_the_model_card_escapes_names_too(tmp_path):

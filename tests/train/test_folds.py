@@ -12,6 +12,7 @@ import pytest
 import dapeng
 from dapeng.api import tested
 from dapeng.columns.category import Category, CategoryColumn
+from dapeng.core.errors import DataError
 from dapeng.core.files import read_json, read_lines
 
 QUICK = ["train.epochs=2", "train.threads=1", "evaluate.resamples=50"]
@@ -57,6 +58,33 @@ def test_a_label_of_one_row_is_tested_by_a_fold_that_never_saw_it_and_counts_as_
     assert rows["y.probabilities"][at][2] == 0, "its fold can't name a label that it never saw"
     rare = next(c for c in found["per_class"] if c["label"] == "rare")
     assert rare["recall"] == 0
+
+
+@pytest.mark.parametrize("model", ["auto", "trees", "linear", "network"])
+def test_a_fold_that_has_one_class_or_no_target_at_all_is_no_error(tmp_path: Path, model: str) -> None:
+    draw = np.random.default_rng(0)
+    lines = ["a,b,y,z"]
+    for i in range(90):
+        z = f"{i}" if i in (4, 40) else ""
+        lines.append(f"{draw.normal():.3f},{draw.normal():.3f},{'rare' if i == 7 else 'no'},{z}")
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    run = train(tmp_path, f"model={model}", outputs={"y": "category", "z": "number"})
+    assert run.metrics["outputs"]["y"]["rows"] == 90
+    assert run.metrics["outputs"]["z"]["rows"] == 2
+    if model == "auto":
+        assert "constant" in {r["name"] for r in run.metrics["outputs"]["y"]["leaderboard"]}
+    said = run.predict([{"a": 0.1, "b": 0.2}]).to_pylist()[0]
+    assert said["y"] == "no"
+    assert np.isfinite(said["z"])
+
+
+def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "t.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text("\n".join(",".join([*r[:2], "0" if i else "w", r[3]]) for i, r in enumerate(rows)) + "\n")
+    with pytest.raises(DataError, match="every row that trains weighs 0"):
+        train(tmp_path, columns={"w": "weight"})
 
 
 def test_folds_leave_no_file_behind_and_the_log_names_them(tmp_path: Path) -> None:

@@ -80,6 +80,29 @@ def test_a_signal_saves_a_checkpoint_says_so_ends_with_2_and_the_resumed_run_is_
     assert validations(run) == validations(reference)
 
 
+def test_a_run_does_not_go_on_with_other_rows_nor_beside_itself(tmp_path: Path) -> None:
+    said, runs = tmp_path / "said.txt", tmp_path / "runs"
+    spec = str(write_table(tmp_path, spec=FOLDED))
+    process = start(["train", spec, "--runs", str(runs), "train.epochs=200", "train.patience=null"], said)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not list(runs.glob("*/folds/*/checkpoints")):
+        time.sleep(0.01)
+    run = next(runs.iterdir())
+    other = tmp_path / "other.txt"
+    assert finish(["train", "--resume", str(run)], other) == 2
+    assert "is being trained by another process" in other.read_text()
+    process.kill()
+    process.join()
+    table = tmp_path / "t.csv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([head, *reversed(rows)]) + "\n")
+    changed = tmp_path / "changed.txt"
+    assert finish(["train", "--resume", str(run)], changed) == 2
+    assert "the data has changed since" in changed.read_text()
+    table.write_text("\n".join([head, *rows]) + "\n")
+    assert finish(["train", "--resume", str(run), "train.time_limit=5s"], changed) == 0, changed.read_text()
+
+
 def test_a_loss_that_is_not_finite_ends_with_2_a_hint_and_the_checkpoint_from_before(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"
     words = ["train", str(write_table(tmp_path)), "--runs", str(tmp_path / "runs")]

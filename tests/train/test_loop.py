@@ -11,15 +11,16 @@ import pyarrow as pa
 import pytest
 import torch
 
-from dapeng.core.errors import TrainingError
+from dapeng.core.errors import SpecError, TrainingError
 from dapeng.core.files import Lines, read_lines
-from dapeng.core.spec import Spec
+from dapeng.core.spec import Spec, Train
 from dapeng.data.feed import STRETCH, TableFeed
 from dapeng.data.prepare import Prepared, fit_columns
 from dapeng.data.stored import Store
 from dapeng.data.table import Frame
 from dapeng.models.build import Choices, build_model, with_encoders
 from dapeng.objectives.base import Objective
+from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Fit, fit
 from dapeng.train.network import Trained, train_network
@@ -275,6 +276,15 @@ def test_checkpoint_every_is_steps_for_a_whole_number_and_a_time_otherwise() -> 
     assert asked("50ms") == (None, 0.05)
     assert asked(0.5) == (None, 0.5)
     assert asked("60s") == (None, 60.0)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:7", ""])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(device: str) -> None:
+    with pytest.raises(SpecError, match=r"train\.device: expected auto\W.*cpu") as caught:
+        Made(rows(), epochs=1, device=device).trained()
+    assert f"found {device!r}" in str(caught.value)
+    assert caught.value.problems[0].hint == "train.device=auto"
+    assert machine.device_for(Train(device="cpu")) == ("cpu", "as asked")
 
 
 def _phase() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,9 +46,37 @@ def from_spec(spec: Spec, source: Source) -> Chosen:
     return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
 
 
-def from_data(source: Source, targets: list[str], roles: dict[str, str] | None = None) -> Chosen:
-    """All columns of the data by guess: the targets are wanted, the others are read."""
-    guesses = infer(source, targets, roles)
+def _refuse_strange(
+    source: Source, targets: list[str], typed: Mapping[str, ColumnOptions], wanted: Mapping[str, ColumnOptions]
+) -> None:
+    """Columns that were typed must be there, and on their side."""
+    problems = []
+    for section, names in (("inputs", typed), ("outputs", wanted)):
+        for name in names:
+            if name not in source.names:
+                near = difflib.get_close_matches(name, source.names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "its columns are " + ", ".join(source.names[:20])
+                problems.append(Problem(f"{section}.{name}", f"{source.name} has no column {name!r}", hint))
+            elif (name in targets) != (section == "outputs"):
+                side = "a target" if name in targets else "not a target"
+                problems.append(Problem(f"{section}.{name}", f"{name!r} is {side}", f"--target {', '.join(targets)}"))
+    if problems:
+        raise DataError(problems)
+
+
+def from_data(
+    source: Source,
+    targets: list[str],
+    roles: dict[str, str] | None = None,
+    typed: Mapping[str, ColumnOptions] | None = None,
+    wanted: Mapping[str, ColumnOptions] | None = None,
+) -> Chosen:
+    """All columns of the data by guess: the targets are wanted, the others are read. typed, wanted: inputs and outputs that
+    the user has typed, which are not guessed.
+    """
+    typed, wanted = dict(typed or {}), dict(wanted or {})
+    _refuse_strange(source, targets, typed, wanted)
+    guesses = [g for g in infer(source, targets, roles) if g.name not in typed and g.name not in wanted]
     members = column_types.members()
     inputs: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
@@ -61,6 +90,8 @@ def from_data(source: Source, targets: list[str], roles: dict[str, str] | None =
             continue
         options = members[guess.options["type"]].model_validate(guess.options)
         (outputs if guess.target else inputs)[guess.name] = options
+    inputs = {n: inputs.get(n) or typed[n] for n in source.names if n in inputs or n in typed}
+    outputs = {n: outputs.get(n) or wanted[n] for n in targets if n in outputs or n in wanted}
     if not inputs:
         hint = "; ".join(f"{g.name}: {g.reason}" for g in guesses if not g.target)[:300]
         raise DataError(Problem(source.name, "no column is left to read", hint or "give more columns"))

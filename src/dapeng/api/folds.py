@@ -18,10 +18,11 @@ from dapeng.api.tested import Tested
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, table, warn
-from dapeng.core.errors import DataError
+from dapeng.core.errors import DataError, Problem
 from dapeng.core.files import Lines
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
+from dapeng.data.groups import WEIGHT
 from dapeng.data.held import Held
 from dapeng.data.positions import counts, digest, kept, on_side, ranges
 from dapeng.data.prepare import Prepared, fit_columns
@@ -30,6 +31,7 @@ from dapeng.data.table import joined
 from dapeng.evaluate.blend import blend_shares
 from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
 from dapeng.learners.base import Fitted, Inputs, Target
+from dapeng.learners.constant import ConstantLearner
 from dapeng.models.build import Choices, build_model, parameters, with_encoders
 from dapeng.models.predict import predict_rows
 from dapeng.product.product import NETWORK, Product, mix
@@ -75,7 +77,8 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
         n: (o, True) for n, o in chosen.outputs.items()
     }
     given = np.zeros(session.rows, np.int8) if sides is None else sides
-    made_of = None if isinstance(source, Held) else f"{session.data} {digest(given)}"
+    kept_apart = isinstance(source, Held) or any(o.reads_files for o in chosen.inputs.values())
+    made_of = None if kept_apart else f"{session.data} {digest(given)}"
     fitted = fit_columns(source, wanted, lambda start, count: given[start : start + count] == 0, made_of)
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, counts(given)[0], choices)
     outputs = {n: fitted[n] for n in chosen.outputs}
@@ -83,6 +86,11 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
     rows = _with_a_target(store, outputs, on_side(given, 0, store.left_out))
+    if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
+        column = chosen.roles["weight"]
+        raise DataError(
+            Problem(f"columns.{column}", "every row that trains weighs 0", "give rows that count a weight above 0")
+        )
     validation = on_side(given, 1, store.left_out, MOST_VALIDATED, spec.train.seed)
     return Fold(number, Product(inputs, outputs, None, {}, {n: {} for n in outputs}), store, rows, validation, choices)
 
@@ -190,7 +198,11 @@ def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
         valid = None
         if checked is not None:
             valid_target, valid_known = _target(fold.store, name, column, checked[1])
-            valid = (checked[0].take(valid_known), valid_target.take(valid_known))
+            valid = (checked[0].take(valid_known), valid_target.take(valid_known)) if len(valid_known) else None
+        out[name] = {}
+        if not len(known):
+            warn(f"{name}: no row that trains has it; what is said of it is a guess")
+            continue
         inputs, target = seen[0].take(known), target.take(known)
         wanted = chosen_learners(spec, name, inputs, target)
         out[name] = fit_learners(wanted, inputs, target, valid, budget / max(len(product.outputs), 1), spec.train.seed)
@@ -228,6 +240,10 @@ def _share(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
             products = {k: f for k, f in products.items() if f.facts.get("type") == spec.model} or products
         if spec.model == "network" or not (products or fold.trained):
             products = {}
+        if not products and fold.trained is None:
+            constants = {k: f for k, f in learnt[name].items() if isinstance(f.learner, ConstantLearner)}
+            learnt[name].update(constants or {"constant": Fitted(ConstantLearner.blind(column), 0.0)})
+            products = {k: f for k, f in learnt[name].items() if isinstance(f.learner, ConstantLearner)}
         each = {k: f.learner.predict(seen[0]) for k, f in products.items()} if seen is not None else {}
         if fold.trained is not None and name in fold.trained.validation:
             each[NETWORK] = fold.trained.validation[name]
@@ -257,6 +273,8 @@ def _refit(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
     seen, at = _matrices(session, product, np.sort(np.concatenate([fold.rows, fold.validation])))
     for name, column in product.outputs.items():
         target, known = _target(fold.store, name, column, at)
+        if not len(known):
+            continue
         inputs, target = seen.take(known), target.take(known)
         again = chosen_learners(session.spec, name, inputs, target)
         refit_learners(learnt[name], again, inputs, target, session.spec.train.seed)

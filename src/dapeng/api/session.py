@@ -13,7 +13,8 @@ from dapeng.api.columns import Chosen, from_data, from_spec
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
 from dapeng.core.duration import seconds
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DataError, Problem, SpecError
+from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Spec
@@ -69,7 +70,11 @@ def begin(
     spec = loaded.spec
     opened = open_data(spec.data, loaded.folder, objects)
     whole = opened.whole()
-    chosen = from_data(whole, targets, dict(spec.columns)) if targets else from_spec(spec, whole)
+    chosen = (
+        from_data(whole, targets, dict(spec.columns), spec.inputs, _typed_outputs(loaded))
+        if targets
+        else from_spec(spec, whole)
+    )
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)
@@ -91,6 +96,18 @@ def begin(
         (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
     _warn_of_traps(source, chosen)
     return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts)
+
+
+def _typed_outputs(loaded: Loaded) -> dict[str, ColumnOptions]:
+    """Outputs whose type was typed beside the data; of the others it is guessed."""
+    every = [o.removeprefix("typed: ").partition("=")[0] for o in loaded.origins.values() if o.startswith("typed: ")]
+    typed = {n: {t for t in every if t == f"outputs.{n}" or t.startswith(f"outputs.{n}.")} for n in loaded.spec.outputs}
+    names = {n for n, told in typed.items() if told & {f"outputs.{n}", f"outputs.{n}.type"}}
+    half = sorted(n for n, told in typed.items() if told and n not in names)
+    if half:
+        what = "its type is guessed from the data: say it too"
+        raise SpecError([Problem(f"outputs.{n}", what, f"outputs.{n}='{{type: category, ...}}'") for n in half])
+    return {n: o for n, o in loaded.spec.outputs.items() if n in names}
 
 
 def _warn_of_traps(source: Source, chosen: Chosen) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from dapeng.core.console import say
 from dapeng.core.duration import words
 from dapeng.core.errors import DapengError, Problem, RunError, SpecError, TrainingError
-from dapeng.core.files import write_yaml
+from dapeng.core.files import Held, lock, write_yaml
 from dapeng.core.loader import Loaded, load_spec
 from dapeng.core.run import FOLDS, RunFolder
 from dapeng.core.spec import plain
@@ -74,7 +74,8 @@ def _absolute(loaded: Loaded, spec: Any) -> dict[str, Any]:
 
     def whole(address: str) -> str:
         path = base / address
-        return str(path.resolve()) if path.exists() else address
+        pattern = any(c in address for c in "*?[") and "://" not in address
+        return str(path.resolve()) if path.exists() else str(path.absolute()) if pattern else address
 
     for key in ("path", "train", "validation", "test"):
         if isinstance(data.get(key), str):
@@ -110,8 +111,10 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     from dapeng.train.loop import Stopped
 
     try:
-        with _ended_by_sigterm():
+        with _ended_by_sigterm(), _alone(folder):
             session = prepare()
+            if resume:
+                _same_data(folder, session.data)
             product = make(session, resume)
     except Stopped:
         folder.mark("stopped")
@@ -144,6 +147,25 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     if seconds:
         say(f"took {words(seconds['wall'])} ({seconds['cpu']:.0f} CPU seconds); report: {folder.path / 'report.html'}")
     return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: RunFolder) -> Iterator[None]:
+    """No other process trains this run. The system lets go of the lock when a process dies."""
+    try:
+        with lock(folder.path / ".training", 0.0):
+            yield
+    except Held:
+        what = f"{folder.path} is being trained by another process"
+        raise RunError(what, hint="wait for it, or end it") from None
+
+
+def _same_data(folder: RunFolder, now: str) -> None:
+    """What was trained so far was trained on these rows."""
+    before = folder.about().get("data")
+    if before is not None and before != now:
+        what = f"the data has changed since {folder.path} began: a run that goes on needs the very same rows"
+        raise RunError(what, hint="bring the old data back, or start a new run")
 
 
 @contextlib.contextmanager

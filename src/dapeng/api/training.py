@@ -14,6 +14,7 @@ from dapeng.api.tested import Tested
 from dapeng.core.console import say
 from dapeng.core.run import FOLDS
 from dapeng.data.positions import on_side
+from dapeng.learners.constant import ConstantLearner
 from dapeng.product.files import save
 from dapeng.product.product import NETWORK, Product
 from dapeng.train.strategies import agreed
@@ -21,7 +22,7 @@ from dapeng.train.strategies import agreed
 
 def make(session: Session, resume: bool = False) -> Product:
     """Train every fold, keep the last product, judge it, and leave everything in the run folder."""
-    session.folder.mark("running")
+    session.folder.mark("running", data=session.data)
     fold, tested = _single(session, resume) if session.parts.folds is None else _cross_validated(session, resume)
     product = fold.product
     say("evaluating")
@@ -82,10 +83,14 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
     if agreed(epochs):
         folds.train(session, final, resume, epochs, tested[-1].log)
     learnt = folds.fit(session, final)
-    for o in outputs:
-        final.product.learners[o] = {
-            k: f.learner for k, f in learnt[o].items() if final.product.shares[o].get(k, 0) > 0
-        }
+    for o, column in outputs.items():
+        shares = final.product.shares[o]
+        final.product.learners[o] = {k: f.learner for k, f in learnt[o].items() if shares.get(k, 0) > 0}
+        there = {m: s for m, s in shares.items() if m == NETWORK or m in final.product.learners[o]}
+        if not there:  # nothing that the folds used can be fitted to every row
+            there = {"constant": 1.0}
+            final.product.learners[o]["constant"] = ConstantLearner.blind(column)
+        final.product.shares[o] = {m: s / sum(there.values()) for m, s in there.items()}
     return final, tested
 
 

@@ -10,6 +10,8 @@ from argparse import ArgumentParser, Namespace
 
 from dapeng.cli import arguments
 from dapeng.cli.results import show
+from dapeng.core.errors import RunError
+from dapeng.core.run import RunFolder
 
 
 def add(parser: ArgumentParser) -> None:
@@ -23,5 +25,19 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from dapeng import api
 
-    show(api.load(args.run).evaluate(args.data), args.json)
+    run = api.load(args.run)
+    if args.data is None:
+        _refuse_without_figures(run.folder, args.run)
+    show(run.evaluate(args.data), args.json)
     return 0
+
+
+def _refuse_without_figures(folder: RunFolder, name: str) -> None:
+    """Raise RunError for a run that was changed, or that has no figures of its own test rows."""
+    folder.verify()  # with data, loading the product does this
+    if folder.has("metrics.json"):
+        return
+    if folder.has("compress.json"):
+        what = f"{name} is compressed: its compress.json has its figures beside the original's, it has no metrics.json"
+        raise RunError(what, hint=f"dapeng evaluate {name} DATA")
+    raise RunError(f"{name} has no metrics.json: it was not trained to its end", hint=f"dapeng train --resume {name}")

@@ -18,6 +18,10 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from dapeng import api
+    from dapeng.data.infer import scalar
 
-    emit(api.init(args.data, args.target).rstrip("\n"))
+    head, line, rest = api.init(args.data, args.target).rstrip("\n").partition("\n")
+    if head.startswith("data: "):  # as it was typed, so that a spec in the current folder finds it
+        head = f"data: {scalar(args.data)}"
+    emit(head + line + rest)
     return 0

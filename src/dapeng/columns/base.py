@@ -116,8 +116,6 @@ class Column(ABC):
 
     blocks: ClassVar[bool] = False
     """True if like columns are read as one (B, K) block by one encoder (numbers, categories)."""
-    reads_files: ClassVar[bool] = False
-    """True if cells may name files: then `files` says which."""
 
     def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
         self.name, self.options, self.state, self.target = name, options, state, target

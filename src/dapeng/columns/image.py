@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,8 @@ class Image(ColumnOptions):
     """A picture, as a path or as bytes; read by convolutions or a vision transformer."""
 
     type: Literal["image"] = "image"
+    read_only: ClassVar[bool] = True
+    reads_files: ClassVar[bool] = True
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("image", auto=True)] = None
     """The network that reads it. auto: a small residual network."""
     size: int | list[int] | Literal["auto"] = "auto"
@@ -245,7 +247,6 @@ class ImageSummary(Summary):
 class ImageColumn(Column):
     """pixels (B, C, Y, X) uint8."""
 
-    reads_files = True
     options: Image
 
     def __init__(self, name: str, options: Image, state: dict[str, Any], target: bool):

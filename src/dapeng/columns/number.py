@@ -304,9 +304,11 @@ class NumberReader:
             groups = cell.split(separator)
             if len(groups) > 1 and groups[0].lstrip("+-") and all(len(g.partition(".")[0]) == 3 for g in groups[1:]):
                 cell = "".join(groups)
-        if "_" in cell:
-            raise ValueError(f"{text!r} is not a number")
-        return sign * float(cell) / (100 if percent else 1)
+        try:
+            value = float("" if "_" in cell else cell)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a number") from None
+        return sign * value / (100 if percent else 1)
 
     def number(self, cell):
         import math

@@ -27,6 +27,7 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
+    read_only: ClassVar[bool] = True
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
     """The network that reads it. auto: a bag of n-grams."""
     tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe"] = "auto"

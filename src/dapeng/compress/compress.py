@@ -15,7 +15,7 @@ from dapeng.core.errors import DapengError, RunError, SpecError
 from dapeng.core.kinds import compressors
 from dapeng.core.run import RunFolder
 from dapeng.product.files import load
-from dapeng.product.own_rows import own_test_rows, rows_to_check
+from dapeng.product.own_rows import own_test_rows, product_was_cross_validated, rows_to_check
 from dapeng.product.product import Product
 from dapeng.train import weights
 
@@ -110,6 +110,8 @@ def _measured(old: RunFolder, new: RunFolder, product: Product, to: str, done: d
     try:
         real = own_test_rows(old, product, 20_000)
         said = f"metrics on {real.rows:,} of the run's own test rows"
+        if product_was_cross_validated(old):
+            said = f"metrics on {real.rows:,} rows that it was trained on (cross-validation): compare them with each other alone"
         first, second = scores(product, real), scores(again, real)
         lines += [{"measure": m, "before": first[m], "after": second.get(m), "unit": ""} for m in first]
     except (DapengError, OSError) as error:

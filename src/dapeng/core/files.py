@@ -24,6 +24,8 @@ from typing import IO, Any
 from dapeng.core.errors import RunError
 
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+NO_PLACE = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+"""What the system says where a file is in the way of a folder, or nothing can be made there (as in /proc)."""
 RETRIES = 20
 """On Windows a file that a virus scanner has open can't be replaced for a moment."""
 
@@ -38,11 +40,28 @@ def _in_words(path: Path) -> Iterator[None]:
             raise _full(path) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RunError(f"can't write {path}: {error.strerror}") from None
+        if error.errno in NO_PLACE and (why := _obstacle(path, error)):
+            raise RunError(f"can't write {path}: {why}", hint="choose another place") from None
         raise
     except Exception as error:
         if "No space left on device" in str(error):  # writers in Rust and C++ have errors of their own
             raise _full(path) from None
         raise
+
+
+def _obstacle(path: Path, error: OSError) -> str:
+    """Why nothing can be written at a path; empty where the error is about something else."""
+    if path.is_dir():
+        return "it is a folder"
+    for folder in path.parents:
+        if folder.is_dir():
+            break
+        if os.path.lexists(folder):
+            return f"{folder} is no folder"
+    at = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    if at is None or (at != path and at.parent != path.parent and at not in path.parents):
+        return ""
+    return f"nothing can be made in {folder}" if error.errno == errno.ENOENT else ""
 
 
 def _full(path: Path) -> RunError:
@@ -265,11 +284,15 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+class Held(RunError):
+    """Another process holds a lock."""
+
+
 @contextmanager
 def lock(path: str | Path, timeout: float = 60.0) -> Iterator[None]:
     """Hold a lock file; other processes wait. The system lets go of it when a process dies.
 
-    Raises RunError after `timeout` seconds.
+    Raises Held after `timeout` seconds.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,7 +301,7 @@ def lock(path: str | Path, timeout: float = 60.0) -> Iterator[None]:
         end = time.monotonic() + timeout
         while not _try_lock(stream):
             if time.monotonic() >= end:
-                raise RunError(f"another process holds {path}", hint="wait for it, or end it")
+                raise Held(f"another process holds {path}", hint="wait for it, or end it")
             time.sleep(0.02)
         try:
             yield

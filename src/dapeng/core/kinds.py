@@ -38,6 +38,10 @@ class ColumnOptions(Options):
     type: str
     input_only: ClassVar[tuple[str, ...]] = ("encoder",)
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight")
+    read_only: ClassVar[bool] = False
+    """True if nothing produces such a column: it can't be an output."""
+    reads_files: ClassVar[bool] = False
+    """True if cells may name files: then `files` of the fitted column says which."""
 
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
@@ -139,6 +143,8 @@ class LearnerOptions(Options):
     fits: ClassVar[tuple[str, ...]] = ()
     """Types of output columns that it can predict."""
     product: ClassVar[bool] = False
+    free: ClassVar[bool] = False
+    """It costs nothing, and asks for no second class: never left out."""
 
     def reads(self, inputs: Any, target: Any) -> bool:
         """Whether it makes sense for these `dapeng.learners.base.Inputs` (n-grams want texts, HOG wants pictures)."""

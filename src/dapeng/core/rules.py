@@ -44,6 +44,7 @@ def broken(values: Any, root: type[Options]) -> list[Finding]:
         *_both_sides(inputs, outputs),
         *_roles(values, {**inputs, **outputs}),
         *_wrong_side(inputs, outputs),
+        *_never_produced(outputs),
         *_references(inputs, outputs),
         *_features(values, root, inputs, outputs),
         *_exclusive(values),
@@ -97,6 +98,16 @@ def _wrong_side(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written])
                 if key in column.value:
                     what = f"{key!r} is for {other} only"
                     yield Finding((section, column.name, key), what, f"remove it, or move the column to `{other}`")
+
+
+def _never_produced(outputs: Mapping[str, _Written]) -> Iterator[Finding]:
+    """Types of columns that are read alone, such as texts."""
+    for column in outputs.values():
+        cls = column.shape.options(column.value)
+        if getattr(cls, "read_only", False):
+            kind = column.value.get("type")
+            hint = f"outputs.{column.name}=category (or number)"
+            yield Finding(("outputs", column.name), f"a column of type {kind} can't be an output yet", hint)
 
 
 def _references(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written]) -> Iterator[Finding]:

@@ -41,13 +41,13 @@ def choose_split(
             f"; {' and '.join(missing)} out of train" if missing else ""
         )
     named = {role: column for column, role in (roles or {}).items()}
+    if "time" in named:
+        return TimeSplit(column=named["time"]), f"{named['time']} is a time: the future is what a model meets"
     if table and rows < SMALL:
         folds = CrossValidation(stratified=category, group=named.get("group"), folds=min(5, max(2, rows)))
         return folds, f"{rows:,} rows are too few to spare a part: every row tests once"
     if "group" in named:
         return GroupSplit(column=named["group"]), f"rows of one {named['group']} belong together"
-    if "time" in named:
-        return TimeSplit(column=named["time"]), f"{named['time']} is a time: the future is what a model meets"
     if rows > LARGE:
         validation, test = (min(0.1, most / rows) for most in (VALIDATES, TESTS))
         split = RandomSplit(train=1 - validation - test, validation=validation, test=test)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dapeng.core.errors import DataError, LimitError, Problem
-from dapeng.core.spec import Data, Limits
+from dapeng.core.spec import Data, Limits, plain
 
 CHUNK = 1 << 20
 FREE = 16 << 20
@@ -114,8 +114,9 @@ def fingerprint(path: Path, data: Data, settings: tuple[str, ...] = ()) -> str:
     """SHA-256 of a file; settings that change how it is read, where they aren't the defaults, are hashed in."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    fields = type(data).model_fields
-    changed = {s: getattr(data, s) for s in settings if getattr(data, s) != fields[s].default}
+    usual = Data()
+    said = {s: getattr(data, s) for s in settings if getattr(data, s) != getattr(usual, s)}
+    changed = {s: plain(v) if isinstance(v, Limits) else v for s, v in said.items()}
     return hashlib.sha256(f"{digest} {json.dumps(changed)}".encode()).hexdigest() if changed else digest
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dapeng.core.console import say
+from dapeng.core.errors import DapengError
 from dapeng.core.files import read_json, write_json
 from dapeng.data import kept
 from dapeng.data.table import Block, Source
@@ -88,10 +89,9 @@ def hold(source: Source, names: list[str], most: int = SMALL_BYTES) -> tuple[Sou
     """The source with these columns, kept where that saves reading it again; and its number of rows."""
     key = ""
     if source.parsed and source.size > most // 4:  # else reading is quicker than hashing the file to look for it
-        key = kept.address("rows", source.fingerprint(), names)
-        there = kept.found(key)
-        if there is not None and (there / "facts.json").is_file():
-            held = OnDisk(source, there)
+        key = kept.address("rows", source.name, source.fingerprint(), names)
+        held = _found(source, key)
+        if held is not None:
             say(f"{source.name}: its rows are found again on disk")
             return held, held.rows or 0
     blocks = source.blocks(names)
@@ -102,10 +102,24 @@ def hold(source: Source, names: list[str], most: int = SMALL_BYTES) -> tuple[Sou
         size += block.columns.nbytes
         parts.append(block.columns)
         if size > most:
-            key = key or (kept.address("rows", source.fingerprint(), names) if source.parsed else "")
+            key = key or (kept.address("rows", source.name, source.fingerprint(), names) if source.parsed else "")
             return _on_disk(source, names, key, parts, blocks)
     empty = pa.table({n: pa.array([], pa.string()) for n in names})
     return Held(source, pa.concat_tables(parts, promote_options="permissive") if parts else empty), rows
+
+
+def _found(source: Source, key: str) -> OnDisk | None:
+    """The rows that were kept, if they are whole."""
+    there = kept.found(key)
+    if there is None:
+        return None
+    try:
+        if read_json(there / "facts.json")["bytes"] == (there / "rows.arrow").stat().st_size:
+            return OnDisk(source, there)
+    except (DapengError, OSError, KeyError, TypeError):
+        pass
+    kept.remove(there)
+    return None
 
 
 def _on_disk(
@@ -118,7 +132,9 @@ def _on_disk(
         try:
             with kept.filling(key) as folder:
                 rows = _write(folder / "rows.arrow", parts, rest)
-                facts = {"rows": rows, "names": names, "notes": [asdict(n) for n in source.all_notes()]}
+                size = (folder / "rows.arrow").stat().st_size
+                notes = [asdict(n) for n in source.all_notes()]
+                facts = {"rows": rows, "bytes": size, "names": names, "notes": notes}
                 write_json(folder / "facts.json", facts)
             return OnDisk(source, kept.folder() / key), rows
         except (_Differs, kept.Unwritable):

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from dapeng import __version__
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.files import FULL, sync_tree
 from dapeng.core.machine import cache_folder
@@ -50,7 +51,7 @@ def folder() -> Path:
 
 def address(*parts: Any) -> str:
     """The name of an entry: a hash of what it is made from."""
-    text = json.dumps([LAYOUT, *parts], sort_keys=True, default=str)
+    text = json.dumps([__version__, LAYOUT, *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

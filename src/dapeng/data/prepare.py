@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from dapeng.columns.base import Column, Dims, Encoded
 from dapeng.core.console import say
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DapengError, DataError, Problem
 from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.spec import plain
@@ -43,18 +43,26 @@ def fit_columns(
     wanted: options, and whether it is a target, by column. training: (start, count) -> bool mask of those rows. data: what
     the rows are made of, and which train, as a hash; then the fit is kept, and found when the same is asked again.
     """
-    if data is None:
+    asked = [[n, o.type, plain(o, every=True), target] for n, (o, target) in wanted.items()]
+    key = None if data is None else kept.address("fit", data, asked)
+    states = None if key is None else _kept_states(key)
+    if states is None:
         states = _states(source, wanted, training)
-    else:
-        asked = [[n, o.type, plain(o, every=True), target] for n, (o, target) in wanted.items()]
-        key = kept.address("fit", data, asked)
-        there = kept.found(key)
-        if there is None or not (there / "fit.json").is_file():
-            with kept.filling(key) as folder:
-                write_json(folder / "fit.json", _states(source, wanted, training))
-            there = kept.folder() / key
-        states = read_json(there / "fit.json")
+        if key is not None:
+            with contextlib.suppress(kept.Unwritable), kept.filling(key) as folder:  # it only saves time
+                write_json(folder / "fit.json", states)
     return {n: options.fitted(n, states[n], target) for n, (options, target) in wanted.items()}
+
+
+def _kept_states(key: str) -> dict[str, Any] | None:
+    there = kept.found(key)
+    if there is None:
+        return None
+    try:
+        return read_json(there / "fit.json")
+    except (DapengError, OSError):
+        kept.remove(there)
+        return None
 
 
 def _states(
@@ -173,7 +181,7 @@ class Prepared:
 
     def _outside(self, source: Source) -> str | None:
         """A hash over the files that cells name: their paths, sizes and times."""
-        names = [n for n, c in self.columns.items() if c.reads_files]
+        names = [n for n, c in self.columns.items() if c.options.reads_files]
         if not names:
             return None
         digest = hashlib.sha256()

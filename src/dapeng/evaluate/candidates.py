@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from dapeng.core.console import say, warn
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import LearnerOptions, learners
@@ -11,6 +13,9 @@ from dapeng.core.spec import Spec
 from dapeng.learners.base import Fitted, Inputs, Target
 
 PRODUCTS = {"auto": ("trees", "linear"), "network": (), "trees": ("trees",), "linear": ("linear",)}
+
+
+FEWEST_ROWS = 8
 
 
 def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> dict[str, tuple[LearnerOptions, bool]]:
@@ -30,6 +35,10 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
     for name, options in spec.learners.items():
         out[name] = (options, type(options).product)
     readable = {n: (o, p) for n, (o, p) in out.items() if o.reads(inputs, target)}
+    if len(target.values) < FEWEST_ROWS or (
+        target.classes and len(np.unique(target.values)) < 2
+    ):  # nothing to learn from
+        readable = {n: (o, p) for n, (o, p) in readable.items() if type(o).free}
     return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))
 
 
@@ -48,7 +57,7 @@ def fit_learners(
     began = time.process_time()
     for name, (options, product) in wanted.items():
         spent = time.process_time() - began
-        if not product and spent > seconds:
+        if not product and spent > seconds and not type(options).free:
             say(f"baseline {name} is left out: the time for baselines is spent")
             continue
         share = seconds * (2 / 3 if product else 1 / 3) / max(products if product else others, 1)

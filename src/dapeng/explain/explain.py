@@ -12,7 +12,7 @@ from dapeng.core.run import RunFolder
 from dapeng.data.table import Source
 from dapeng.explain.importance import MOST_ROWS, importance
 from dapeng.explain.rows import explain_rows
-from dapeng.product.own_rows import own_test_rows
+from dapeng.product.own_rows import own_test_rows, product_was_cross_validated
 from dapeng.product.product import Product
 
 
@@ -68,6 +68,10 @@ def explain(
     product._check(chosen)
     known = [o for o in product.outputs if o in chosen.names]
     notes: list[str] = []
+    if source is None and product_was_cross_validated(folder):
+        notes.append(
+            "the model that the folds led to was trained on these rows too: its scores here are higher than the verdict's"
+        )
     found: dict[str, Any] = {"importance": {}, "measured": {}}
     if not known:
         notes.append(f"no importance of columns: {chosen.name} does not hold the true {', '.join(product.outputs)}")

@@ -41,6 +41,11 @@ def own_test_rows(folder: RunFolder, product: Product, most: int = 2_000) -> Sou
     return _taken(source, names, positions)
 
 
+def product_was_cross_validated(folder: RunFolder) -> bool:
+    """True where the product that is kept was trained on every row, after folds that judged it."""
+    return folder.has("product.json") and bool(folder.read_json("product.json").get("cross_validation"))
+
+
 def _taken(source: Source, names: list[str], positions: np.ndarray) -> Source:
     parts = []
     for block in source.blocks(names):
@@ -56,6 +61,11 @@ def rows_to_check(folder: RunFolder, product: Product, most: int) -> tuple[Sourc
     """Real rows where they can be had, else made-up ones; and in words, which."""
     try:
         source = own_test_rows(folder, product, most)
+        if product_was_cross_validated(folder):  # every row has trained the product that is kept
+            return (
+                source,
+                f"{source.rows} rows of the run, on which it was trained too: the folds' verdict is the honest one",
+            )
         return source, f"{source.rows} test rows of the run"
     except (DapengError, OSError) as error:
         rows = min(most, 64)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from dapeng.columns.base import Column
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.data.groups import Group
 from dapeng.data.prepare import Prepared
 from dapeng.data.stored import Store
@@ -42,6 +42,19 @@ class Answer:
     notes: list[Note] = field(default_factory=list)
 
 
+def _refuse_never_produced(outputs: Mapping[str, Column]) -> None:
+    """Raise SpecError for outputs that nothing decodes; of a spec the loader says it, a guess comes as far as here."""
+    problems = [
+        Problem(
+            f"outputs.{n}", f"a column of type {c.type} can't be an output yet", f"outputs.{n}=category (or number)"
+        )
+        for n, c in outputs.items()
+        if "decoder" not in type(c.options).model_fields
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
 class Product:
     """inputs, outputs: fitted columns by name. shares: for each output, the weight of the network and of each learner."""
 
@@ -55,6 +68,7 @@ class Product:
         autocast: torch.dtype | None = None,
         device: str = "cpu",
     ):
+        _refuse_never_produced(outputs)
         self.inputs, self.outputs, self.model = inputs, outputs, model
         self.learners, self.shares = learners, shares
         self.autocast, self.device = autocast, device

@@ -6,17 +6,37 @@ import os
 
 import torch
 
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.spec import Train
 
 
 def device_for(train: Train) -> tuple[str, str]:
-    """The device to train on, and why."""
+    """The device to train on, and why. Raises SpecError for one that is not there."""
     if train.device != "auto":
+        if not _is_there(train.device):
+            there = ["auto", "cpu"]
+            if torch.accelerator.is_available():
+                there.append(str(torch.accelerator.current_accelerator()))
+            expected = ", ".join(there[:-1]) + f" or {there[-1]}"
+            what = f"expected {expected} on this machine, found {train.device!r}"
+            raise SpecError(Problem("train.device", what, "train.device=auto"))
         return train.device, "as asked"
     if torch.accelerator.is_available():
         name = str(torch.accelerator.current_accelerator())
         return name, "an accelerator is there"
     return "cpu", "no accelerator was found"
+
+
+def _is_there(name: str) -> bool:
+    """True if tensors can lie on the device of this name, such as cpu, cuda or cuda:1."""
+    try:
+        asked = torch.device(name)
+    except RuntimeError:
+        return False
+    if asked.type == "cpu":
+        return asked.index in (None, 0)
+    own = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return own is not None and asked.type == own.type and (asked.index or 0) < torch.accelerator.device_count()
 
 
 def cores() -> int:

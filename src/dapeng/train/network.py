@@ -54,6 +54,7 @@ class Trained:
     steps: int = 0
     epochs: float = 0.0
     best_epoch: float = 0.0
+    best_at: tuple[int, int] = (0, 0)
     last: tuple[float | None, float | None, dict[str, torch.Tensor]] = (None, None, {})
     autocast: torch.dtype | None = None
     device: str = "cpu"
@@ -183,8 +184,8 @@ def train_network(
             trained.steps += progress.step
             trained.history += progress.history
             trained.epochs = progress.planned / feed.steps_per_epoch
-            if progress.best_phase == number or not again:
-                trained.best_epoch = progress.best_step / feed.steps_per_epoch
+            trained.best_epoch = progress.best_step / feed.steps_per_epoch
+            trained.best_at = (progress.best_phase, progress.best_step)
             trained.last = (progress.best_score, progress.best_loss, dict(state.best))
             shorter = _shorter(train, phases, number, state, feed, deadline) if len(validation) else None
             shorter = strategy.agree(shorter or 0.0) or None  # clocks and batch statistics differ between ranks
@@ -244,6 +245,7 @@ def _carry(trained: Trained, state: State) -> None:
     """A second attempt must beat the best of the first."""
     score, loss, best = trained.last
     state.progress.best_score, state.progress.best_loss, state.best = score, loss, best
+    state.progress.best_phase, state.progress.best_step = trained.best_at
 
 
 def _shorter(

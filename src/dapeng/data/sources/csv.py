@@ -28,7 +28,7 @@ BLOCK = 1 << 20
 """Bytes that Arrow parses at a time. It reads ahead some dozens: 1 MB costs 66 MB of memory and is as fast as 4 MB."""
 NUMBERED = 256 << 20
 """Bytes up to which a file is read once more to say on which line a row stands; of larger ones the row is named."""
-SETTINGS = ("encoding", "encoding_errors", "delimiter", "bad_rows")
+SETTINGS = ("encoding", "encoding_errors", "delimiter", "bad_rows", "max_bad", "limits")
 
 
 @sources

@@ -22,7 +22,7 @@ from dapeng.data.table import Block, Source
 
 LOOK = 10_000
 """Records that are read to know the names and types of the columns."""
-SETTINGS = ("encoding", "encoding_errors", "bad_rows")
+SETTINGS = ("encoding", "encoding_errors", "bad_rows", "max_bad", "limits")
 _LONG = re.compile(rb"\d{19,}")
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _OPEN, _CLOSE = b"[{", b"]}"

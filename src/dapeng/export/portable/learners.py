@@ -88,7 +88,8 @@ class Constant:
     """The same for every row."""
 
     def __init__(self, folder):
-        self.values = json.loads((Path(folder) / "constant.json").read_text("utf-8"))["values"]
+        about = json.loads((Path(folder) / "constant.json").read_text("utf-8"))
+        self.values, self.classes = about["values"], about["classes"]
 
     def predict(self, seen):
-        return np.full(seen.rows, self.values[0]) if len(self.values) == 1 else np.tile(self.values, (seen.rows, 1))
+        return np.tile(self.values, (seen.rows, 1)) if self.classes else np.full(seen.rows, self.values[0])

@@ -61,8 +61,11 @@ class Program:
         path = str(self.folder / "model.onnx")
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def predict(self, rows):
-        """Mappings of raw values by column -> mappings of predictions; a number, or a label and the probability of each."""
+    def predict(self, rows, places=None):
+        """Mappings of raw values by column -> mappings of predictions; a number, or a label and the probability of each.
+
+        A row that can't be read has None for all of them, and a warning on standard error. places: what it calls each row.
+        """
         rows = list(rows)
         if not rows:
             return []
@@ -71,6 +74,39 @@ class Program:
             if missing:
                 raise ValueError(f"row {i} has no column {missing[0]!r}")
         cells = {n: [None if r[n] == "" else r[n] for r in rows] for n in self.columns}
+        try:
+            return self.read(cells)
+        except Exception:
+            bad = self.unreadable(cells)
+            if not bad:
+                raise
+        for i, reason in list(bad.items())[:5]:
+            print(f"warning: {places[i] if places else f'row {i}'}: {reason}; no prediction", file=sys.stderr)
+        if len(bad) > 5:
+            print(f"warning: {len(bad) - 5} more rows have no prediction", file=sys.stderr)
+        good = [i for i in range(len(rows)) if i not in bad]
+        read = self.read({n: [c[i] for i in good] for n, c in cells.items()}) if good else []
+        found = dict(zip(good, read))
+        return [found[i] if i in found else dict.fromkeys(self.names()) for i in range(len(rows))]
+
+    def names(self):
+        """The keys of a prediction."""
+        return [n for o in self.outputs for n in (o["name"], *(f"{o['name']}.{label}" for label in o["labels"] or ()))]
+
+    def unreadable(self, cells):
+        """Reasons by position of the rows that have a cell that can't be read."""
+        bad = {}
+        for name, reader in self.readers.items():
+            for i, cell in enumerate(cells[name]):
+                try:
+                    reader.encode([cell])
+                except Exception as error:
+                    bad.setdefault(i, f"{name}: {error}")
+        return dict(sorted(bad.items()))
+
+    def read(self, cells):
+        """Predictions of rows that can be read: their cells by column."""
+        rows = next(iter(cells.values()))
         found = self.run(cells) if self.session is not None else {}
         seen = Seen(self, cells)
         out = [{} for _ in rows]
@@ -112,13 +148,21 @@ def command(program, arguments=None):
     parser = argparse.ArgumentParser(description="Predictions for the rows of a CSV file.")
     parser.add_argument("data", nargs="?", help="a CSV file with the columns " + ", ".join(program.columns))
     path = parser.parse_args(arguments).data
-    with open(path, encoding="utf-8-sig", newline="") if path else sys.stdin as stream:
+    try:
+        stream = open(path, encoding="utf-8-sig", newline="") if path else sys.stdin  # noqa: SIM115 - closed below
+    except OSError as error:
+        print(f"error: can't read {path}: {error.strerror}", file=sys.stderr)
+        return 2
+    name = path or "standard input"
+    with stream:
         reader = csv.DictReader(stream)
-        writer = None
-        while chunk := [row for _, row in zip(range(1000), reader)]:
-            for row in program.predict(chunk):
-                if writer is None:
-                    writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
-                    writer.writeheader()
+        missing = [n for n in program.columns if n not in (reader.fieldnames or ())]
+        if missing:
+            print(f"error: {name} has no column {', '.join(map(repr, missing))}", file=sys.stderr)
+            return 2
+        writer = csv.DictWriter(sys.stdout, program.names(), lineterminator="\n")
+        writer.writeheader()
+        while chunk := [(f"{name}:{reader.line_num}", row) for _, row in zip(range(1000), reader)]:
+            for row in program.predict([row for _, row in chunk], [place for place, _ in chunk]):
                 writer.writerow(row)
     return 0

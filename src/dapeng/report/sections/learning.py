@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.html import Safe, el, join, number
-from dapeng.report.section import Section
+from dapeng.report.section import Section, resolved
 from dapeng.report.svg import Line, lines
 
 KNOWN = {"fold", "phase", "step", "epoch", "learning_rate", "time", "checkpoint"}
 MOST_POINTS = 200
+ORDER = ("first", "second", "third", "fourth", "fifth")
 TITLES = {
     "score": "Validation score",
     "loss": "Loss",
@@ -30,45 +32,73 @@ class Learning(Section):
     title: ClassVar[str] = "How the network learnt"
 
     def render(self, folder: RunFolder) -> Safe | None:
-        entries = _entries(folder)
-        if len(entries) < 2:
+        phases = _phases(folder)
+        if sum(map(len, phases)) < 2:
             return None
-        names = [n for n in entries[-1] if n not in KNOWN and isinstance(entries[-1][n], (int, float))]
+        last = phases[-1][-1]
+        names = [n for n in last if n not in KNOWN and isinstance(last[n], (int, float))]
         scores = [n for n in names if n not in TITLES]
         if len(scores) == 1:
             names.remove("score") if "score" in names else None
-        charts = [_chart(name, entries) for name in names][:6]
-        best = max(entries, key=lambda e: e.get("score", float("-inf")))
+        twice = len(phases) > 1 and not resolved(folder).get("spec", {}).get("train", {}).get("phases")
+        best, at = _kept(phases if twice else phases[-1:])
+        kept = at if twice else len(phases) - 1
+        word = "attempt" if twice else "phase"
+        charts = [_chart(name, [_thinned(p) for p in phases], kept, word) for name in names][:6]
+        of = f" of the {ORDER[kept]} {word}" if len(phases) > 1 and kept < len(ORDER) else ""
+        again = ""
+        if twice:
+            again = "The best came early, so the network was trained anew over fewer epochs, to end near there. "
         fold = "In the first fold, the" if "fold" in best else "The"
-        said = f"{fold} weights of epoch {number(best.get('epoch', 0), 3)} (step {best.get('step', 0):,}) validated best and were kept."
+        said = f"{again}{fold} weights of epoch {number(best.get('epoch', 0), 3)} (step {best.get('step', 0):,}){of} validated best and were kept."
         return join(el("p", said), el("div", *charts, class_="charts"))
 
 
-def _entries(folder: RunFolder) -> list[dict[str, Any]]:
-    """The validations; of a phase's step told twice, the later."""
+def _phases(folder: RunFolder) -> list[list[dict[str, Any]]]:
+    """The validations of each phase in its order; of a phase's step told twice, the later. A second attempt is a phase too."""
     if not folder.has("metrics.jsonl"):
         return []
-    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    found: dict[Any, dict[Any, dict[str, Any]]] = {}
     for line in folder.file("metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:  # half a line, where the run was killed
             continue
         if isinstance(entry, dict) and "loss" in entry and not entry.get("fold"):  # of several folds, the first
-            found[(entry.get("phase"), entry.get("step"))] = entry
-    entries = list(found.values())
+            found.setdefault(entry.get("phase"), {})[entry.get("step")] = entry
+    return [list(steps.values()) for steps in found.values()]
+
+
+def _kept(phases: list[list[dict[str, Any]]]) -> tuple[dict[str, Any], int]:
+    """The entry whose weights were kept, as training judges it (by score, then by loss, the first of equals), and its phase."""
+
+    def merit(entry: dict[str, Any]) -> tuple[float, float]:
+        score, loss = entry.get("score"), entry.get("loss")
+        return -math.inf if score is None else score, -math.inf if loss is None else -loss
+
+    entries = [(e, at) for at, phase in enumerate(phases) for e in phase]
+    return max(entries, key=lambda found: merit(found[0]))
+
+
+def _thinned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most about MOST_POINTS of a phase, its last among them."""
     step = max(1, len(entries) // MOST_POINTS)
     return entries[::step] if entries[::step][-1:] == entries[-1:] else entries[::step] + entries[-1:]
 
 
-def _chart(name: str, entries: list[dict[str, Any]]) -> Safe:
+def _chart(name: str, phases: list[list[dict[str, Any]]], kept: int, word: str) -> Safe:
+    """A line for each phase: strong for the one that was kept. Each begins at epoch 0 of its own."""
     title = TITLES.get(name, name.replace(".", ": "))
-    points = [(e.get("epoch", e.get("step", 0)), e[name]) for e in entries if isinstance(e.get(name), (int, float))]
-    line = Line(title, [x for x, _ in points], [y for _, y in points])
-    chart = lines(f"{title} by epoch", [line], "epoch", title.rpartition(": ")[2].lower())
-    return el(
-        "figure",
-        el("p", title, class_="head"),
-        chart,
-        el("figcaption", f"from {number(points[0][1])} to {number(points[-1][1])}"),
-    )
+    curves, ends = [], []
+    for at, entries in enumerate(phases):
+        points = [(e.get("epoch", e.get("step", 0)), e[name]) for e in entries if isinstance(e.get(name), (int, float))]
+        if not points:
+            continue
+        tone = "strong" if at == kept else "faint"
+        curves.append(Line(f"{title}, {word} {at + 1}", [x for x, _ in points], [y for _, y in points], tone))
+        ends.append((at, f"from {number(points[0][1])} to {number(points[-1][1])}"))
+    said = ends[0][1]
+    if len(phases) > 1:
+        said = "; ".join(f"{word} {at + 1} ({'thick' if at == kept else 'thin'} line): {end}" for at, end in ends)
+    chart = lines(f"{title} by epoch", curves, "epoch", title.rpartition(": ")[2].lower())
+    return el("figure", el("p", title, class_="head"), chart, el("figcaption", said))
