@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ from PIL import Image as Pillow
 import dapeng
 from dapeng.columns.image import Image, ImageReader
 from dapeng.core.errors import DataError
+from dapeng.core.spec import Data
+from dapeng.data.open import open_data
 
 GOOD = pa.array([encoded(photo(), "PNG")] * 4, pa.binary())
 QUARANTINE = {
@@ -174,6 +177,14 @@ def test_i18_names_with_line_breaks_markup_and_emoji_train_and_are_escaped_in_th
     for i in range(16):
         (root / "<script>" / f"{i}.png").write_bytes(encoded(photo(), "PNG"))
     data = {"path": str(root), "split": {"by": "random"}, "max_bad": 0.5}
+    opened = open_data(Data(path=str(root)))
+    names = opened.whole().read(["image"]).column("image").to_pylist()
+    if (Path(str(root / "🐱")) / os.fsdecode(b"\xff.png")).exists():
+        assert "🐱/%FF.png" in names
+        assert any("is not valid UTF-8: called" in n.what for n in opened.notes())
+        made = column()
+        assert not made.encode(pa.array(["🐱/%FF.png"]), root).bad.rows
+        assert made.encode(pa.array(["🐱/%FE.png"]), root).bad.rows == [0]
     run = dapeng.train(str(root), outputs={"label": "category"}, data=data, runs=tmp_path / "runs", **FAST)
     assert sorted(run.product.outputs["label"].labels) == ["<script>", "🐱"]
     page = (run.path / "report.html").read_text(encoding="utf-8")

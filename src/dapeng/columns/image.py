@@ -18,6 +18,7 @@ from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
 from dapeng.core import kinds
+from dapeng.core.files import from_text
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
 
 MAX_PIXELS = 40_000_000
@@ -83,7 +84,7 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
     source: Any = cell
     if isinstance(cell, str):
         path = Path(cell)
-        source = path if path.is_absolute() or base is None else base / path
+        source = from_text(path if path.is_absolute() or base is None else base / path)
         if not source.is_file():
             raise Unreadable(f"no such file: {cell}")
         if source.stat().st_size == 0:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -277,6 +278,28 @@ def sync_tree(folder: Path) -> None:
         elif file.is_dir():
             sync_folder(file)
     sync_folder(folder)
+
+
+def as_text(path: str) -> str:
+    """A path as text: bytes of its name that aren't UTF-8 become %XX."""
+    raw, out = os.fsencode(path), []
+    while raw:
+        try:
+            out.append(raw.decode())
+            break
+        except UnicodeDecodeError as error:
+            out.append(raw[: error.start].decode() + "".join(f"%{b:02X}" for b in raw[error.start : error.end]))
+            raw = raw[error.end :]
+    return "".join(out)
+
+
+def from_text(path: Path) -> Path:
+    """The file that `as_text` named: the path itself, or the one with bytes in place of %XX, where that is there."""
+    if path.exists():
+        return path
+    raw = re.sub(rb"%([89A-F][0-9A-F])", lambda m: bytes([int(m[1], 16)]), os.fsencode(path))
+    other = Path(os.fsdecode(raw))
+    return other if other.exists() else path
 
 
 def sha256(path: str | Path) -> str:

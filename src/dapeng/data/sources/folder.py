@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from dapeng.core.errors import DataError, Problem
+from dapeng.core.files import as_text, from_text
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data.sources.base import Reader
@@ -103,10 +104,12 @@ class FolderSource(Frame):
         if 0 < loose < len(labels):
             self.note("warning", self.name, f"{loose} files lie in no label folder: their label is missing", loose)
         for name in unnamed[:100]:
-            self.note("quarantine", self.name, f"the file name {name!r} is not valid UTF-8: left out; rename it")
+            self.note(
+                "repair", self.name, f"the file name {name!r} is not valid UTF-8: called {as_text(os.fsdecode(name))!r}"
+            )
         if len(unnamed) > 100:
             self.note(
-                "quarantine",
+                "repair",
                 self.name,
                 f"{len(unnamed) - 100} more files whose names aren't valid UTF-8",
                 len(unnamed) - 100,
@@ -116,7 +119,7 @@ class FolderSource(Frame):
         """Of names, sizes and times of change: reading millions of files for a hash would take longer than training."""
         digest = hashlib.sha256()
         for path in self.table.column(0).to_pylist():
-            stat = os.stat(self.root / path)
+            stat = os.stat(from_text(self.root / path))
             digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         return digest.hexdigest()
 
@@ -131,7 +134,7 @@ def _listing(root: Path) -> list[os.DirEntry[str]]:
 
 
 def _walk(root: Path, data: Data) -> tuple[list[str], list[bytes]]:
-    """Paths below the folder, with "/" between their parts, in order; and names that can't be written as text."""
+    """Paths below the folder, with "/" between their parts, in order; and names that aren't valid text, which are among the paths with %XX for their bytes."""
     inside = root.resolve()
     paths: list[str] = []
     unnamed: list[bytes] = []
@@ -153,6 +156,7 @@ def _walk(root: Path, data: Data) -> tuple[list[str], list[bytes]]:
                     paths.append(path)
                 else:
                     unnamed.append(os.fsencode(path))
+                    paths.append(as_text(path))
     return sorted(paths), unnamed
 
 
