@@ -1,5 +1,5 @@
 """`python -m dapeng` is the command `dapeng`."""
 
-from dapeng.cli.main import main
+from dapeng.cli.main import run
 
-raise SystemExit(main())
+run()

@@ -7,6 +7,8 @@ mistake: a short message, the traceback in a file, exit status 1.
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -72,6 +74,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception as error:
         return _failed(error, debug, words)
+
+
+def run() -> NoReturn:
+    """The command `dapeng`: `main`, and out.
+
+    Where torch and Arrow are loaded together, their pools of threads now and then abort a process that ends in the usual way
+    (status 134 after everything was done and said), so it ends without the destructors of C++.
+    """
+    status = main()
+    if "torch" in sys.modules or "pyarrow" in sys.modules:
+        with contextlib.suppress(Exception):
+            atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    raise SystemExit(status)
 
 
 def _run(words: list[str]) -> int:
@@ -151,4 +170,4 @@ def _traceback_file(words: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run()
