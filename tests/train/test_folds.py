@@ -96,6 +96,8 @@ def test_folds_leave_no_file_behind_and_the_log_names_them(tmp_path: Path) -> No
     assert all("loss" not in e for e in entries if e["fold"] == 3), "the last training has no rows to validate on"
     assert "In the first fold" in (run.folder.path / "report.html").read_text(encoding="utf-8")
     assert "folds" not in str(read_json(run.folder.path / "MANIFEST.json"))
+    notes = read_json(run.folder.path / "explain.json")["notes"]
+    assert any("was trained on these rows too" in note for note in notes)
 
 
 def test_what_a_fold_leaves_is_read_back_as_it_was(tmp_path: Path) -> None:
