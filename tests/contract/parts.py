@@ -27,8 +27,8 @@ def fitted(kind: str, name: str = "x", target: bool = False, **options: Any) -> 
 
 
 def with_encoder(kind: str, tag: str, name: str = "x", **options: Any) -> Column:
-    """A fitted column with an encoder chosen."""
-    return fitted(kind, name, encoder={"type": tag, **options})
+    """A fitted column with an encoder chosen, at the size in which it is tried."""
+    return fitted(kind, name, encoder={"type": tag, **encoders.members()[tag].tiny, **options})
 
 
 def store_of(inputs: dict[str, Column], outputs: dict[str, Column] | None = None) -> Store:

@@ -144,6 +144,10 @@ class Column(ABC):
         """How often a network's weights are used for one cell: about 1, or the pixels or tokens that it goes over."""
         return 1.0
 
+    def default_encoder(self, rows: int) -> tuple[str, str]:
+        """The encoder that reads it where the spec names none, for so many training rows, and why."""
+        return "", ""
+
     @abstractmethod
     def layout(self) -> dict[str, Dims]:
         """The tensors of a batch of cells. Storage, padding, fake batches, ONNX axes and server validation read this."""

@@ -193,6 +193,9 @@ class CategoryColumn(Column):
     def can_be_absent(self) -> bool:
         return False
 
+    def default_encoder(self, rows: int) -> tuple[str, str]:
+        return "embedding", "a learned vector for each label"
+
     def layout(self) -> dict[str, Dims]:
         return {"codes": Dims("B", "int64", low=0, high=max(self.size - 1, 0))}
 

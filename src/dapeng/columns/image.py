@@ -258,6 +258,9 @@ class ImageColumn(Column):
     def places(self) -> float:
         return self.shape[1] * self.shape[2] / 8
 
+    def default_encoder(self, rows: int) -> tuple[str, str]:
+        return "resnet_small", f"trains from scratch on {rows:,} pictures"
+
     def layout(self) -> dict[str, Dims]:
         c, y, x = self.shape
         return {"pixels": Dims(f"B {c} {y} {x}", "uint8", low=0, high=255)}

@@ -213,6 +213,9 @@ class NumberColumn(Column):
     blocks: ClassVar[bool] = True
     options: Number
 
+    def default_encoder(self, rows: int) -> tuple[str, str]:
+        return "piecewise", "says where a value lies among the quantiles"
+
     def layout(self) -> dict[str, Dims]:
         return {"values": Dims("B", "float32")}
 

@@ -156,6 +156,11 @@ class TextColumn(Column):
     def places(self) -> float:
         return max(self.max_length / 4, 1.0)
 
+    def default_encoder(self, rows: int) -> tuple[str, str]:
+        if self.state["kind"] == "ngrams":
+            return "bag", "strong and fast on texts"
+        return "text_cnn", "reads the tokens in order"
+
     def layout(self) -> dict[str, Dims]:
         return {
             "ids": Dims("B T", "int32", low=0, high=self.size - 1),

@@ -59,6 +59,8 @@ class EncoderOptions(Options):
     fits: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[frozenset[str]] = frozenset({"pooled"})
     """What its Features may hold: pooled, tokens, maps. Checked against the decoders' needs before data is read."""
+    tiny: ClassVar[dict[str, Any]] = {}
+    """Options under which it is small enough to be tried in a second, for networks whose defaults are not."""
 
     def build(self, columns: list[Any], tables: Any) -> Any:
         """The `dapeng.encoders.base.Encoder` for these fitted columns (one, or a block of like ones)."""

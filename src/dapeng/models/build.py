@@ -34,15 +34,10 @@ def choose_encoder(column: Column, rows: int, path: str, choices: Choices) -> En
     if asked is not None:
         return asked
     members = encoders.fitting(column.type)
-    tag, reason = {
-        "number": ("piecewise", "says where a value lies among the quantiles"),
-        "category": ("embedding", "a learned vector for each label"),
-        "image": ("resnet_small", f"trains from scratch on {rows:,} pictures"),
-        "text": ("bag", "strong and fast on texts")
-        if column.state.get("kind") == "ngrams"
-        else ("text_cnn", "reads the tokens in order"),
-    }.get(column.type, (next(iter(members), ""), "the first that fits"))
+    tag, reason = column.default_encoder(rows)
     if tag not in members:
+        tag, reason = next(iter(members), ""), "the first that fits"
+    if not tag:
         raise SpecError(Problem(path, f"nothing that is registered reads a column of type {column.type}"))
     choices.add(path, tag, reason)
     return members[tag]()
