@@ -51,9 +51,10 @@ def encoder_cases() -> list[tuple[str, str]]:
 
 def without_batch_statistics(tag: str) -> dict[str, Any]:
     """Options under which rows don't see each other, for per-sample gradients; and no random corruption."""
-    fields = encoders.members()[tag].model_fields
-    out: dict[str, Any] = {"norm": "group"} if "norm" in fields else {}
-    return {**out, "dropout": 0.0} if "dropout" in fields else out
+    member = encoders.members()[tag]
+    norm = getattr(member(**member.tiny), "norm", None)
+    out: dict[str, Any] = {"norm": "group"} if norm is not None and norm.type == "batch" else {}
+    return {**out, "dropout": 0.0} if "dropout" in member.model_fields else out
 
 
 def floats(module: torch.nn.Module) -> dict[str, Tensor]:

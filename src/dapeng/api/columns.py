@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
 from dapeng.core.spec import Spec
@@ -44,6 +45,26 @@ def from_spec(spec: Spec, source: Source) -> Chosen:
     if problems:
         raise DataError(problems)
     return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
+
+
+def settled_encoders(inputs: Mapping[str, ColumnOptions], base: Path | None) -> dict[str, Any]:
+    """The same inputs, their encoders as the files say that they name: shapes of public weights. Raises SpecError for all at once."""
+    out, problems = {}, []
+    for name, options in inputs.items():
+        encoder: Any = getattr(options, "encoder", None)
+        out[name] = options
+        if encoder is None:
+            continue
+        try:
+            settled = encoder.located(base).resolved()
+        except DapengError as error:
+            problems += [Problem(f"inputs.{name}.encoder.{p.where}", p.what, p.hint) for p in error.problems]
+            continue
+        if settled is not encoder:
+            out[name] = options.model_copy(update={"encoder": settled})
+    if problems:
+        raise SpecError(problems)
+    return out
 
 
 def _refuse_strange(

@@ -32,7 +32,7 @@ from dapeng.evaluate.blend import blend_shares
 from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
 from dapeng.learners.base import Fitted, Inputs, Target
 from dapeng.learners.constant import ConstantLearner
-from dapeng.models.build import Choices, build_model, parameters, with_encoders
+from dapeng.models.build import Choices, fresh_model, parameters, with_encoders
 from dapeng.models.predict import predict_rows
 from dapeng.product.product import NETWORK, Product, mix
 from dapeng.train.network import Trained, train_network
@@ -99,7 +99,7 @@ def train(session: Session, fold: Fold, resume: bool, epochs: float | None = Non
     """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins."""
     spec, product, where = session.spec, fold.product, session.folder.path
     torch.manual_seed(spec.train.seed)
-    product.model = build_model(spec, product.inputs, product.outputs, fold.choices)
+    product.model = fresh_model(spec, product.inputs, product.outputs, fold.choices)
     if fold.first:
         say(f"network: {parameters(product.model):,} parameters")
     alone, choices = fold.number is None, fold.choices
@@ -291,7 +291,7 @@ def _network_anew(session: Session, fold: Fold) -> None:
     assert product.model is not None
     sharpness = {n: t.clone() for n, t in product.model.state_dict().items() if n.endswith(".sharpness")}
     torch.manual_seed(spec.train.seed)
-    product.model = build_model(spec, product.inputs, product.outputs, Choices())
+    product.model = fresh_model(spec, product.inputs, product.outputs, Choices())
     rows = np.sort(np.concatenate([fold.rows, _with_a_target(fold.store, product.outputs, fold.validation)]))
     none = np.empty(0, np.int64)
     inputs, outputs = product.inputs, product.outputs

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dapeng.api.columns import Chosen, from_data, from_spec
+from dapeng.api.columns import Chosen, from_data, from_spec, settled_encoders
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
 from dapeng.core.duration import seconds
@@ -75,6 +75,7 @@ def begin(
         if targets
         else from_spec(spec, whole)
     )
+    chosen.inputs = settled_encoders(chosen.inputs, loaded.folder)
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)

@@ -226,7 +226,14 @@ class ImageSummary(Summary):
             "converted": dict(sorted(self.converted.items())),
         }
 
+    @property
+    def _wanted(self) -> dict[str, int]:
+        """Size and channels that public weights were trained with."""
+        return self.options.encoder.picture() if self.options.encoder is not None else {}
+
     def _channels(self) -> int:
+        if self.options.channels == "auto" and "channels" in self._wanted:
+            return self._wanted["channels"]
         return self.options.channels if self.options.channels != "auto" else (1 if self.grey and not self.colour else 3)
 
     def _size(self) -> tuple[int, int]:
@@ -235,6 +242,8 @@ class ImageSummary(Summary):
             return (asked[0], asked[-1])
         if isinstance(asked, int):
             return (asked, asked)
+        if "size" in self._wanted:
+            return (self._wanted["size"],) * 2
         if not self.sizes:
             return (32, 32)
         (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]))

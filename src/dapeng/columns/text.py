@@ -20,6 +20,13 @@ from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
 HAN = re.compile(f"[{CJK}]")
 HAN_SHARE = 0.3
+LONGEST = 1_000_000
+"""Tokens of a text that are counted."""
+
+
+def lowers(options: Text, kind: str) -> bool:
+    """Whether capitals are read as small letters; a tokeniser that public weights bring decides it by itself."""
+    return options.lowercase and kind != "file"
 
 
 @kinds.columns
@@ -73,14 +80,20 @@ class TextSummary(Summary):
 
     def __init__(self, options: Text):
         self.options = options
+        self.given = options.encoder.vocabulary() if options.encoder is not None else None
+        """A tokeniser that the encoder brings: nothing is fitted then but lengths."""
+        self.tokeniser = KINDS[self.given["kind"]](self.given) if self.given is not None else None
         self.units: dict[str, Counter[str]] = {}
         self.lengths: dict[str, Counter[int]] = {}
         self.rows, self.missing, self.empty, self.letters, self.han = 0, 0, 0, 0, 0
-        kinds_wanted = {options.kind(False), options.kind(True)}
+        kinds_wanted = {options.kind(False), options.kind(True)} if self.given is None else {self.given["kind"]}
         for kind in sorted(kinds_wanted):
             self.units[kind], self.lengths[kind] = Counter(), Counter()
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
+        if self.tokeniser is not None:
+            self._measure(strings(cells).to_pylist(), self.tokeniser)
+            return
         for cell in strings(cells).to_pylist():
             self.rows += 1
             if cell is None or not cell.strip():
@@ -96,6 +109,15 @@ class TextSummary(Summary):
                 self.lengths[kind][len(pieces)] += 1
         self.units = {k: prune(c) for k, c in self.units.items()}
 
+    def _measure(self, cells: list[str | None], tokeniser: Tokeniser) -> None:
+        """Lengths in the tokens of a tokeniser that is given."""
+        there = [clean(c, lowers(self.options, tokeniser.kind)) for c in cells if c is not None and c.strip()]
+        self.rows, self.missing = self.rows + len(cells), self.missing + len(cells) - len(there)
+        self.letters += sum(map(len, there))
+        self.han += sum(len(HAN.findall(t)) for t in there)
+        _, lengths = tokeniser.encode(there, LONGEST)
+        self.lengths[tokeniser.kind].update(lengths.tolist())
+
     def merge(self, other: TextSummary) -> None:
         for kind in self.units:
             self.units[kind].update(other.units[kind])
@@ -107,17 +129,19 @@ class TextSummary(Summary):
     def result(self) -> dict[str, Any]:
         o = self.options
         han = self.han > HAN_SHARE * max(self.letters, 1)
-        kind = o.kind(han)
+        kind = o.kind(han) if self.given is None else self.given["kind"]
         size = o.vocab_size if o.vocab_size != "auto" else {"ngrams": 200_000, "bpe": 8_000}.get(kind, 30_000)
         state: dict[str, Any] = {"kind": kind, "han": han, "missing": self.missing, "rows": self.rows}
-        if kind == "bpe":
+        if self.given is not None:
+            state = {**self.given, **state}
+        elif kind == "bpe":
             state["tokenizer"] = train_bpe(self.units[kind], size)
         else:
             rare = o.min_count if self.rows > 200 else 1
             state["vocab"] = vocabulary(self.units[kind], size, rare)
             state["lowest"], state["highest"] = 1, o.longest(han)
         state["lengths"] = _quantiles(self.lengths[kind])
-        state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(512, state["lengths"]["0.99"]))
+        state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(state.get("longest", 512), state["lengths"]["0.99"]))
         state["cut"] = sum(n for length, n in self.lengths[kind].items() if length > state["max_length"])
         return state
 
@@ -141,6 +165,7 @@ class TextColumn(Column):
     def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.tokeniser: Tokeniser = KINDS[state["kind"]](state)
+        self.lowercase = lowers(options, state["kind"])
         self.max_length: int = state["max_length"]
 
     @property
@@ -156,6 +181,12 @@ class TextColumn(Column):
     def places(self) -> float:
         return max(self.max_length / 4, 1.0)
 
+    def remarks(self) -> list[str]:
+        asked = self.options.tokeniser
+        if self.state["kind"] != "file" or asked == "auto":
+            return []
+        return [f"tokeniser: {asked} is not used: the encoder's weights were trained with their own"]
+
     def default_encoder(self, rows: int) -> tuple[str, str]:
         if self.state["kind"] == "ngrams":
             return "bag", "strong and fast on texts"
@@ -170,13 +201,13 @@ class TextColumn(Column):
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         raw = strings(cells).to_pylist()
         present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
-        texts = [clean(c, self.options.lowercase) if p else "" for c, p in zip(raw, present)]
+        texts = [clean(c, self.lowercase) if p else "" for c, p in zip(raw, present)]
         ids, lengths = self.tokeniser.encode(texts, self.max_length)
         return Encoded({"ids": ids}, None if present.all() else present, lengths=lengths)
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""
-        return self.tokeniser.tokens(clean(text, self.options.lowercase), self.max_length)
+        return self.tokeniser.tokens(clean(text, self.lowercase), self.max_length)
 
     def predictions(self) -> dict[str, Dims]:
         return {"ids": Dims("B T", "int64")}
@@ -217,7 +248,7 @@ class TextColumn(Column):
 
     def reader(self) -> tuple[type, dict[str, Any]]:
         arguments = {k: self.state.get(k) for k in ("kind", "vocab", "tokenizer", "lowest", "highest", "max_length")}
-        return TextReader, {**arguments, "lowercase": self.options.lowercase, "cjk": CJK}
+        return TextReader, {**arguments, "lowercase": self.lowercase, "cjk": CJK}
 
 
 class TextReader:
@@ -229,19 +260,23 @@ class TextReader:
         self.kind, self.lowest, self.highest, self.limit, self.lowercase = kind, lowest, highest, max_length, lowercase
         self.ids = {t: i for i, t in enumerate(vocab or [])}
         self.word = re.compile(rf"[{cjk}]|[^\W{cjk}]+(?:['’][^\W{cjk}]+)?|[^\w\s]")
-        if kind == "bpe":
+        if kind in ("bpe", "file"):
             from tokenizers import Tokenizer
 
             self.library = Tokenizer.from_str(tokenizer)
+            self.library.no_padding()
+            self.library.no_truncation()
             self.library.encode_special_tokens = True
+            if kind == "file":
+                self.library.enable_truncation(max_length)
 
     def row(self, text):
         import unicodedata
 
         text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
         text = " ".join((text.lower() if self.lowercase else text).split())
-        if self.kind == "bpe":
-            return self.library.encode(text, add_special_tokens=False).ids
+        if self.kind in ("bpe", "file"):
+            return self.library.encode(text, add_special_tokens=self.kind == "file").ids
         if self.kind == "characters":
             return [self.ids.get(c, 1) for c in text]
         words = self.word.findall(text)

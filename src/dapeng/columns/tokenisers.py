@@ -131,7 +131,43 @@ class BPE(Tokeniser):
         return [self.library.decode([i]) for i in ids]
 
 
-KINDS: dict[str, type[Tokeniser]] = {t.kind: t for t in (Words, Characters, NGrams, BPE)}
+class File(Tokeniser):
+    """What public weights were trained with, out of their tokenizer.json: begin and end are added, special tokens in a text are text."""
+
+    kind = "file"
+
+    def __init__(self, state: dict[str, Any]):
+        self.state = state
+        self.library = as_text_alone(state["tokenizer"])
+        self.size = self.library.get_vocab_size()
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> Iterable[str]:
+        return text.split()
+
+    def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        self.library.enable_truncation(limit)
+        rows = [e.ids for e in self.library.encode_batch_fast(texts)]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+
+    def tokens(self, text: str, limit: int) -> list[str]:
+        self.library.enable_truncation(limit)
+        return [t.removeprefix("##") for t in self.library.encode(text).tokens]
+
+
+def as_text_alone(tokenizer: str) -> Any:
+    """A tokenizer.json as the library's object, without padding and cutting, that reads "[SEP]" in a user's text as text."""
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_str(tokenizer)
+    library.no_padding()
+    library.no_truncation()
+    library.encode_special_tokens = True
+    return library
+
+
+KINDS: dict[str, type[Tokeniser]] = {t.kind: t for t in (Words, Characters, NGrams, BPE, File)}
 
 
 def prune(counts: Counter[str], most: int = PRUNE_AT) -> Counter[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field
+
 from dapeng.core.registry import Options, Registry
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ encoders = Registry("dapeng.encoders", "encoder")
 fusions = Registry("dapeng.fusion", "fusion")
 decoders = Registry("dapeng.decoders", "decoder")
 losses = Registry("dapeng.decoders.losses", "loss")
+activations = Registry("dapeng.layers.activations", "activation")
+norms = Registry("dapeng.layers.norms", "norm")
+initialisations = Registry("dapeng.layers.initialisations", "initialisation")
+layers = Registry("dapeng.layers.pictures", "layer")
 objectives = Registry("dapeng.objectives", "objective")
 optimisers = Registry("dapeng.train.optimisers", "optimiser")
 schedules = Registry("dapeng.train.schedules", "schedule")
@@ -70,12 +76,33 @@ class EncoderOptions(Options):
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
         return {}
 
+    def picture(self) -> dict[str, int]:
+        """Size and channels that it wants of pictures where the spec leaves them to the data; {} where any will do."""
+        return {}
+
+    def vocabulary(self) -> dict[str, Any] | None:
+        """What a text column's tokeniser is made of, where it brings one; None: fitted on the training rows."""
+        return None
+
+    def located(self, base: Path | None) -> EncoderOptions:
+        """The same options with paths that start from this folder."""
+        return self
+
+    def resolved(self) -> EncoderOptions:
+        """The same options with everything decided that a file decides. Raises SpecError."""
+        return self
+
+    def start(self, encoder: Any) -> None:
+        """Fill a fresh `dapeng.encoders.base.Encoder` with what training starts from."""
+
 
 class FusionOptions(Options):
     """How the features of several inputs become one."""
 
     type: str
     gives_with_one: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the inputs that a row goes without in training, so that the network can do without any of them."""
 
     def build(self, widths: dict[str, Any], absent: set[str]) -> Any:
         """The `dapeng.fusion.base.Fusion` over inputs of these widths; `absent` names inputs that can be missing."""
@@ -99,6 +126,51 @@ class LossOptions(Options):
 
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
+
+
+class ActivationOptions(Options):
+    """A function of every element, between two layers."""
+
+    type: str
+
+    def build(self) -> Any:
+        """The `torch.nn.Module`."""
+        raise NotImplementedError
+
+
+class NormOptions(Options):
+    """How values between two layers are brought to one scale; `fits` says of what: maps, rows, tokens."""
+
+    type: str
+    fits: ClassVar[tuple[str, ...]] = ("maps", "rows", "tokens")
+
+    def maps(self, channels: int) -> Any:
+        """The `torch.nn.Module` for (B, C, Y, X)."""
+        raise NotImplementedError
+
+    def rows(self, width: int) -> Any:
+        """The `torch.nn.Module` for (B, D), and where it fits tokens (B, T, D)."""
+        raise NotImplementedError
+
+
+class LayerOptions(Options):
+    """One layer of a convolutional network that is given as a list."""
+
+    type: str
+
+    def build(self, shape: tuple[int, int, int]) -> tuple[Any, tuple[int, int, int]]:
+        """The `torch.nn.Module` for maps (B, C, Y, X) of this shape, and the shape of what it gives."""
+        raise NotImplementedError
+
+
+class InitialisationOptions(Options):
+    """The first weights of linear layers and convolutions."""
+
+    type: str
+
+    def apply(self, layer: Any) -> None:
+        """Fill the weight and the bias (None where there is none) of a linear layer or a convolution."""
+        raise NotImplementedError
 
 
 class ObjectiveOptions(Options):

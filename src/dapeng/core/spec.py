@@ -16,6 +16,7 @@ from dapeng.core.duration import seconds
 from dapeng.core.kinds import (
     ColumnOptions,
     FusionOptions,
+    InitialisationOptions,
     LearnerOptions,
     ObjectiveOptions,
     OptimiserOptions,
@@ -109,6 +110,12 @@ class Train(Options):
     """Peak learning rate. auto: as advised by the networks."""
     optimiser: Annotated[OptimiserOptions, kinds.optimisers.choice(default="adamw")] = DEFAULT
     schedule: Annotated[ScheduleOptions, kinds.schedules.choice(default="cosine")] = DEFAULT
+    initialisation: Annotated[InitialisationOptions | None, kinds.initialisations.choice(auto=True)] = None
+    """First weights of linear layers and convolutions. auto: as each network's paper has them."""
+    l1: float = Field(0.0, ge=0, le=100)
+    """Penalty on the sum of the absolute weights of matrices: pulls many to zero."""
+    l2: float = Field(0.0, ge=0, le=100)
+    """Penalty on half the sum of the squared weights of matrices, beside the optimiser's own weight decay."""
     clip: float | None = Field(1.0, gt=0)
     """Largest norm of the gradient; null for none."""
     ema: float | None = Field(None, gt=0, lt=1)

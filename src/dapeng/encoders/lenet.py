@@ -5,16 +5,17 @@ LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Reco
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from dapeng.core.kinds import EncoderOptions, encoders
+from dapeng.core.kinds import ActivationOptions, EncoderOptions, activations, encoders
+from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.pixels import PictureEncoder
 from dapeng.nn.features import Features, Widths
-from dapeng.nn.layers import ACTIVATIONS
+from dapeng.layers.perceptron import perceptron
 
 
 @encoders
@@ -34,7 +35,7 @@ class LeNet(EncoderOptions):
     """Side of the convolutions' kernels."""
     hidden: list[int] = Field(default=[120, 84], max_length=8)
     """Widths of the full layers."""
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "silu"] = "relu"
+    activation: Annotated[ActivationOptions, activations.choice(default="relu")] = DEFAULT
     pool: Literal["max", "average"] = "max"
     dropout: float = Field(0.0, ge=0, lt=1)
     """After each full layer."""
@@ -59,24 +60,13 @@ class LeNetEncoder(PictureEncoder):
             pads = (i == 0 and min(y, x) < 32) or min(y, x) < 2 * o.kernel
             same = o.kernel // 2 if pads else 0
             pool = (nn.MaxPool2d if o.pool == "max" else nn.AvgPool2d)(2, ceil_mode=True)
-            stages.append(
-                nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), ACTIVATIONS[o.activation](), pool)
-            )
+            stages.append(nn.Sequential(nn.Conv2d(channels, width, o.kernel, padding=same), o.activation.build(), pool))
             y, x = ((s + 2 * same - o.kernel + 1 + 1) // 2 for s in (y, x))
             channels = width
             maps.append((width, 2 ** (i + 1)))
         self.stages = nn.ModuleList(stages)
-        layers: list[nn.Module] = []
-        width = channels * y * x
-        for size in o.hidden:
-            layers += [
-                nn.Linear(width, size),
-                ACTIVATIONS[o.activation](),
-                *([nn.Dropout(o.dropout)] if o.dropout else []),
-            ]
-            width = size
-        self.full = nn.Sequential(*layers)
-        self.widths = Widths(pooled=width, tokens=channels, maps=tuple(maps))
+        self.full = perceptron(channels * y * x, o.hidden, o.activation, dropout=o.dropout)
+        self.widths = Widths(pooled=[channels * y * x, *o.hidden][-1], tokens=channels, maps=tuple(maps))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         maps, x = [], embedded

@@ -10,6 +10,12 @@ from torch import Tensor
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
 
+NORMALISATIONS: dict[str, tuple[list[float], list[float]]] = {
+    "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+}
+"""Mean and deviation of the channels, of pixels from 0 to 1, that public weights were trained with."""
+
 
 class PictureEncoder(Encoder):
     """Base of encoders of pictures: `embed` gives normalised pixels (B, C, Y, X)."""
@@ -17,12 +23,19 @@ class PictureEncoder(Encoder):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, column: Any):
+    def __init__(self, column: Any, normalisation: str = "data"):
         super().__init__()
-        mean, std = (torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in column.normalisation)
+        self.shape: tuple[int, int, int] = column.shape
+        known = NORMALISATIONS.get(normalisation) if self.shape[0] == 3 else None
+        mean, std = (torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in known or column.normalisation)
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", mean / std, persistent=False)
-        self.shape: tuple[int, int, int] = column.shape
 
     def embed(self, cells: Cells) -> Tensor:
         return cells["pixels"].float() * self.scale - self.shift
+
+
+def normalisation_of(facts: dict[str, Any]) -> str:
+    """The name of the normalisation that a preprocessor_config.json asks for; ImageNet's where it says nothing."""
+    mean = facts.get("image_mean")
+    return "half" if mean is not None and all(abs(m - 0.5) < 1e-6 for m in mean) else "imagenet"

@@ -6,18 +6,18 @@ pre-pooled stages, global average and maximum at the end.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from dapeng.core.kinds import EncoderOptions, encoders
+from dapeng.core.kinds import EncoderOptions, NormOptions, encoders, norms
+from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.pixels import PictureEncoder
 from dapeng.nn.features import Features, Widths
-from dapeng.nn.layers import norm2d
 
 
 @encoders
@@ -37,7 +37,7 @@ class ResNetSmall(EncoderOptions):
     """Stages, each at half the resolution of the one before. auto: until the picture is 4 to 7 pixels wide."""
     blocks: int = Field(1, ge=1, le=16)
     """Residual blocks a stage."""
-    norm: Literal["batch", "group", "none"] = "batch"
+    norm: Annotated[NormOptions, norms.choice("maps", default="batch")] = DEFAULT
     dropout: float = Field(0.1, ge=0, lt=1)
     """On the pooled features."""
 
@@ -52,15 +52,16 @@ class ResNetSmall(EncoderOptions):
 class Residual(nn.Module):
     """Two 3 x 3 convolutions beside the identity (or a 1 x 1 convolution where the width changes)."""
 
-    def __init__(self, inputs: int, outputs: int, norm: str):
+    def __init__(self, inputs: int, outputs: int, norm: NormOptions):
         super().__init__()
-        bias = norm == "none"
+        bias = norm.type == "none"
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
-        self.norm1, self.norm2 = norm2d(norm, outputs), norm2d(norm, outputs)
+        self.norm1, self.norm2 = norm.maps(outputs), norm.maps(outputs)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
-        if isinstance(self.norm2, (nn.BatchNorm2d, nn.GroupNorm)):
-            nn.init.zeros_(self.norm2.weight)  # each block begins as the identity
+        scale = getattr(self.norm2, "weight", None)
+        if scale is not None:
+            nn.init.zeros_(scale)  # each block begins as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
@@ -78,7 +79,7 @@ class ResNetSmallEncoder(PictureEncoder):
         # pictures from 48 pixels on are halved once by the stem, or the first stage would cost more than all others
         step = 2 if side >= 48 else 1
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, o.width, 3, step, 1, bias=False), norm2d(o.norm, o.width), nn.ReLU()
+            nn.Conv2d(channels, o.width, 3, step, 1, bias=False), o.norm.maps(o.width), nn.ReLU()
         )
         stages, maps, width, stride = [], [], o.width, step
         for i in range(count):

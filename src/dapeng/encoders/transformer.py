@@ -5,15 +5,17 @@ Vaswani et al.: Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.0376
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dapeng.core.kinds import EncoderOptions, encoders
+from dapeng.core.kinds import ActivationOptions, EncoderOptions, NormOptions, activations, encoders, norms
+from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
-from dapeng.nn.attention import Block, attend_to, masked_mean, sinusoids
+from dapeng.nn.attention import Block, attend_to, pooled_tokens, rotations, sinusoids
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Lent
 
@@ -36,11 +38,22 @@ class Transformer(EncoderOptions):
     embed_dim: int = Field(128, ge=1, le=65_536)
     """Width of a token's vector."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
+    """How a token knows its place: fixed waves (2017), a learned vector (Devlin et al., 2018), or queries and keys turned by their
+    place (Su et al., 2021, https://arxiv.org/abs/2104.09864)."""
+    pre_norm: bool = True
+    """Norms before attention and perceptron (Xiong et al., 2020); false: behind them, as in 2017."""
+    norm: Annotated[NormOptions, norms.choice("tokens", default="layer")] = DEFAULT
+    activation: Annotated[ActivationOptions, activations.choice(default="gelu")] = DEFAULT
+    pool: Literal["mean", "max", "first"] = "mean"
+    """What the pooled features are made of: all tokens' mean or maximum, or the first one."""
 
     @model_validator(mode="after")
     def _divides(self) -> Transformer:
         if self.embed_dim % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
+        if self.positions == "rotary" and self.embed_dim // self.num_heads % 2:
+            raise ValueError(f"rotary positions need an even head width, not {self.embed_dim // self.num_heads}")
         return self
 
     def build(self, columns: list[Any], tables: Any) -> TransformerEncoder:
@@ -54,14 +67,28 @@ class Transformer(EncoderOptions):
 class TransformerEncoder(Encoder):
     """ids, mask (B, T) -> tokens (B, T, D), pooled (B, D)."""
 
-    positions: Tensor
+    positions: Tensor | None
+    cosines: Tensor
+    sines: Tensor
 
     def __init__(self, table: nn.Embedding, max_length: int, o: Transformer):
         super().__init__()
         self.table = Lent(table)
-        self.register_buffer("positions", sinusoids(max_length, o.embed_dim), persistent=False)
-        self.blocks = nn.ModuleList(Block(o.embed_dim, o.num_heads, o.dropout) for _ in range(o.num_layers))
-        self.norm = nn.LayerNorm(o.embed_dim)
+        if o.positions == "learned":
+            self.positions = nn.Parameter(0.02 * torch.randn(max_length, o.embed_dim))
+        else:
+            waves = sinusoids(max_length, o.embed_dim) if o.positions == "sinusoidal" else None
+            self.register_buffer("positions", waves, persistent=False)
+        self.rotary = o.positions == "rotary"
+        cosines, sines = rotations(max_length if self.rotary else 0, o.embed_dim // o.num_heads)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("sines", sines, persistent=False)
+        self.blocks = nn.ModuleList(
+            Block(o.embed_dim, o.num_heads, o.dropout, None, o.pre_norm, o.norm.rows, o.activation.build())
+            for _ in range(o.num_layers)
+        )
+        self.norm = o.norm.rows(o.embed_dim) if o.pre_norm else nn.Identity()
+        self.pool = o.pool
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
         self.scale = o.embed_dim**0.5
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, aligned=True)
@@ -71,9 +98,13 @@ class TransformerEncoder(Encoder):
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         mask = cells["mask"]
-        x = self.drop(embedded * self.scale + self.positions[: embedded.shape[1]])
-        bias = attend_to(mask)
+        length = embedded.shape[1]
+        x = embedded * self.scale
+        if self.positions is not None:
+            x = x + self.positions[:length]
+        x, bias = self.drop(x), attend_to(mask)
+        turn = (self.cosines[:length], self.sines[:length]) if self.rotary else None
         for block in self.blocks:
-            x = block(x, bias)
+            x = block(x, bias, turn)
         x = self.norm(x)
-        return Features(pooled=masked_mean(x, mask), tokens=x, mask=mask)
+        return Features(pooled=pooled_tokens(x, mask, self.pool), tokens=x, mask=mask)

@@ -13,6 +13,7 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import EncoderOptions, encoders, fusions
 from dapeng.core.spec import Spec
 from dapeng.data.groups import group
+from dapeng.layers.perceptron import initialise
 from dapeng.models.model import Model
 from dapeng.nn.tables import Tables
 
@@ -86,6 +87,17 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
             )
         decoders[name] = options.decoder.build(column, widths, tables, options.loss)
     return Model(built, fusion, decoders, tables)
+
+
+def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, Column], choices: Choices) -> Model:
+    """The network of a spec as training starts it: first weights as the spec says, public weights where it names some."""
+    model = build_model(spec, inputs, outputs, choices)
+    if spec.train.initialisation is not None:
+        initialise(model, spec.train.initialisation)
+    for g in group(inputs):
+        options: EncoderOptions = inputs[g.columns[0]].options.encoder  # type: ignore[attr-defined]
+        options.start(model.encoders[g.key])
+    return model
 
 
 def chosen_fusion(spec: Spec, inputs: Mapping[str, Column], choices: Choices) -> Any:

@@ -23,7 +23,7 @@ from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
 from dapeng.data.feed import Rows, TableFeed
 from dapeng.data.stored import Store
-from dapeng.models.build import Choices, parameters
+from dapeng.models.build import Choices
 from dapeng.models.model import Model
 from dapeng.models.predict import Predictions
 from dapeng.objectives.base import Objective
@@ -227,9 +227,9 @@ def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:
 
 
 def _multiplied(model: Model) -> int:
-    """Parameters that take part in products; a table of embeddings is looked up."""
+    """Parameters that take part in products, frozen ones too; a table of embeddings is looked up."""
     looked_up = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Embedding))
-    return parameters(model) - looked_up
+    return sum(p.numel() for p in model.parameters()) - looked_up
 
 
 def _visits(inputs: Mapping[str, Column]) -> float:

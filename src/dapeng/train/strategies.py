@@ -171,16 +171,17 @@ def _backend() -> str:
 
 
 def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Matrices are decayed; biases, norms and single vectors are not, nor are embedding tables."""
+    """Matrices are decayed; biases, norms and single vectors are not, nor are embedding tables. `factor`: a share of the rate."""
     mine = {id(p) for p in parameters}
     tables = {id(m.weight) for m in objective.modules() if isinstance(m, nn.Embedding)}
     decayed = [p for p in parameters if p.dim() >= 2 and id(p) in mine and id(p) not in tables]
     others = [p for p in parameters if p.dim() < 2 or id(p) in tables]
+    rates = {id(p): f for m in objective.modules() for p, f in getattr(m, "rates", lambda: ())()}
     groups: list[dict[str, Any]] = []
-    if decayed:
-        groups.append({"params": decayed})
-    if others:
-        groups.append({"params": others, "weight_decay": 0.0})
+    for some, extra in ((decayed, {}), (others, {"weight_decay": 0.0})):
+        for factor in sorted({rates.get(id(p), 1.0) for p in some}, reverse=True):
+            slowed = {} if factor == 1.0 else {"factor": factor}
+            groups.append({"params": [p for p in some if rates.get(id(p), 1.0) == factor], **extra, **slowed})
     return groups
 
 

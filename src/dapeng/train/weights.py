@@ -6,20 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dapeng.core.errors import Problem, RunError, TrainingError
-
-LARGEST_HEADER = 100_000_000
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with nan or infinity."""
-    return [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
-
+from dapeng.data.tensors import load, not_finite
 
 def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
     """Write tensors in one step (temporary file, fsync, rename). Raises TrainingError on nan."""
@@ -38,25 +30,6 @@ def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
         raise RunError(
             f"can't write {path}: {error}", hint="free some space and go on with `dapeng train --resume`"
         ) from None
-
-
-def load(path: Path, check: bool = True) -> dict[str, Tensor]:
-    """Read tensors. Raises RunError where the file is missing, damaged, or holds nan."""
-    if not path.is_file():
-        raise RunError(f"{path} is missing")
-    with open(path, "rb") as stream:
-        head = stream.read(8)
-    size = int.from_bytes(head, "little")
-    if len(head) < 8 or size > min(LARGEST_HEADER, path.stat().st_size):
-        raise RunError(f"{path} is damaged: its header says {size:,} bytes", hint="use an earlier checkpoint or run")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {str(error)[:120]}", hint="use an earlier checkpoint or run") from None
-    wrong = not_finite(tensors) if check else []
-    if wrong:
-        raise RunError(f"{path} holds weights that are not finite: {', '.join(wrong[:3])}", hint="train it again")
-    return tensors
 
 
 def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -78,3 +51,6 @@ def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     if problems:
         raise RunError(problems, "these weights belong to another network")
     module.load_state_dict(dict(tensors))
+
+
+__all__ = ["apply", "load", "not_finite", "save"]

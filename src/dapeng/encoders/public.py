@@ -1,0 +1,99 @@
+"""Networks that can start from public weights: a local folder in the Hugging Face layout, a run folder, or sample:NAME.
+
+A network's layers from its input on are its `levels`: they can be frozen from below, and learn the slower the deeper they lie
+(Howard and Ruder: Universal Language Model Fine-tuning, 2018, https://arxiv.org/abs/1801.06146).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from dapeng.core.errors import Problem, SpecError
+from dapeng.core.kinds import EncoderOptions
+from dapeng.encoders.base import Encoder
+from dapeng.public.folders import SAMPLE, PublicFolder, open_folder
+
+
+class PublicOptions(EncoderOptions):
+    """What every encoder has that can start from public weights."""
+
+    type: str
+    weights: str | None = None
+    """Start from these: a folder with config.json and *.safetensors (Hugging Face layout), a run folder, or sample:NAME."""
+    trained_layers: int | Literal["all"] = Field("all", ge=0)
+    """Layers from the top that are trained where there are public weights; 0: none, they stay as they are."""
+    weights_rate: float = Field(0.1, gt=0, le=10)
+    """Learning rate of the topmost layer of public weights, as a share of the run's."""
+    layer_decay: float = Field(0.9, gt=0, le=1)
+    """Factor of that rate from each layer to the one below it (discriminative learning rates)."""
+
+    def architecture(self, folder: PublicFolder) -> dict[str, Any]:
+        """Fields of these options as the folder's config.json says them. Raises SpecError for another kind of network."""
+        raise NotImplementedError
+
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by the encoder's own names, out of those by the public ones."""
+        raise NotImplementedError
+
+    def located(self, base: Path | None) -> PublicOptions:
+        own = self.weights
+        if own is None or base is None or own.startswith(SAMPLE) or Path(own).expanduser().is_absolute():
+            return self
+        return self.model_copy(update={"weights": str(base / own)})
+
+    def resolved(self) -> PublicOptions:
+        """These options with the network's shape, where public weights decide it.
+
+        Raises: SpecError where the folder holds another network, or where the spec asks for another shape than it has.
+        """
+        if self.weights is None:
+            return self
+        folder = open_folder(self.weights)
+        own = folder.encoder(self.type)
+        shape = self.architecture(folder) if own is None else {k: own[k] for k in own if k not in _LOCAL}
+        wrong = {k: v for k, v in shape.items() if k in self.model_fields_set and getattr(self, k) != v}
+        if wrong:
+            (key, value), *_ = wrong.items()
+            found = f"{key} is {getattr(self, key)!r}, but the weights in {self.weights} have {value!r}"
+            raise SpecError(Problem(key, found, f"leave {key} out: the weights decide it"))
+        given = {k: getattr(self, k) for k in self.model_fields_set}
+        return type(self).model_validate({**given, **shape})
+
+    def start(self, encoder: Encoder) -> None:
+        """Fill an encoder with the public weights. Raises SpecError where a tensor is missing or has another shape."""
+        if self.weights is None:
+            return
+        folder = open_folder(self.weights)
+        state = folder.tensors(self.type)
+        own = folder.encoder(self.type) is not None
+        encoder.load_public(state if own else self.translated(state), self.weights)
+
+    def settled(self, encoder: Encoder) -> Encoder:
+        """The encoder with its lower layers frozen and slowed, as these options say."""
+        levels = encoder.levels()
+        if self.weights is None or not levels:
+            return encoder
+        trained = len(levels) if self.trained_layers == "all" else min(self.trained_layers, len(levels))
+        top = len(levels) - 1
+        for depth, level in enumerate(levels):
+            frozen = depth < len(levels) - trained
+            encoder.slow(level, None if frozen else self.weights_rate * self.layer_decay ** (top - depth))
+        return encoder
+
+
+_LOCAL = ("type", "weights", "trained_layers", "weights_rate", "layer_decay", "dropout")
+"""Fields that a run's encoder doesn't hand down."""
+
+
+def without_prefix(state: dict[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
+    """The tensors under the first prefix that any name has, without it; all of them where none has."""
+    for prefix in prefixes:
+        found = {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}
+        if found:
+            return found
+    return state
+

@@ -1,0 +1,159 @@
+"""Where public weights lie: a folder in the Hugging Face layout, a run folder, or a sample.
+
+The layout: config.json with `model_type`, one or more *.safetensors, for texts tokenizer.json, for pictures
+preprocessor_config.json. Nothing is fetched by itself, and a pickle (pytorch_model.bin) is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dapeng.core.errors import Problem, SpecError
+from dapeng.core.kinds import samples
+from dapeng.core.run import ABOUT, RunFolder
+from dapeng.data.tensors import load
+
+SAMPLE = "sample:"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+class PublicFolder:
+    """Named texts and tensors; what a name stands for is the encoders' business."""
+
+    name: str
+
+    def text(self, name: str) -> str | None:
+        """A text file, None where there is none of that name."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors."""
+        raise NotImplementedError
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON object; {} where there is no such file. Raises SpecError where it is none."""
+        found = self.text(name)
+        try:
+            value = json.loads(found) if found is not None else {}
+        except (ValueError, RecursionError) as error:
+            raise SpecError(Problem(f"{self.name}/{name}", f"is not JSON: {str(error)[:80]}")) from None
+        return value if isinstance(value, dict) else {}
+
+    def encoder(self, kind: str) -> dict[str, Any] | None:
+        """Options of a run's encoder of this type; None where this is no run folder."""
+        return None
+
+    def tensors(self, kind: str) -> dict[str, Tensor]:
+        """The tensors that an encoder of this type is made of: all, or in a run folder its own, by its own names."""
+        return self.state()
+
+    def vocabulary(self, kind: str) -> dict[str, Any] | None:
+        """The fitted state of the text column that a run's encoder of this type reads; None where this is no run folder."""
+        return None
+
+
+class Directory(PublicFolder):
+    """A folder on disk in the Hugging Face layout."""
+
+    def __init__(self, path: Path):
+        self.path, self.name = path, str(path)
+
+    def text(self, name: str) -> str | None:
+        path = self.path / name
+        try:
+            return path.read_text("utf-8") if path.is_file() else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(Problem(str(path), f"can't be read: {error}")) from None
+
+    def state(self) -> dict[str, Tensor]:
+        files = sorted(self.path.glob("*.safetensors"))
+        if not files:
+            raise SpecError(Problem("weights", *_without_weights(self.path)))
+        return {name: tensor for file in files for name, tensor in load(file).items()}
+
+
+def _without_weights(path: Path) -> tuple[str, str]:
+    pickled = next((p.name for p in sorted(path.iterdir()) if p.suffix in PICKLES), None)
+    if pickled is None:
+        return f"{path} holds no *.safetensors", "name a folder with config.json and model.safetensors"
+    why = f"{path} holds its weights as a pickle ({pickled}), which can run code: it is not opened"
+    return why, "fetch the model as safetensors"
+
+
+class RunDirectory(PublicFolder):
+    """The encoder of a run, to start another run from."""
+
+    def __init__(self, path: Path):
+        self.run, self.name = RunFolder.open(path), str(path)
+        self.run.verify()
+        self.columns: dict[str, Any] = self.run.read_json("columns.json")["inputs"]
+
+    def text(self, name: str) -> str | None:
+        return None
+
+    def state(self) -> dict[str, Tensor]:
+        return load(self.run.file("weights.safetensors"))
+
+    def _column(self, kind: str) -> str:
+        for name, column in self.columns.items():
+            if (column["options"].get("encoder") or {}).get("type") == kind:
+                return name
+        used = sorted({(c["options"].get("encoder") or {}).get("type", "?") for c in self.columns.values()})
+        what = f"no input of the run {self.name} is read by {kind}, but by {', '.join(used)}"
+        raise SpecError(Problem("weights", what, f"encoder={used[0]}, or name another run"))
+
+    def encoder(self, kind: str) -> dict[str, Any]:
+        return self.columns[self._column(kind)]["options"]["encoder"]
+
+    def tensors(self, kind: str) -> dict[str, Tensor]:
+        from dapeng.nn.tables import module_key
+
+        column = self._column(kind)
+        domain = self.columns[column]["options"].get("like") or column
+        own, table = f"encoders.{module_key(column)}.", f"tables.{module_key(domain)}.weight"
+        found = self.state()
+        out = {name[len(own) :]: tensor for name, tensor in found.items() if name.startswith(own)}
+        return {**out, "table": found[table]} if table in found else out
+
+    def vocabulary(self, kind: str) -> dict[str, Any]:
+        return self.columns[self._column(kind)]["state"]
+
+
+class SampleFolder(PublicFolder):
+    """Weights that a sample holds."""
+
+    def __init__(self, sample: Any, name: str):
+        self.sample, self.name = sample, name
+
+    def text(self, name: str) -> str | None:
+        return self.sample.text(name)
+
+    def state(self) -> dict[str, Tensor]:
+        return self.sample.state()
+
+
+def open_folder(address: str) -> PublicFolder:
+    """What an address names. Raises SpecError where there is nothing that weights could be read from."""
+    if address.startswith(SAMPLE):
+        return _sample(address)
+    path = Path(address).expanduser()
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "no such folder"
+        hint = "name a local folder in the Hugging Face layout, a run folder, or sample:minilm: nothing is fetched from a hub"
+        raise SpecError(Problem("weights", f"{address}: {what}", hint))
+    return RunDirectory(path) if (path / ABOUT).is_file() else Directory(path)
+
+
+def _sample(address: str) -> PublicFolder:
+    name = address.removeprefix(SAMPLE)
+    known = {n: m for n, m in samples.members().items() if hasattr(m, "state")}
+    if name in known:
+        return SampleFolder(known[name](), address)
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {SAMPLE}{close[0]}?" if close else f"one of {', '.join(SAMPLE + n for n in known)}"
+    raise SpecError(Problem("weights", f"{address}: no sample of that name holds weights", hint))
