@@ -7,7 +7,9 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 
 from dapeng.core.errors import DataError
 from dapeng.core.kinds import samples
@@ -29,7 +31,13 @@ PARTS = {
     "wine": {"all": 178},
     "by_hand": {"all": 1},
     "breast_cancer": {"all": 569},
+    "r8": {"train": 5_485, "test": 2_189},
+    "newsgroups": {"train": 11_293, "test": 7_528},
+    "credit": {"all": 30_000},
+    "rare_default": {"all": 23_600},
 }
+
+WEIGHTS = {"minilm": ("bert", 22_565_376), "efficientnet": ("efficientnet", 3_371_008)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,7 +57,7 @@ def load(name: str) -> dict[str, Source]:
 
 
 def test_every_sample_is_listed_here() -> None:
-    assert set(samples.members()) == set(PARTS)
+    assert set(samples.members()) == set(PARTS) | set(WEIGHTS)
 
 
 @pytest.mark.parametrize("name", sorted(PARTS))
@@ -63,6 +71,36 @@ def test_a_sample_has_the_rows_and_columns_that_it_says(name: str) -> None:
     for source in parts.values():
         assert tuple(source.names) == kind.columns
         assert source.read([kind.target]).column(0).null_count == 0
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_weights_fill_the_encoder_that_they_are_of(name: str) -> None:
+    from dapeng.columns.image import Image
+    from dapeng.columns.text import Text
+    from dapeng.core.kinds import encoders
+    from dapeng.nn.tables import Tables
+
+    tag, count = WEIGHTS[name]
+    try:
+        options = encoders.members()[tag](weights=f"{PREFIX}{name}").resolved()
+    except DataError as error:
+        pytest.skip(f"the weights of {PREFIX}{name} are not on this machine: {error.problems[0].what[:80]}")
+    made = (Text if tag == "bert" else Image)(encoder=options)
+    summary = made.summary(False)
+    if tag == "bert":
+        summary.add(pa.array(["a lovely film"]))
+    tables = Tables()
+    encoder = options.build([made.fitted("x", summary.result(), False)], tables)
+    assert sum(p.numel() for m in (encoder, tables) for p in m.parameters()) == count
+    before = {n: t.clone() for n, t in encoder.public_state().items()}
+    options.start(encoder)
+    changed = [n for n, t in encoder.public_state().items() if not torch.equal(t, before[n])]
+    assert len(changed) > 0.9 * len(before)
+
+
+def test_weights_are_not_rows() -> None:
+    with pytest.raises(DataError, match="holds the weights of a network, not rows"):
+        samples.members()["minilm"]().load()
 
 
 def test_digits_are_as_scikit_learn_has_them() -> None:

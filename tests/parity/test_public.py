@@ -71,7 +71,9 @@ def pixels(channels: int, side: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("depth", "blocks", "layer"), [(18, (2, 2, 2, 2), "basic"), (50, (3, 4, 6, 3), "bottleneck")])
-def test_resnet_is_that_of_transformers_and_reads_its_folder(tmp_path: Path, depth: int, blocks: tuple, layer: str) -> None:
+def test_resnet_is_that_of_transformers_and_reads_its_folder(
+    tmp_path: Path, depth: int, blocks: tuple, layer: str
+) -> None:
     torch.manual_seed(0)
     widths = [8, 16, 32, 64] if layer == "basic" else [32, 64, 128, 256]
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=widths, depths=list(blocks), layer_type=layer)
@@ -187,7 +189,9 @@ def test_parameters_of_bert_base_are_those_of_its_paper() -> None:
 
 
 def test_an_encoder_reads_the_folder_s_size_and_channels_into_its_column(tmp_path: Path) -> None:
-    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=24, patch_size=8)
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=24, patch_size=8
+    )
     transformers.ViTModel(config).save_pretrained(tmp_path)
     options = encoders.members()["vit"](weights=str(tmp_path)).resolved()
     summary = Image(encoder=options).summary(False)

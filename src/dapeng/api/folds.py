@@ -285,7 +285,12 @@ def _network_anew(session: Session, fold: Fold) -> None:
     """The network once more with the validation rows, over as many epochs and as sharp as these have found; where rows are few."""
     trained, product, spec = fold.trained, fold.product, session.spec
     shared = any(NETWORK in product.members(o) for o in product.outputs)
-    plain = spec.train.phases is None and spec.train.strategy == "single" and session.limit is None
+    plain = (
+        spec.train.phases is None
+        and spec.train.pretrain is None
+        and spec.train.strategy == "single"
+        and session.limit is None
+    )
     if trained is None or not len(fold.validation) or not shared or not plain or len(fold.rows) > FEW_ROWS:
         return
     assert product.model is not None

@@ -141,7 +141,9 @@ class TextSummary(Summary):
             state["vocab"] = vocabulary(self.units[kind], size, rare)
             state["lowest"], state["highest"] = 1, o.longest(han)
         state["lengths"] = _quantiles(self.lengths[kind])
-        state["max_length"] = o.max_length if o.max_length != "auto" else max(4, min(state.get("longest", 512), state["lengths"]["0.99"]))
+        state["max_length"] = (
+            o.max_length if o.max_length != "auto" else max(4, min(state.get("longest", 512), state["lengths"]["0.99"]))
+        )
         state["cut"] = sum(n for length, n in self.lengths[kind].items() if length > state["max_length"])
         return state
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from dapeng.core.registry import Options, Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 columns = Registry("dapeng.columns", "column type")
@@ -177,6 +178,12 @@ class ObjectiveOptions(Options):
     """What one training step means."""
 
     type: str
+    judged: ClassVar[bool] = True
+    """Whether the outputs are better for it at every step: then validation rows choose its best weights; else the last are kept."""
+
+    def parts(self, model: Any) -> list[Any]:
+        """The phases that it is, one after the other, over a `dapeng.models.model.Model`."""
+        return [self]
 
     def build(self, model: Any, weights: dict[str, float] | None = None) -> Any:
         """The `dapeng.objectives.base.Objective` around a model; `weights` of its losses by name."""
@@ -187,6 +194,8 @@ class OptimiserOptions(Options):
     """How parameters follow their gradients."""
 
     type: str
+    schedule: ClassVar[str | None] = None
+    """The schedule that it wants where none is named; None: the default."""
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> Any:
         """A torch optimiser over parameter groups."""
@@ -198,8 +207,11 @@ class ScheduleOptions(Options):
 
     type: str
 
-    def factor(self, progress: float) -> float:
-        """The factor of the peak learning rate at `progress` (0 at the start, 1 at the end)."""
+    def factor(self, progress: float, history: Sequence[Mapping[str, Any]] = ()) -> float:
+        """The factor of the peak learning rate at `progress` (0 at the start, 1 at the end).
+
+        history: figures of the validations so far ("loss", "score", "step"), for a schedule that follows them.
+        """
         raise NotImplementedError
 
 

@@ -90,9 +90,16 @@ class Phase(Options):
     """Passes over the training rows. auto: from the data and the networks."""
     steps: int | None = Field(None, ge=1)
     """Steps instead of passes."""
+    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1000)] | None, AutoIsNone()] = None
+    """Peak learning rate. auto: the run's."""
+    optimiser: Annotated[OptimiserOptions | None, kinds.optimisers.choice(auto=True)] = None
+    """auto: the run's."""
 
 
 Phases = Annotated[list[Annotated[Phase, Shorthand("objective")]], Field(min_length=1)]
+
+
+Pretrain = Annotated[Phase, Shorthand("objective")]
 
 
 class Train(Options):
@@ -136,6 +143,8 @@ class Train(Options):
     """Every draw is a function of the seed, the step and the rank."""
     checkpoint_every: Annotated[int, Field(ge=1)] | Duration = "60s"
     """Wall time between checkpoints (60s, 500ms); a whole number without a unit is a number of steps."""
+    pretrain: Annotated[Pretrain | None, AutoIsNone()] = None
+    """A phase before the supervised one, short for `phases`: `pretrain: rbm`, or with its budget: `{objective: rbm, epochs: 5}`."""
     phases: Annotated[Phases | None, AutoIsNone()] = None
     """Parts of training, one after the other. auto: one, supervised."""
 

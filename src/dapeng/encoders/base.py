@@ -24,6 +24,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._frozen: list[nn.Module] = []
+        self._fixed = False
         self._rates: list[tuple[nn.Module, float]] = []
 
     def embed(self, cells: Cells) -> Tensor:
@@ -35,6 +36,8 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, cells: Cells, embedded: Tensor | None = None) -> Features:
+        if "pooled" in cells:  # worked out before: nothing of this network is trained
+            return Features(pooled=cells["pooled"], present=cells.present)
         features = self.read(self.embed(cells) if embedded is None else embedded, cells)
         if features.present is not None or cells.present is None or cells.present.dim() > 1:
             return features
@@ -58,8 +61,13 @@ class Encoder(nn.Module):
             for parameter in level.parameters():
                 yield parameter, factor
 
+    def fix(self) -> None:
+        """Leave all of it as it is."""
+        self.requires_grad_(False)
+        self._fixed = True
+
     def train(self, mode: bool = True) -> Encoder:
-        super().train(mode)
+        super().train(mode and not self._fixed)
         for level in self._frozen:
             level.eval()
         return self

@@ -95,7 +95,14 @@ def _own_name(name: str, expands: bool) -> str:
     name = re.sub(r"^_bn1", "head.1", name)
     name = name.removeprefix("_")
     at = 3 if expands else 0
-    parts = {"_expand_conv": 0, "_bn0": 1, "_depthwise_conv": at, "_bn1": at + 1, "_project_conv": at + 3, "_bn2": at + 4}
+    parts = {
+        "_expand_conv": 0,
+        "_bn0": 1,
+        "_depthwise_conv": at,
+        "_bn1": at + 1,
+        "_project_conv": at + 3,
+        "_bn2": at + 4,
+    }
     return re.sub(r"^(blocks\.\d+)\.(\w+)", lambda m: f"{m[1]}.layers.{parts.get(m[2], m[2])}", name)
 
 
@@ -141,9 +148,7 @@ class EfficientNetEncoder(PictureEncoder):
         super().__init__(column, o.normalisation)
         wide, deep, _ = SCALES[o.variant]
         first, last = _rounded(STEM * o.width), _rounded(HEAD * o.width)
-        self.stem = nn.Sequential(
-            Padded(self.shape[0], first, 3, 2, bias=False), o.norm.maps(first), nn.ReLU6()
-        )
+        self.stem = nn.Sequential(Padded(self.shape[0], first, 3, 2, bias=False), o.norm.maps(first), nn.ReLU6())
         blocks, self.ends, maps = [], [], []
         inputs, total = first, 2
         for number, (count, kernel, stride, expansion, channels) in enumerate(STAGES):

@@ -14,8 +14,8 @@ from dapeng.core.kinds import ActivationOptions, EncoderOptions, activations, en
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.pixels import PictureEncoder
-from dapeng.nn.features import Features, Widths
 from dapeng.layers.perceptron import perceptron
+from dapeng.nn.features import Features, Widths
 
 
 @encoders

@@ -77,6 +77,8 @@ class PublicOptions(EncoderOptions):
         levels = encoder.levels()
         if self.weights is None or not levels:
             return encoder
+        if self.trained_layers == 0:
+            encoder.fix()
         trained = len(levels) if self.trained_layers == "all" else min(self.trained_layers, len(levels))
         top = len(levels) - 1
         for depth, level in enumerate(levels):
@@ -96,4 +98,3 @@ def without_prefix(state: dict[str, Tensor], *prefixes: str) -> dict[str, Tensor
         if found:
             return found
     return state
-

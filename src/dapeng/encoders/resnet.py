@@ -115,9 +115,7 @@ class Block(nn.Module):
         self.bn3 = norm.maps(outputs) if bottleneck else None
         same = stride == 1 and inputs == outputs
         self.downsample = (
-            None
-            if same
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm.maps(outputs))
+            None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm.maps(outputs))
         )
         last = getattr(self.bn3 if bottleneck else self.bn2, "weight", None)
         if last is not None:

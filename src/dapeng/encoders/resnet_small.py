@@ -78,9 +78,7 @@ class ResNetSmallEncoder(PictureEncoder):
         count = o.stages or max(1, min(5, (max(side, 4) // 4).bit_length()))
         # pictures from 48 pixels on are halved once by the stem, or the first stage would cost more than all others
         step = 2 if side >= 48 else 1
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, o.width, 3, step, 1, bias=False), o.norm.maps(o.width), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(channels, o.width, 3, step, 1, bias=False), o.norm.maps(o.width), nn.ReLU())
         stages, maps, width, stride = [], [], o.width, step
         for i in range(count):
             outputs = o.width * 2**i

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from dapeng.core.kinds import ActivationOptions, FusionOptions, activations, fusions
 from dapeng.core.registry import DEFAULT
 from dapeng.fusion.base import Fusion, token_mask
+from dapeng.layers.perceptron import perceptron
 from dapeng.nn.attention import Block, attend_to
 from dapeng.nn.features import Features, Widths
-from dapeng.layers.perceptron import perceptron
 from dapeng.nn.tables import Modules, module_key
 
 
 @fusions
-class AttentionFusionOptions(FusionOptions):
+class Attention(FusionOptions):
     """Self-attention over the tokens of all inputs (columns of a table, places of a picture, words) and a summary of each.
 
     Paper: Gorishniy et al., 2021, https://arxiv.org/abs/2106.11959
@@ -44,7 +44,7 @@ class AttentionFusionOptions(FusionOptions):
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _divides(self) -> AttentionFusionOptions:
+    def _divides(self) -> Attention:
         if self.embed_dim % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
         return self
@@ -56,7 +56,9 @@ class AttentionFusionOptions(FusionOptions):
 class AttentionFusion(Fusion):
     """[summary token; per input: its pooled vector, its tokens] (B, 1 + T, D) -> blocks -> pooled (B, D), tokens (B, T, D)."""
 
-    def __init__(self, widths: dict[str, Widths], absent: set[str], o: AttentionFusionOptions):
+    reads_tokens: ClassVar[bool] = True
+
+    def __init__(self, widths: dict[str, Widths], absent: set[str], o: Attention):
         super().__init__(widths, absent, o.modality_dropout)
         hidden = [] if o.hidden == "auto" else list(o.hidden)
         self.whole = Modules({n: nn.Linear(w.pooled or 1, o.embed_dim) for n, w in widths.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ class Fusion(nn.Module):
     """
 
     widths: Widths
+    reads_tokens: ClassVar[bool] = False
+    """True if what it makes of the pooled features depends on the tokens too."""
 
     def __init__(self, widths: Mapping[str, Widths], absent: set[str], modality_dropout: float = 0.0):
         super().__init__()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from dapeng.core.kinds import ActivationOptions, FusionOptions, activations, fusions
 from dapeng.core.registry import DEFAULT
 from dapeng.fusion.base import Fusion, token_mask
-from dapeng.nn.features import Features, Widths
 from dapeng.layers.perceptron import perceptron
+from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Modules
 
 

@@ -11,7 +11,7 @@ from dapeng.samples.weights import WeightsSample
 
 @samples
 class MiniLM(WeightsSample):
-    """Weights of all-MiniLM-L6-v2: a BERT of 22,713,216 parameters, with its vocabulary of 30,522 word pieces.
+    """Weights of all-MiniLM-L6-v2: a BERT of 22,713,216 parameters (147,840 of them a pooler that is not used by default), with its vocabulary of 30,522 word pieces.
 
     Paper: Wang et al., 2020, https://arxiv.org/abs/2002.10957; Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084
     Example: `inputs: {review: {type: text, encoder: {type: bert, weights: sample:minilm}}}`

@@ -42,4 +42,3 @@ class WeightsSample(Sample):
     def load(self) -> dict[str, Source]:
         hint = f"name it as weights of an encoder: weights: sample:{self.type}"
         raise DataError(Problem(f"sample:{self.type}", "holds the weights of a network, not rows", hint))
-

@@ -95,7 +95,7 @@ def fit(
         if progress.done or progress.step >= progress.planned:
             break
         feed.grow(progress.step, objective.predict)
-        rate = how.learning_rate * how.schedule.factor(progress.share)
+        rate = how.learning_rate * how.schedule.factor(progress.share, progress.history)
         shown: Any = None
         for number, turn in enumerate(objective.turns):
             torch.default_generator.manual_seed(
@@ -143,7 +143,7 @@ def fit(
         if progress.step % how.validate_every == 0 or last or late:
             figures: dict[str, float] = {}
             if validate is not None:
-                with state.average.applied():
+                with state.applied():
                     objective.eval()
                     figures = validate()
                     objective.train()
@@ -173,7 +173,7 @@ def fit(
             break
     line.close()
     if validate is None or not state.best:
-        with state.average.applied():
+        with state.applied():
             state.best = {n: t.detach().clone() for n, t in objective.model.state_dict().items()}
 
 

@@ -20,7 +20,9 @@ from dapeng.core.console import say, warn
 from dapeng.core.duration import seconds
 from dapeng.core.errors import TrainingError
 from dapeng.core.files import Lines
+from dapeng.core.kinds import ScheduleOptions, schedules
 from dapeng.core.spec import Phase, Spec, Train
+from dapeng.data.batch import Batch
 from dapeng.data.feed import Rows, TableFeed
 from dapeng.data.stored import Store
 from dapeng.models.build import Choices
@@ -30,6 +32,7 @@ from dapeng.objectives.base import Objective
 from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Fit, Stopped, fit
+from dapeng.train.remembered import remembered
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES, Single
 from dapeng.train.validation import Validator, truth
@@ -67,6 +70,12 @@ class Budget:
     epochs: float
     batch_size: int
     learning_rate: float
+
+
+def phases_of(train: Train, model: Model) -> list[Phase]:
+    """The phases of a training, in order. Raises SpecError where an objective finds nothing to train."""
+    asked = train.phases or [*([train.pretrain] if train.pretrain is not None else []), Phase()]
+    return [p.model_copy(update={"objective": o}) for p in asked for o in p.objective.parts(model)]
 
 
 def advise(inputs: Mapping[str, Column], rows: int) -> Budget:
@@ -110,7 +119,7 @@ def train_network(
         train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {len(rows):,} rows"
     )
     rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
-    strategy = STRATEGIES[train.strategy](train.clip)
+    strategy = STRATEGIES[train.strategy](train.clip, train.l1, train.l2)
     asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
     micro = max(1, min(asked, math.ceil(len(rows) / strategy.world)))
     device = choices.add("train.device", *machine.device_for(train))
@@ -127,13 +136,14 @@ def train_network(
             prime(Rows(store, [name]).batch(rows[:: -(-len(rows) // MOST_PRIMED)])[name])
     model.to(device)
     weights = {n: getattr(c.options, "weight", 1.0) for n, c in outputs.items()}
-    phases = train.phases or [Phase()]
+    phases = phases_of(train, model)
     shown = (
         validation
         if len(validation) <= MOST_VALIDATED
         else np.sort(validation[:: len(validation) // MOST_VALIDATED + 1])
     )
-    validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast)
+    known = remembered(model, inputs, store, np.sort(np.concatenate([rows, validation])), device, autocast)
+    validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
     trained = Trained(model, autocast=autocast, device=device)
     began, began_cpu = time.monotonic(), time.process_time()
     attempts = [(phase, phase.epochs or length) for phase in phases]
@@ -145,7 +155,8 @@ def train_network(
             again = number >= len(phases)  # a second attempt at the only phase, over fewer epochs
             phase, passes = attempts[min(number, len(attempts) - 1)]
             objective = phase.objective.build(model, weights).to(device)
-            wrapped = strategy.wrap(objective, train.optimiser, rate)
+            optimiser, peak = phase.optimiser or train.optimiser, phase.learning_rate or rate
+            wrapped = strategy.wrap(objective, optimiser, peak)
             begin = Progress(
                 phase=number, batch_size=micro, accumulate=train.accumulate, passes=passes, threads=threads
             )
@@ -156,13 +167,13 @@ def train_network(
                 _restore(state, checkpoints, log)
                 passes = state.progress.passes
             resuming = False
-            feed = _feed(state, store, rows, train, inputs, strategy)
+            feed = _feed(state, store, rows, train, inputs, strategy, known)
             how = _how(
                 spec,
                 phase,
                 passes,
                 feed,
-                rate,
+                peak,
                 autocast,
                 device,
                 deadline,
@@ -172,14 +183,15 @@ def train_network(
                 how = replace(how, patience=None)
             while True:
                 try:
-                    fit(state, feed, how, validator if len(validation) else None, checkpoints, log, stopping)
+                    judge = validator if len(validation) and phase.objective.judged else None
+                    fit(state, feed, how, judge, checkpoints, log, stopping)
                     break
                 except (torch.OutOfMemoryError, MemoryError) as error:
-                    feed = _halved(state, store, rows, train, inputs, strategy, error)
+                    feed = _halved(state, store, rows, train, inputs, strategy, known, error)
                 except RuntimeError as error:
                     if "can't allocate memory" not in str(error):
                         raise
-                    feed = _halved(state, store, rows, train, inputs, strategy, error)
+                    feed = _halved(state, store, rows, train, inputs, strategy, known, error)
             progress = state.progress
             trained.steps += progress.step
             trained.history += progress.history
@@ -201,7 +213,7 @@ def train_network(
     model.eval()
     trained.seconds, trained.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
     if len(validation):
-        final = Validator(model, store, validation, outputs, weights, 4 * micro, device, autocast)
+        final = Validator(model, store, validation, outputs, weights, 4 * micro, device, autocast, known)
         final()
         if _calibrated(model, outputs, final, store, validation):
             final()
@@ -285,7 +297,13 @@ def _restore(state: State, checkpoints: Checkpoints, log: Lines | None) -> None:
 
 
 def _feed(
-    state: State, store: Store, rows: np.ndarray, train: Train, inputs: Mapping[str, Column], strategy: Single
+    state: State,
+    store: Store,
+    rows: np.ndarray,
+    train: Train,
+    inputs: Mapping[str, Column],
+    strategy: Single,
+    known: Callable[[Batch], Batch] | None,
 ) -> TableFeed:
     return TableFeed(
         store,
@@ -295,8 +313,17 @@ def _feed(
         train.seed,
         strategy.rank,
         strategy.world,
-        transforms_for(inputs, len(rows), train.seed),
+        _after(transforms_for(inputs, len(rows), train.seed), known),
     )
+
+
+def _after(
+    changes: Callable[[Batch, int], Batch] | None, known: Callable[[Batch], Batch] | None
+) -> Callable[[Batch, int], Batch] | None:
+    """Random changes, and then what is known of frozen encoders."""
+    if known is None:
+        return changes
+    return lambda batch, epoch: known(batch if changes is None else changes(batch, epoch))
 
 
 def _how(
@@ -326,7 +353,7 @@ def _how(
         steps=steps,
         validate_every=every,
         learning_rate=rate,
-        schedule=train.schedule,
+        schedule=_schedule(train, phase),
         seed=train.seed,
         patience=patience,
         deadline=deadline,
@@ -337,6 +364,14 @@ def _how(
     )
 
 
+def _schedule(train: Train, phase: Phase) -> ScheduleOptions:
+    """As the spec says; where it doesn't, what the optimiser wants."""
+    wanted = (phase.optimiser or train.optimiser).schedule
+    if wanted is None or "schedule" in train.model_fields_set:
+        return train.schedule
+    return schedules.members()[wanted](warmup=0.05)
+
+
 def _halved(
     state: State,
     store: Store,
@@ -344,6 +379,7 @@ def _halved(
     train: Train,
     inputs: Mapping[str, Column],
     strategy: Single,
+    known: Callable[[Batch], Batch] | None,
     error: BaseException,
 ) -> TableFeed:
     """Out of memory: half the micro-batch, twice as many of them; the step stays the same."""
@@ -359,7 +395,7 @@ def _halved(
     progress.accumulate *= 2
     state.objective.zero_grad(set_to_none=True)
     warn(f"out of memory: going on with {progress.accumulate} micro-batches of {progress.batch_size} rows a step")
-    return _feed(state, store, rows, train, inputs, strategy)
+    return _feed(state, store, rows, train, inputs, strategy, known)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ class State:
     """What is called in place of the objective, by turn: `strategy.wrap` made it."""
     best: dict[str, Tensor] = field(default_factory=dict)
     """The model's best weights by validation, empty before the first."""
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model as it is evaluated: with averaged weights, where an optimiser or `train.ema` keeps an average."""
+        with contextlib.ExitStack() as stack:
+            for optimiser in self.strategy.optimisers.values():
+                averaged = getattr(optimiser, "averaged", None)
+                if averaged is not None:
+                    stack.enter_context(averaged())
+            stack.enter_context(self.average.applied())
+            yield
 
     def write(self, folder: Path) -> None:
         """Into the folder of a checkpoint."""

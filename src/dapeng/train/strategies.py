@@ -32,8 +32,8 @@ class Single:
 
     rank, world = 0, 1
 
-    def __init__(self, clip: float | None = None):
-        self.clip = clip
+    def __init__(self, clip: float | None = None, l1: float = 0.0, l2: float = 0.0):
+        self.clip, self.l1, self.l2 = clip, l1, l2
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.parameters: dict[str, list[nn.Parameter]] = {}
 
@@ -70,6 +70,8 @@ class Single:
     def update(self, turn: str) -> None:
         """Clip, step, forget the gradients."""
         optimiser = self.optimisers[turn]
+        if self.l1 or self.l2:
+            _penalise(optimiser, self.l1, self.l2)
         if self.clip is not None:
             _clip(self.parameters[turn], self.clip)
         optimiser.step()
@@ -90,8 +92,8 @@ class Single:
 class DataParallel(Single):
     """One process for each device under torchrun; each takes its share of every step."""
 
-    def __init__(self, clip: float | None = None):
-        super().__init__(clip)
+    def __init__(self, clip: float | None = None, l1: float = 0.0, l2: float = 0.0):
+        super().__init__(clip, l1, l2)
         if "RANK" not in os.environ:
             raise TrainingError(
                 "train.strategy is ddp, but this process was not started by torchrun",
@@ -178,11 +180,20 @@ def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[s
     others = [p for p in parameters if p.dim() < 2 or id(p) in tables]
     rates = {id(p): f for m in objective.modules() for p, f in getattr(m, "rates", lambda: ())()}
     groups: list[dict[str, Any]] = []
-    for some, extra in ((decayed, {}), (others, {"weight_decay": 0.0})):
+    for some, extra in ((decayed, {"matrices": True}), (others, {"weight_decay": 0.0})):
         for factor in sorted({rates.get(id(p), 1.0) for p in some}, reverse=True):
             slowed = {} if factor == 1.0 else {"factor": factor}
             groups.append({"params": [p for p in some if rates.get(id(p), 1.0) == factor], **extra, **slowed})
     return groups
+
+
+@torch.no_grad()
+def _penalise(optimiser: torch.optim.Optimizer, l1: float, l2: float) -> None:
+    """Add the gradient of l1 |w| + l2 w^2 / 2 to that of every matrix."""
+    matrices = [p for g in optimiser.param_groups if g.get("matrices") for p in g["params"] if p.grad is not None]
+    for p in matrices:
+        assert p.grad is not None
+        p.grad.add_(p, alpha=l2).add_(p.sign(), alpha=l1)
 
 
 def _clip(parameters: list[nn.Parameter], largest: float) -> None:

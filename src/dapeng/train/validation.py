@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 
 from dapeng.columns.base import Column
+from dapeng.data.batch import Batch
 from dapeng.data.feed import batches
 from dapeng.data.stored import Store
 from dapeng.models.model import Model
@@ -47,9 +48,10 @@ class Validator:
         batch_size: int,
         device: str,
         autocast: torch.dtype | None,
+        known: Callable[[Batch], Batch] | None = None,
     ):
         self.model, self.store, self.rows, self.outputs, self.weights = model, store, rows, outputs, weights
-        self.batch_size, self.device, self.autocast = batch_size, device, autocast
+        self.batch_size, self.device, self.autocast, self.known = batch_size, device, autocast, known
         self.predictions: Predictions = {}
 
     def __call__(self) -> dict[str, float]:
@@ -61,6 +63,7 @@ class Validator:
         with torch.inference_mode(), autocasting(self.device, self.autocast):
             for batch in batches(self.store, self.rows, self.batch_size):
                 moved = batch.to(self.device) if self.device != "cpu" else batch
+                moved = moved if self.known is None else self.known(moved)
                 losses, raw = self.model.losses_and_predictions(moved)
                 for name, loss in losses.items():
                     count = self.model.decoders[name].count(moved[name])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dapeng.core.errors import Problem, RunError, TrainingError
 from dapeng.data.tensors import load, not_finite
 
+
 def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
     """Write tensors in one step (temporary file, fsync, rename). Raises TrainingError on nan."""
     wrong = not_finite(tensors) if check else []

@@ -19,6 +19,9 @@ LEVELS: dict[str, list[dict[str, Any]]] = {
 def steps_of(column: Column) -> list[Any]:
     """The transforms of a column, built; a level stands for a list of them."""
     asked = getattr(column.options, "augment", "none")
+    encoder = getattr(column.options, "encoder", None)
+    if asked == "auto" and getattr(encoder, "weights", None) and getattr(encoder, "trained_layers", None) == 0:
+        return []  # features of frozen networks are worked out once, for the cells as they are
     if asked == "auto":
         small = max(column.shape[1:]) <= 32 and column.shape[0] == 1  # type: ignore[attr-defined]
         # handwriting and print may move but not be mirrored; photographs may be both

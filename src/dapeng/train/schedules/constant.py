@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,5 +21,5 @@ class Constant(ScheduleOptions):
     warmup: float = Field(0.0, ge=0, lt=1)
     """Share of the run over which the rate rises from 0."""
 
-    def factor(self, progress: float) -> float:
+    def factor(self, progress: float, history: Sequence[Mapping[str, Any]] = ()) -> float:
         return min(1.0, progress / self.warmup) if self.warmup else 1.0

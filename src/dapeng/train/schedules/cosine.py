@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -24,7 +25,7 @@ class Cosine(ScheduleOptions):
     floor: float = Field(0.0, ge=0, le=1)
     """Factor at the end."""
 
-    def factor(self, progress: float) -> float:
+    def factor(self, progress: float, history: Sequence[Mapping[str, Any]] = ()) -> float:
         if progress < self.warmup:
             return progress / self.warmup
         rest = (min(progress, 1.0) - self.warmup) / (1 - self.warmup)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -26,7 +27,7 @@ class OneCycle(ScheduleOptions):
     end: float = Field(1e-4, ge=0, le=1)
     """Factor at the end."""
 
-    def factor(self, progress: float) -> float:
+    def factor(self, progress: float, history: Sequence[Mapping[str, Any]] = ()) -> float:
         if progress < self.warmup:
             return _between(self.start, 1.0, progress / self.warmup)
         return _between(1.0, self.end, (min(progress, 1.0) - self.warmup) / (1 - self.warmup))
