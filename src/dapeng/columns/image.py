@@ -243,7 +243,7 @@ class ImageSummary(Summary):
         if isinstance(asked, int):
             return (asked, asked)
         if "size" in self._wanted:
-            return (self._wanted["size"],) * 2
+            return (self._wanted["size"], self._wanted["size"])
         if not self.sizes:
             return (32, 32)
         (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]))

@@ -164,7 +164,8 @@ class BertEncoder(Encoder):
         return [first, *self.blocks, *last]
 
     def public_state(self) -> dict[str, Tensor]:
-        return {**super().public_state(), "table": self.table.module.weight.detach()}
+        table: Any = self.table.module.weight
+        return {**super().public_state(), "table": table.detach()}
 
     def embed(self, cells: Cells) -> Tensor:
         return self.table.module(cells["ids"])

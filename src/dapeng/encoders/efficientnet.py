@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch.nn.functional as F
@@ -170,7 +171,7 @@ class EfficientNetEncoder(PictureEncoder):
 
     def levels(self) -> list[nn.Module]:
         bounds = [0, *self.ends[1:], len(self.blocks)]
-        stages = [nn.ModuleList(list(self.blocks)[a:b]) for a, b in zip(bounds, bounds[1:])]
+        stages = [nn.ModuleList(list(self.blocks)[a:b]) for a, b in pairwise(bounds)]
         return [self.stem, *stages, self.head]
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:

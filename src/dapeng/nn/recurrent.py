@@ -39,7 +39,8 @@ class Recurrent(nn.Module):
                 else:
                     nn.init.zeros_(parameter)
             if kind == "lstm":  # a cell remembers until it learns to forget (Jozefowicz et al., 2015)
-                nn.init.ones_(layer.bias_ih_l0[hidden : 2 * hidden])
+                bias: Any = layer.bias_ih_l0
+                nn.init.ones_(bias[hidden : 2 * hidden])
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         mirror = None if mask is None else reversal(mask)
@@ -54,7 +55,7 @@ class Recurrent(nn.Module):
         return x if mask is None else x * mask[..., None]
 
 
-def _start(layer: nn.Module, x: Tensor) -> Any:
+def _start(layer: Any, x: Tensor) -> Any:
     """The state before the first step; made from the input, so that it is one for each sample under `vmap`."""
     zeros = x.new_zeros(1, x.shape[0], layer.hidden_size)
     return (zeros, zeros) if isinstance(layer, nn.LSTM) else zeros
