@@ -49,6 +49,8 @@ class Image(ColumnOptions):
         Literal["auto", "none", "light", "medium"] | list[Annotated[TransformOptions, kinds.transforms.choice("image")]]
     ) = "auto"
     """Random changes in training: a level, or a list of transforms. auto: shifts for small pictures, flips and crops for photographs."""
+    views: Literal["one", "mirror", "moved"] = "one"
+    """Views whose predictions are averaged: the picture as it is; and its mirror image; and both moved along the diagonals (six)."""
     max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Largest picture that is decoded."""
     min_side: int = Field(MIN_SIDE, ge=1)

@@ -220,6 +220,16 @@ class TransformOptions(Options):
 
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
+    mixes: ClassVar[bool] = False
+    """True if rows are mixed with others of their batch, and their answers with them."""
+
+    def build(self, column: Any) -> Any:
+        """What is called as (batch, column's name, draw) -> batch, for a fitted column."""
+        raise NotImplementedError
+
+    def with_outputs(self, built: Any, outputs: Mapping[str, Any]) -> Any:
+        """The built step, where it changes answers of these fitted outputs too."""
+        return built
 
 
 class LearnerOptions(Options):

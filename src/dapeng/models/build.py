@@ -16,6 +16,7 @@ from dapeng.data.groups import group
 from dapeng.layers.perceptron import initialise
 from dapeng.models.model import Model
 from dapeng.nn.tables import Tables
+from dapeng.transforms.views import views_of
 
 
 @dataclass
@@ -86,7 +87,7 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
                 )
             )
         decoders[name] = options.decoder.build(column, widths, tables, options.loss)
-    return Model(built, fusion, decoders, tables)
+    return Model(built, fusion, decoders, tables, views_of(inputs))
 
 
 def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, Column], choices: Choices) -> Model:

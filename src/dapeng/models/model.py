@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,13 +18,20 @@ from dapeng.nn.tables import Modules, Tables
 class Model(nn.Module):
     """inputs -- encoder each --> Features -- fusion --> Features -- decoder each --> outputs.
 
+    views: other looks at a batch, whose predictions are averaged with its own (`dapeng.models.predict`).
     encoders: by group of inputs. fusion: None where there is no input or nothing to fuse. decoders: by output column.
     """
 
     def __init__(
-        self, encoders: Mapping[str, Encoder], fusion: Fusion | None, decoders: Mapping[str, Decoder], tables: Tables
+        self,
+        encoders: Mapping[str, Encoder],
+        fusion: Fusion | None,
+        decoders: Mapping[str, Decoder],
+        tables: Tables,
+        views: Sequence[Callable[[Batch], Batch]] = (),
     ):
         super().__init__()
+        self.views = list(views)
         self.tables = tables
         self.encoders: Modules[Encoder] = Modules(dict(encoders))
         self.fusion = fusion

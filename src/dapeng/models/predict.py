@@ -15,6 +15,7 @@ from dapeng.data.batch import Batch
 from dapeng.data.feed import batches
 from dapeng.data.stored import Store
 from dapeng.models.model import Model
+from dapeng.transforms.views import averaged
 
 Predictions = dict[str, dict[str, np.ndarray]]
 """By output, then by the names of the column's `predictions`; rows first."""
@@ -32,9 +33,10 @@ def autocasting(device: str, dtype: torch.dtype | None) -> Any:
 def predict_batch(
     model: Model, batch: Batch, outputs: Mapping[str, Column], **options: Any
 ) -> dict[str, dict[str, Tensor]]:
-    """One batch, without gradients."""
+    """One batch, without gradients, over all views of it."""
     with torch.inference_mode():
-        return in_units(model(batch, **options), outputs)
+        looks = [batch, *(view(batch) for view in model.views)]
+        return averaged([in_units(model(look, **options), outputs) for look in looks])
 
 
 def predict_rows(

@@ -167,7 +167,7 @@ def train_network(
                 _restore(state, checkpoints, log)
                 passes = state.progress.passes
             resuming = False
-            feed = _feed(state, store, rows, train, inputs, strategy, known)
+            feed = _feed(state, store, rows, train, inputs, outputs, strategy, known)
             how = _how(
                 spec,
                 phase,
@@ -187,11 +187,11 @@ def train_network(
                     fit(state, feed, how, judge, checkpoints, log, stopping)
                     break
                 except (torch.OutOfMemoryError, MemoryError) as error:
-                    feed = _halved(state, store, rows, train, inputs, strategy, known, error)
+                    feed = _halved(state, store, rows, train, inputs, outputs, strategy, known, error)
                 except RuntimeError as error:
                     if "can't allocate memory" not in str(error):
                         raise
-                    feed = _halved(state, store, rows, train, inputs, strategy, known, error)
+                    feed = _halved(state, store, rows, train, inputs, outputs, strategy, known, error)
             progress = state.progress
             trained.steps += progress.step
             trained.history += progress.history
@@ -302,6 +302,7 @@ def _feed(
     rows: np.ndarray,
     train: Train,
     inputs: Mapping[str, Column],
+    outputs: Mapping[str, Column],
     strategy: Single,
     known: Callable[[Batch], Batch] | None,
 ) -> TableFeed:
@@ -313,7 +314,7 @@ def _feed(
         train.seed,
         strategy.rank,
         strategy.world,
-        _after(transforms_for(inputs, len(rows), train.seed), known),
+        _after(transforms_for(inputs, outputs, train.seed), known),
     )
 
 
@@ -378,6 +379,7 @@ def _halved(
     rows: np.ndarray,
     train: Train,
     inputs: Mapping[str, Column],
+    outputs: Mapping[str, Column],
     strategy: Single,
     known: Callable[[Batch], Batch] | None,
     error: BaseException,
@@ -395,7 +397,7 @@ def _halved(
     progress.accumulate *= 2
     state.objective.zero_grad(set_to_none=True)
     warn(f"out of memory: going on with {progress.accumulate} micro-batches of {progress.batch_size} rows a step")
-    return _feed(state, store, rows, train, inputs, strategy, known)
+    return _feed(state, store, rows, train, inputs, outputs, strategy, known)
 
 
 @contextlib.contextmanager

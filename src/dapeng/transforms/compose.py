@@ -16,8 +16,8 @@ LEVELS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def steps_of(column: Column) -> list[Any]:
-    """The transforms of a column, built; a level stands for a list of them."""
+def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> list[Any]:
+    """The transforms of a column, built; a level stands for a list of them. outputs: whose answers may be mixed."""
     asked = getattr(column.options, "augment", "none")
     encoder = getattr(column.options, "encoder", None)
     if asked == "auto" and getattr(encoder, "weights", None) and getattr(encoder, "trained_layers", None) == 0:
@@ -29,12 +29,14 @@ def steps_of(column: Column) -> list[Any]:
     if isinstance(asked, str):
         members = transforms.members()
         return [members[o["type"]](**o).build(column) for o in LEVELS[asked]]
-    return [o.build(column) for o in asked]
+    return [o.with_outputs(o.build(column), outputs or {}) for o in asked]
 
 
-def transforms_for(inputs: Mapping[str, Column], rows: int, seed: int) -> Callable[[Batch, int], Batch] | None:
+def transforms_for(
+    inputs: Mapping[str, Column], outputs: Mapping[str, Column], seed: int
+) -> Callable[[Batch, int], Batch] | None:
     """(batch, epoch) -> batch; every draw is a function of (seed, epoch, row). None where nothing changes."""
-    steps = [(n, s) for n, column in inputs.items() for s in steps_of(column)]
+    steps = [(n, s) for n, column in inputs.items() for s in steps_of(column, outputs)]
     if not steps:
         return None
 
