@@ -70,7 +70,12 @@ class PublicOptions(EncoderOptions):
         folder = open_folder(self.weights)
         state = folder.tensors(self.type)
         own = folder.encoder(self.type) is not None
-        encoder.load_public(state if own else self.translated(state), self.weights)
+        try:
+            found = state if own else self.translated(state)
+        except KeyError as error:
+            what = f"the weights in {self.weights} lack {error.args[0]}"
+            raise SpecError(Problem("weights", what, "name a folder with weights of this network")) from None
+        encoder.load_public(found, self.weights)
 
     def settled(self, encoder: Encoder) -> Encoder:
         """The encoder with its lower layers frozen and slowed, as these options say."""
