@@ -79,7 +79,7 @@ def test_a_chain_of_a_trained_machine_dreams_of_what_it_has_seen() -> None:
         losses.mean().backward()
         optimiser.step()
         optimiser.zero_grad()
-    linear = model.encoders["x"].linear()[0]
+    linear = model.encoders["x"].full_layers()[0]
     noisy = (patterns + (torch.rand(2, size) < 0.1)) % 2
     again = reconstruction(noisy, linear, objective.visible[0], gaussian=False, steps=1)
     assert (again - patterns).abs().mean() < 0.3 * (noisy - patterns).abs().mean() + 0.02

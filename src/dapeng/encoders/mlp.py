@@ -60,7 +60,7 @@ class MLPEncoder(Encoder):
             return cells["pixels"].float() / 255
         return cells["values"]
 
-    def linear(self) -> list[nn.Linear]:
+    def full_layers(self) -> list[nn.Linear]:
         """The full layers, from the input on."""
         return [m for m in self.layers if isinstance(m, nn.Linear)]
 

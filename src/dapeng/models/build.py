@@ -97,7 +97,11 @@ def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
         initialise(model, spec.train.initialisation)
     for g in group(inputs):
         options: EncoderOptions = inputs[g.columns[0]].options.encoder  # type: ignore[attr-defined]
-        options.start(model.encoders[g.key])
+        try:
+            options.start(model.encoders[g.key])
+        except SpecError as error:
+            path = f"inputs.{g.columns[0]}.encoder."
+            raise SpecError([Problem(path + p.where, p.what, p.hint) for p in error.problems]) from None
     return model
 
 

@@ -56,8 +56,8 @@ class RBM(ObjectiveOptions):
 
 def _stack(encoder: Any) -> list[nn.Linear]:
     """The full layers of an encoder that has such."""
-    linear = getattr(encoder, "linear", None)
-    return linear() if linear is not None else []
+    layers = getattr(encoder, "full_layers", None)
+    return layers() if layers is not None else []
 
 
 class Boltzmann(Objective):

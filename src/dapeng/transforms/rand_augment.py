@@ -110,9 +110,9 @@ def equalise(x: Tensor, amount: Tensor) -> Tensor:
     """Each channel's values by their rank, as far as 256 of them differ."""
     levels = (x * 255).round().long().flatten(2)  # (N, C, Y X)
     counts = torch.zeros(*levels.shape[:2], 256).scatter_add_(2, levels, torch.ones_like(levels, dtype=torch.float32))
-    share = counts.cumsum(2)
-    first = torch.where(counts > 0, share, torch.full_like(share, math.inf)).amin(2, keepdim=True)
-    table = ((share - first) / (share[..., -1:] - first).clamp(min=1)).clamp(0, 1)
+    below = counts.cumsum(2) - counts
+    last = torch.where(counts > 0, torch.arange(256.0), torch.zeros(())).argmax(2, keepdim=True)
+    table = (below / below.gather(2, last).clamp(min=1)).clamp(0, 1)
     return table.gather(2, levels).view_as(x)
 
 
