@@ -118,6 +118,12 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
     return values, present, bad
 
 
+def mostly(cells: Cells) -> bool:
+    """True if hardly a cell is anything but a number, whatever else it could be."""
+    _, there, bad = parse(cells, None, ".")
+    return len(bad.rows) < 0.05 * max(int(there.sum()) + len(bad.rows), 1)
+
+
 def unusual(text: str) -> float | None:
     """A number as people write it: "$1,234.50", "12%", "(300)", "1 234"; None if it isn't one."""
     sign, cell = 1.0, text.strip()

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.category import normal
+from dapeng.columns.number import mostly
 from dapeng.columns.set_reader import SetReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
@@ -76,6 +77,8 @@ class Set(ColumnOptions):
             ok = pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
             return (0.8, "lists of labels") if ok else (0.0, "")
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            return 0.0, ""
+        if mostly(cells[:GUESSED]):  # "1,234.50" is one number
             return 0.0, ""
         texts = [t for t in strings(cells).to_pylist()[:GUESSED] if t and t.strip()]
         best = (0.0, "")

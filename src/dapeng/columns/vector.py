@@ -15,7 +15,7 @@ import pyarrow.compute
 from pydantic import Field
 
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.number import MISSING
+from dapeng.columns.number import MISSING, mostly
 from dapeng.columns.vector_reader import VectorReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
@@ -70,6 +70,8 @@ class Vector(ColumnOptions):
                 return 0.0, ""
         elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             return 0.0, ""
+        elif mostly(cells[:GUESSED]):  # "1 234 567" is one number
+            return 0.0, ""
         reader = VectorReader(0, 0, 1, MISSING)
         some = cells.drop_null()[:GUESSED].to_pylist()
         lengths = []
@@ -82,8 +84,6 @@ class Vector(ColumnOptions):
                 lengths.append(len(found))
         if len(lengths) < 2 or min(lengths) != max(lengths) or lengths[0] < 2:
             return 0.0, ""
-        if lengths[0] == 2 and not nested and not all(str(c).strip().startswith("[") for c in some if str(c).strip()):
-            return 0.0, ""  # "1 234" and "1,5" are numbers
         return 0.85, f"lists of {lengths[0]:,} numbers"
 
     def summary(self, target: bool) -> VectorSummary:
