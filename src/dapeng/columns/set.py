@@ -233,7 +233,7 @@ class SetColumn(Column):
             return [self._reader.coded(v) for v in array.to_pylist()], np.arange(len(array))
         found = strings(array).dictionary_encode()
         coded = [self._reader.coded(v) for v in found.dictionary.to_pylist()]
-        return [*coded, None], found.indices.fill_null(len(coded)).to_numpy(zero_copy_only=False)
+        return [*coded, self._reader.coded(None)], found.indices.fill_null(len(coded)).to_numpy(zero_copy_only=False)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         codes, at = self._codes(cells)

@@ -40,7 +40,7 @@ class SetReader:
     def members(self, cell, separator=None):
         """The labels of a cell, each once, in its order; None where it has no value."""
         if cell is None or (isinstance(cell, float) and cell != cell):
-            return None
+            return [] if self.empty == "set" else None
         if not isinstance(cell, (list, tuple, set)):
             text = self.normal(str(cell).lower() if isinstance(cell, bool) else str(cell))
             if not text:

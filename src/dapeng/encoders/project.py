@@ -15,7 +15,7 @@ from dapeng.nn.features import Features, Widths
 
 @encoders
 class Project(EncoderOptions):
-    """One linear layer over fixed-length numbers, and a norm; fusion's trunk bends what comes out.
+    """One linear layer over fixed-length numbers, and a norm; fusion's trunk follows.
 
     Example: `inputs: {spectrum: {type: vector, encoder: {type: project, width: 256}}}`
     """
