@@ -22,6 +22,7 @@ from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where no type checker sees them
+ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$"
 GUESSED = 1_000
 """Cells that are looked at to guess whether a column holds dates."""
 WRITTEN = {
@@ -97,6 +98,16 @@ def typed(array: pa.Array) -> np.ndarray | None:
     return np.where(np.isnat(times), np.nan, times.astype(np.int64) / 1e6)
 
 
+def quickly(array: pa.Array) -> np.ndarray | None:
+    """(N,) seconds of texts that all are there and are ISO 8601 without an offset; None where one may be anything else."""
+    if array.null_count or not len(array) or not pc.all(pc.match_substring_regex(array, ISO)).as_py():
+        return None
+    try:
+        return np.array(array.to_pylist(), "datetime64[s]").astype(np.int64).astype(np.float64)
+    except ValueError:  # 30 February, 0000-00-00
+        return None
+
+
 def flat(cells: Cells) -> pa.Array:
     """Cells as one array."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
@@ -124,7 +135,13 @@ class DateSummary(Summary):
             self.readable += int(there.sum())
             self._count("ymd", seconds[there])
             return
-        found = strings(array).dictionary_encode()
+        texts = strings(array)
+        seconds = None if self.options.unix != "none" else quickly(texts)
+        if seconds is not None:
+            self.readable += len(seconds)
+            self._count("ymd", seconds)
+            return
+        found = texts.dictionary_encode()
         read = [self.reader.readings(v) for v in found.dictionary.to_pylist()]
         seen = np.bincount(found.indices.drop_null().to_numpy(), minlength=len(read))
         self.missing += int(found.indices.null_count)
@@ -238,7 +255,11 @@ class DateColumn(Column):
         bad = Bad()
         if found is not None:
             return found, bad
-        codes = strings(array).dictionary_encode()
+        texts = strings(array)
+        found = quickly(texts) if self.state["family"] == "ymd" else None
+        if found is not None:
+            return found, bad
+        codes = texts.dictionary_encode()
         read, reasons = [], {}
         for place, text in enumerate(codes.dictionary.to_pylist()):
             try:

@@ -108,7 +108,8 @@ def _repeat(texts: list[str], separator: str) -> bool:
     rows = [reader.members(t) or [] for t in texts]
     counts = Counter(label for row in rows for label in row)
     labels, total = len(counts), sum(counts.values())
-    if labels < 2 or labels > min(total / 3, 2_000) or labels > 0.9 * len(set(texts)) + 5 or len(set(map(len, rows))) < 2:
+    again = sum(len(reader.members(t) or []) for t in set(texts)) / max(labels, 1)  # different cells that share a label
+    if labels < 2 or labels > min(total / 3, 2_000) or again < 1.5 or len(set(map(len, rows))) < 2:
         return False
     words = sum(len(label.split()) * n for label, n in counts.items()) / total
     letters = sum(len(label) * n for label, n in counts.items()) / total
