@@ -123,7 +123,7 @@ def test_thresholds_are_those_of_the_best_f1_and_rare_labels_share_one() -> None
         (["red, blue", "red", "green, red", "blue"] * 20, "set"),
         ([["a", "b"], ["b"], ["a"]] * 20, "set"),
         (["1,234.50", "2,345.75", "10,000.00"] * 20, "number"),
-        (["a lovely, dull film", "so, so", "good, but long, and loud", "bad"] * 3, "category"),
+        (["a lovely, dull film", "so, so", "good, but long, and loud", "bad"] * 3, "text"),
         (["Springfield, IL", "Portland, OR", "Salem, MA", "Austin, TX"] * 20, "category"),
         (["0.1 0.2 0.3", "1 2 3", "4 5 6"], "vector"),
         (["[1, 2]", "[3, 4]", "[5.5, 6]"], "vector"),

@@ -119,9 +119,12 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
 
 
 def mostly(cells: Cells) -> bool:
-    """True if hardly a cell is anything but a number, whatever else it could be."""
-    _, there, bad = parse(cells, None, ".")
-    return len(bad.rows) < 0.05 * max(int(there.sum()) + len(bad.rows), 1)
+    """True if hardly a cell is anything but a number, with a point or a comma, whatever else it could be."""
+    for decimal in ".,":
+        _, there, bad = parse(cells, None, decimal)
+        if len(bad.rows) < 0.05 * max(int(there.sum()) + len(bad.rows), 1):
+            return True
+    return False
 
 
 def unusual(text: str) -> float | None:

@@ -134,9 +134,8 @@ def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: 
         return Guess(name, {}, "ignore", "every cell is empty", as_target)
     claimed = _claimed(facts, as_target)
     if not as_target:
-        aside = _aside(facts, claimed is not None and claimed[0] >= SURE)
-        if aside is None and groups and claimed is None:
-            aside = _group(facts)
+        group = _group(facts) if groups and claimed is None else None
+        aside = group or _aside(facts, claimed is not None and claimed[0] >= SURE)
         if aside is not None:
             return Guess(name, {}, *aside)
     if claimed is not None:
