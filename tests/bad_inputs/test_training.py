@@ -129,7 +129,9 @@ def test_t27_long_integers_are_never_floats(paths: dict[str, Path]) -> None:
 def test_t28_dates_are_read_by_the_dominant_format_and_the_rest_is_left_out_by_line(
     train: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(DataError, match=r"1 of 42 cells can't be read as date: T28\.csv:43: '03/04/2026' is not written"):
+    with pytest.raises(
+        DataError, match=r"1 of 42 cells can't be read as date: T28\.csv:43: '03/04/2026' is not written"
+    ):
         train("T28", {"when": "date"})
     product = train("T28", {"when": "date"}, max_bad=0.1).product
     said = capsys.readouterr().err

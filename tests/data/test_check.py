@@ -94,7 +94,10 @@ def test_pictures_that_cannot_be_read() -> None:
 def test_an_id_among_the_inputs_is_found_with_what_keeps_its_rows_together() -> None:
     users = [f"u{i % 60}" for i in range(600)]
     frame = pa.table({"user_id": users, "x": [0.5 * i for i in range(600)], "y": ["a", "b"] * 300})
-    found = check(open_data(Data(), None, {"all": frame}), [Guess("user_id", {"type": "category"}), Guess("y", {"type": "category"}, target=True)])
+    found = check(
+        open_data(Data(), None, {"all": frame}),
+        [Guess("user_id", {"type": "category"}), Guess("y", {"type": "category"}, target=True)],
+    )
     texts = [f.text for f in found if f.kind == "group"]
     assert len(texts) == 1
     assert "60 different ones" in texts[0]

@@ -84,7 +84,7 @@ def test_hours_that_summer_time_skips_or_repeats_are_hours_like_any_other(zone: 
     skipped, repeated = "2024-03-31 02:30:00", "2024-10-27 02:30:00"
     assert days(fitted([skipped, repeated]), [skipped])[0] == "2024-03-31T02:30:00"
     start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-    hours = [start + datetime.timedelta(hours=h) for h in range(0, 24 * 366)]
+    hours = [start + datetime.timedelta(hours=h) for h in range(24 * 366)]
     typed = pa.array(hours, pa.timestamp("us", zone))
     column = fitted(typed)
     seconds, bad = column.seconds(typed)

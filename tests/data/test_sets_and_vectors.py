@@ -111,7 +111,10 @@ def test_thresholds_are_those_of_the_best_f1_and_rare_labels_share_one() -> None
         best = max(f1_score(truth[:, at], found[:, at] >= t) for t in np.linspace(0.01, 0.99, 99))
         assert f1_score(truth[:, at], found[:, at] >= settings["thresholds"][label]) >= best
     column.keep(settings)
-    assert column.decode({"probabilities": found})[0] == column.decode(column.settled({"probabilities": found}, settings))[0]
+    assert (
+        column.decode({"probabilities": found})[0]
+        == column.decode(column.settled({"probabilities": found}, settings))[0]
+    )
     assert best_threshold(np.array([0.2, 0.9]), np.array([False, False])) == 0.5
     assert set_of(["a;b"], target=True, threshold=0.3).thresholds.tolist() == [0.3, 0.3]
 

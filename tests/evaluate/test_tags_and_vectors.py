@@ -119,7 +119,9 @@ def test_thresholds_of_each_member_stand_beside_its_prediction() -> None:
     settings = column.settle({"probabilities": p}, truth)
     column.keep(settings)
     task = task_of("set")
-    own = task.view(column, column.settled({"probabilities": p}, {**settings, "thresholds": dict.fromkeys(LABELS, 0.9)}), truth)
+    own = task.view(
+        column, column.settled({"probabilities": p}, {**settings, "thresholds": dict.fromkeys(LABELS, 0.9)}), truth
+    )
     assert (own.said == (p >= 0.9)).all()  # type: ignore[attr-defined]
     kept = task.view(column, {"probabilities": p}, truth)
     assert (kept.said == (p >= [settings["thresholds"][v] for v in LABELS])).all()  # type: ignore[attr-defined]

@@ -24,7 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     found = load_digits()
     folder = tmp_path_factory.mktemp("digits")
-    tags = [["even"] * (d % 2 == 0) + ["hole"] * (d in (0, 6, 8, 9)) + ["small"] * (d < 3) for d in found.target.tolist()]
+    tags = [
+        ["even"] * (d % 2 == 0) + ["hole"] * (d in (0, 6, 8, 9)) + ["small"] * (d < 3) for d in found.target.tolist()
+    ]
     table = {
         "upper": [" ".join(f"{v:g}" for v in x) for x in found.data[:, :32]],
         "lower": ["[" + ",".join(f"{v:g}" for v in x) + "]" for x in found.data[:, 32:]],
@@ -148,7 +150,14 @@ def _cut(run: Any, label: str) -> float:
 def test_folds_decide_by_their_own_thresholds_and_the_product_by_their_mean(place: Path) -> None:
     table = pd.read_csv(place / "digits.csv", keep_default_na=False).head(400)
     outputs = {"tags": {"type": "set", "empty": "set"}}
-    run = dapeng.train(table, outputs=outputs, inputs={"lower": "vector"}, model="linear", evaluate={"resamples": 50}, runs=place / "runs")
+    run = dapeng.train(
+        table,
+        outputs=outputs,
+        inputs={"lower": "vector"},
+        model="linear",
+        evaluate={"resamples": 50},
+        runs=place / "runs",
+    )
     thresholds = run.product.outputs["tags"].thresholds
     assert thresholds.shape == (3,)
     assert run.metrics["outputs"]["tags"]["rows"] == 400

@@ -14,9 +14,7 @@ class DateReader:
     CYCLES = {"month": (1, 12), "day": (1, 31), "weekday": (0, 7), "hour": (0, 24)}
     MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
 
-    def __init__(
-        self, missing, unix="none", family="", parts=(), mean=0.0, std=1.0, low=0.0, high=0.0, constant=False
-    ):
+    def __init__(self, missing, unix="none", family="", parts=(), mean=0.0, std=1.0, low=0.0, high=0.0, constant=False):
         import re
 
         self.missing, self.unix, self.family, self.parts = set(missing), unix, family, list(parts)
@@ -24,15 +22,19 @@ class DateReader:
         clock = r"(?:(?:T|\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,]\d+)?)?(?:\s*(?P<p>[AaPp]\.?[Mm]\.?))?"
         clock += r"\s*(?P<z>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
         plain = r"(?:T?(?P<H>\d{2}):?(?P<M>\d{2}):?(?P<S>\d{2})(?P<p>x)?(?P<z>Z|[+-]\d{2}:?\d{2})?)?"
-        chinese = r"(?:\s*(?P<H>\d{1,2})(?:[:时点](?P<M>\d{1,2}))?(?:[:分](?P<S>\d{1,2}))?[时点分秒]?(?P<p>x)?(?P<z>x)?)?"
+        chinese = (
+            r"(?:\s*(?P<H>\d{1,2})(?:[:时点](?P<M>\d{1,2}))?(?:[:分](?P<S>\d{1,2}))?[时点分秒]?(?P<p>x)?(?P<z>x)?)?"
+        )
         forms = {
             "ymd": r"(?P<y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})" + clock,
             "slashed": r"(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<c>\d{4}|\d{2})" + clock,
             "chinese": r"(?P<y>\d{4})\s*年\s*(?P<m>\d{1,2})\s*月\s*(?P<d>\d{1,2})\s*[日号]?" + chinese,
             "compact": r"(?P<y>(?:1[5-9]|2\d)\d{2})(?P<m>\d{2})(?P<d>\d{2})" + plain,
             "ym": r"(?P<y>\d{4})(?:[-/.]|\s*年\s*)(?P<m>\d{1,2})月?",
-            "named": r"(?:[A-Za-z]{3,9},?\s+)?(?P<d>\d{1,2})(?:st|nd|rd|th)?[\s-]+(?P<n>[A-Za-z]{3,9})\.?,?[\s-]+(?P<y>\d{4})" + clock,
-            "named ": r"(?:[A-Za-z]{3,9},?\s+)?(?P<n>[A-Za-z]{3,9})\.?\s+(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<y>\d{4})" + clock,
+            "named": r"(?:[A-Za-z]{3,9},?\s+)?(?P<d>\d{1,2})(?:st|nd|rd|th)?[\s-]+(?P<n>[A-Za-z]{3,9})\.?,?[\s-]+(?P<y>\d{4})"
+            + clock,
+            "named ": r"(?:[A-Za-z]{3,9},?\s+)?(?P<n>[A-Za-z]{3,9})\.?\s+(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<y>\d{4})"
+            + clock,
         }
         self.forms = {family: re.compile(form) for family, form in forms.items()}
         self.nothing = re.compile(r"0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T\s]+0{1,2}:0{2}(?::0{2}(?:\.0+)?)?Z?)?|0{8}")

@@ -25,7 +25,7 @@ from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, Los
 from dapeng.core.registry import DEFAULT
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where no type checker sees them
-SEPARATORS = (";", "|", "；", "、", "\t", ",", "，", "/", " ")
+SEPARATORS: tuple[str, ...] = (";", "|", "；", "、", "\t", ",", "，", "/", " ")
 """Tried in this order: what stands within labels comes late."""
 SEEN = 0.02
 """Share of the cells in which a separator must be found."""
@@ -122,11 +122,11 @@ class SetSummary(Summary):
 
     def __init__(self, options: Set):
         self.options = options
-        self.separators = SEPARATORS if options.separator == "auto" else (options.separator,)
+        self.separators: tuple[str, ...] = SEPARATORS if options.separator == "auto" else (options.separator,)
         self.reader = options.plain_reader([], self.separators[0])
         self.counts: dict[str, Counter[str]] = {s: Counter() for s in self.separators}
-        self.holding = dict.fromkeys(self.separators, 0)
-        self.most = dict.fromkeys(self.separators, 0)
+        self.holding: dict[str, int] = dict.fromkeys(self.separators, 0)
+        self.most: dict[str, int] = dict.fromkeys(self.separators, 0)
         self.rows, self.missing, self.empty = 0, 0, 0
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
@@ -362,7 +362,9 @@ class SetColumn(Column):
     def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
         labels = self.labels or ["a"]
         most = max(1, min(self.state["most"], len(labels)))
-        return pa.array([list(draw.choice(labels, int(draw.integers(1, most + 1)), replace=False)) for _ in range(rows)])
+        return pa.array(
+            [list(draw.choice(labels, int(draw.integers(1, most + 1)), replace=False)) for _ in range(rows)]
+        )
 
     def entry(self) -> Entry:
         return Entry("line", self.joint.join(self.labels[:2]))

@@ -68,9 +68,7 @@ class Vector(ColumnOptions):
             inner = kind.value_type
             if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
                 return 0.0, ""
-        elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            return 0.0, ""
-        elif mostly(cells[:GUESSED]):  # "1 234 567" is one number
+        elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)) or mostly(cells[:GUESSED]):
             return 0.0, ""
         reader = VectorReader(0, 0, 1, MISSING)
         some = cells.drop_null()[:GUESSED].to_pylist()
@@ -232,7 +230,7 @@ class VectorColumn(Column):
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         x, bad = self.numbers(cells)
-        present = ~np.isnan(x).any(1)
+        present = np.asarray(~np.isnan(x).any(1))
         return Encoded({"values": self._reader.scaled(x)}, None if present.all() else present, bad=bad)
 
     def remarks(self) -> list[str]:

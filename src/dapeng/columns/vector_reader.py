@@ -19,7 +19,7 @@ class VectorReader:
             if text.lower() in self.missing or not (parts := text.translate(self.blanks).split()):
                 return None
         else:
-            parts = list(cell) if hasattr(cell, "__len__") else [cell]
+            parts = [cell] if isinstance(cell, (int, float)) else list(cell)
         try:
             found = [float(v) for v in parts]
         except (ValueError, TypeError):

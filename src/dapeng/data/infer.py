@@ -76,7 +76,9 @@ def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str
         if name in roles:
             guesses.append(Guess(name, {}, roles[name], SAID))
         else:
-            guesses.append(guess(name, table.column(name), name in targets, source.decimal, "group" not in roles.values()))
+            guesses.append(
+                guess(name, table.column(name), name in targets, source.decimal, "group" not in roles.values())
+            )
     return _one_group(guesses, table)
 
 

@@ -52,4 +52,3 @@ def blend_shares(
     if gains.mean() < max(LEAST_GAIN * alone[best], ERRORS * gains.std() / len(gains) ** 0.5):
         return {names[best]: 1.0}
     return {n: round(float(s), 4) for n, s in zip(names, shares) if s > 0}
-

@@ -35,7 +35,7 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
     for name, options in spec.learners.items():
         out[name] = (options, type(options).product)
     readable = {n: (o, p) for n, (o, p) in out.items() if o.reads(inputs, target)}
-    alike = target.classes and len(np.unique(target.values)) < 2 or (target.tags and not target.values.any())
+    alike = (target.classes and len(np.unique(target.values)) < 2) or (target.tags and not target.values.any())
     if len(target.values) < FEWEST_ROWS or alike:  # nothing to learn from
         readable = {n: (o, p) for n, (o, p) in readable.items() if type(o).free}
     return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))

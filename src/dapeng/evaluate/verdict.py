@@ -69,7 +69,12 @@ def _output(
 ) -> dict[str, Any]:
     values, present = truth
     at = np.flatnonzero(present)
-    described: dict[str, Any] = {"type": column.type, "task": column.task, "rows": len(at), "missing": int(len(present) - len(at))}
+    described: dict[str, Any] = {
+        "type": column.type,
+        "task": column.task,
+        "rows": len(at),
+        "missing": int(len(present) - len(at)),
+    }
     if not len(at):
         return {**described, "metrics": {}, "leaderboard": [], "words": "no test row has the true answer"}
     views = {

@@ -55,7 +55,9 @@ def _linear(learner: Any, seen: Inputs, labels: np.ndarray | None) -> list[dict[
         widths.append(size * (2 if how.get("gaps") else 1))
     out = []
     for i in range(x.shape[0]):
-        weights = learner.weights[labels[i]] if labels is not None else learner.weights.mean(0)  # a vector's mean number
+        weights = (
+            learner.weights[labels[i]] if labels is not None else learner.weights.mean(0)
+        )  # a vector's mean number
         row = x[i].toarray()[0] if hasattr(x, "toarray") else x[i]
         out.append(_by_column(list(design.state), widths, row * weights))
     return out

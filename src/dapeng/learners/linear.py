@@ -103,7 +103,7 @@ def _fit_tags(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, 
             y = target.values[:, label]
             if 0 < y.sum() < rows:
                 solver = "liblinear" if sp.issparse(x) else "lbfgs"
-                model = LogisticRegression(C=c, max_iter=300, solver=solver, random_state=seed)
+                model: Any = LogisticRegression(C=c, max_iter=300, solver=solver, random_state=seed)
                 model.fit(x, y, target.weights)
                 weights[label], bias[label] = model.coef_[0], model.intercept_[0]
             else:
@@ -209,7 +209,9 @@ class LinearLearner(Learner):
     def save(self, folder: Path) -> None:
         self.design.save(folder)
         save_file({"weights": np.ascontiguousarray(self.weights), "bias": self.bias}, folder / "linear.safetensors")
-        write_json(folder / "linear.json", {"classes": self.classes, "temperature": self.temperature, "gives": self.gives})
+        write_json(
+            folder / "linear.json", {"classes": self.classes, "temperature": self.temperature, "gives": self.gives}
+        )
 
     @classmethod
     def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> LinearLearner:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -74,4 +72,3 @@ def made_up(product: Product, rows: int, seed: int = 0) -> Frame:
     """Rows like those that the columns were fitted on, drawn at random: for timing, warming up and checking shapes."""
     draw = np.random.default_rng(seed)
     return Frame(pa.table({n: c.made_up(rows, draw) for n, c in product.inputs.items()}), "made-up rows")
-

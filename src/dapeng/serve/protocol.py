@@ -34,7 +34,9 @@ def metadata(engine: Engine) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
-        outputs.append({"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1, *_width(column)]})
+        outputs.append(
+            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1, *_width(column)]}
+        )
         if labels is not None:
             outputs.append(
                 {
@@ -137,7 +139,12 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
         if labels is not None:
             flat = [p for a in answers for p in a[name]["probabilities"].values()]
             outputs.append(
-                {"name": f"{name}.probabilities", "datatype": "FP32", "shape": [len(answers), len(labels)], "data": flat}
+                {
+                    "name": f"{name}.probabilities",
+                    "datatype": "FP32",
+                    "shape": [len(answers), len(labels)],
+                    "data": flat,
+                }
             )
     return {
         "model_name": engine.name,

@@ -54,7 +54,9 @@ class Sets(Task):
             places = places_in(labels, mine)
             parts = (prediction["probabilities"], values, column.said(dict(prediction)))  # type: ignore[attr-defined]
             made.append(SetView(*(spread_to(np.asarray(p), places, len(labels)) for p in parts)))
-        made[0].truth = made[1].truth = made[0].truth | made[1].truth  # a label that one of them never saw is missed by it
+        made[0].truth = made[1].truth = (
+            made[0].truth | made[1].truth
+        )  # a label that one of them never saw is missed by it
         return made[0], made[1]
 
     def worst(
@@ -65,7 +67,10 @@ class Sets(Task):
         wrong = np.flatnonzero((said != truth).any(1))
         surest = np.where(truth[wrong], 1 - p[wrong], p[wrong]) * (said[wrong] != truth[wrong])
         order = np.argsort(-surest.max(1, initial=0.0), kind="stable")[:count]
-        made = [Wrong(int(rows[i]), _named(labels, truth[i]), _named(labels, said[i]), float(s)) for i, s in _each(wrong, surest, order)]
+        made = [
+            Wrong(int(rows[i]), _named(labels, truth[i]), _named(labels, said[i]), float(s))
+            for i, s in _each(wrong, surest, order)
+        ]
         return made, len(wrong)
 
 
