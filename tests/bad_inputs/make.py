@@ -69,6 +69,11 @@ fixed("T25", ".csv", "x,y\n" + rows("colour{i},{c}"))
 fixed("T26", ".csv", "x,y\n" + rows("{i}.5,{c}", 200) + "n/a,a\n?,b\n-,a\n")
 fixed("T27", ".csv", "key,x,y\n" + rows("9007199254740993{i:02d},{i},{c}") + rows("184467440737095516{i:02d},{i},{c}"))
 fixed("T28", ".csv", "when,y\n" + rows("2026-01-02 03:{i:02d}:00,{c}") + "0000-00-00,a\n03/04/2026,b\n")
+fixed("T28b", ".csv", "when,y\n" + "".join(f"0{1 + i % 9}/0{1 + i % 7}/2026,{'ab'[i % 2]}\n" for i in range(60)))
+fixed("T42", ".csv", "v,y\n" + rows('"{i}.5 2 3",{c}', 200) + '"1 2",a\n"1 two 3",b\n"1 inf 3",a\n"[1, 2, 3",b\n,a\n')
+fixed(
+    "T43", ".csv", "s,y\n" + rows("red|blue,{c}", 100) + rows("red,{c}", 60) + '"[""red"", 7]",a\n"[red",b\n|||,a\n,b\n'
+)
 fixed("T29", ".csv", "x,y\n" + rows("caf\u00e9,{c}", 20) + rows("cafe\u0301,{c}", 20) + rows("tea,{c}", 20))
 fixed("T30", ".csv", "x,y\n" + "".join(rows(w + ",{c}", 10) for w in ("open", "open ", "o\u200bpen", "оpen", "shut")))
 fixed("T32", ".csv", "copy,x,y\n" + "".join(f"{'AB'[i % 2]},{(i * 7919) % 101},{'ab'[i % 2]}\n" for i in range(300)))

@@ -126,6 +126,46 @@ def test_t27_long_integers_are_never_floats(paths: dict[str, Path]) -> None:
     assert not any("e+" in v or "." in v for v in labels)
 
 
+def test_t28_dates_are_read_by_the_dominant_format_and_the_rest_is_left_out_by_line(
+    train: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        DataError, match=r"1 of 42 cells can't be read as date: T28\.csv:43: '03/04/2026' is not written"
+    ):
+        train("T28", {"when": "date"})
+    product = train("T28", {"when": "date"}, max_bad=0.1).product
+    said = capsys.readouterr().err
+    assert "1 rows are left out because a cell can't be read: T28.csv:43 (when)" in said
+    assert product.inputs["when"].state["missing"] == 1, "0000-00-00 is no date"
+    answer = product.predict(Frame(pa.table({"when": ["2026-01-02 03:04:05", "03/04/2026", "0000-00-00"]})))
+    assert answer.rows.tolist() == [0, 2]
+
+
+def test_t28_days_and_months_that_could_be_each_other_are_said(train: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    train("T28b", {"when": "date"})
+    assert "warning: when: no cell tells day and month apart: read as month/day/year" in capsys.readouterr().err
+    train("T28b", {"when": {"type": "date", "order": "dmy"}})
+    assert "day and month" not in capsys.readouterr().err
+
+
+def test_t42_vectors_of_another_length_and_words_are_left_out_by_line(
+    train: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    product = train("T42", {"v": "vector"}, max_bad=0.1).product
+    said = capsys.readouterr().err
+    assert "3 rows are left out" in said
+    assert "T42.csv:202 (v): 2 numbers, where 3 are expected" in said
+    assert product.inputs["v"].size == 3
+    assert np.isfinite(product.predict(Frame(pa.table({"v": ["1 2 3", None]}))).tensors["y"]["probabilities"]).all()
+
+
+def test_t43_sets_with_half_a_list_and_bare_separators_train(train: Any) -> None:
+    column = train("T43", {"s": "set"}).product.inputs["s"]
+    assert column.state["separator"] == "|"
+    assert set(column.labels) <= {"red", "blue", "7", "[red"}
+    assert column.state["missing"] in (0, 1), "the empty cell, where it trains"
+
+
 def test_t29_composed_and_decomposed_letters_are_one_label_and_the_merge_is_counted(
     train: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,3 +89,16 @@ def test_labels_that_only_look_alike() -> None:
 def test_pictures_that_cannot_be_read() -> None:
     opened = open_data(Data(), objects={"all": pa.table({"image": [b"not a picture"] * 3, "y": ["a", "b", "a"]})})
     assert found(opened, {"image": "image"}, {"y": "category"})["unreadable"].rows == (0, 1, 2)
+
+
+def test_an_id_among_the_inputs_is_found_with_what_keeps_its_rows_together() -> None:
+    users = [f"u{i % 60}" for i in range(600)]
+    frame = pa.table({"user_id": users, "x": [0.5 * i for i in range(600)], "y": ["a", "b"] * 300})
+    found = check(
+        open_data(Data(), None, {"all": frame}),
+        [Guess("user_id", {"type": "category"}), Guess("y", {"type": "category"}, target=True)],
+    )
+    texts = [f.text for f in found if f.kind == "group"]
+    assert len(texts) == 1
+    assert "60 different ones" in texts[0]
+    assert "columns: {user_id: group}" in texts[0]

@@ -71,6 +71,38 @@ def test_columns_that_should_not_be_read_get_a_role_and_a_reason(name: str, cell
     assert found.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "role"),
+    [
+        ("patient", [f"P{i // 4:03d}" for i in range(400)], "group"),
+        ("user_id", [i % 150 for i in range(900)], "group"),
+        ("Customer ID", [str(2**60 + i % 100) for i in range(900)], "group"),
+        ("患者编号", [f"甲{i % 60}" for i in range(300)], "group"),
+        ("speaker", ["Ann", "Bob", "Eve"] * 100, None),
+        ("device", [f"type {i % 5}" for i in range(300)], None),
+        ("user_rating", [i % 150 for i in range(900)], None),
+        ("product_code", [f"A{i % 100}" for i in range(900)], None),
+        ("customers", [100 + i % 90 for i in range(900)], None),
+        ("occupation_of_client", [f"trade {i % 40}" for i in range(900)], None),
+    ],
+)
+def test_ids_of_people_and_things_with_several_rows_are_proposed_as_groups(
+    name: str, cells: list, role: str | None
+) -> None:
+    source = Frame(pa.table({name: cells, "x": [0.5 * i for i in range(len(cells))]}))
+    found = infer(source)[0]
+    assert found.role == role
+    if role:
+        assert "the split keeps rows of one together" in found.reason
+        assert f"columns:\n  {name}: group" in init_yaml(source, infer(source))
+
+
+def test_of_several_ids_the_coarsest_groups_and_one_that_was_said_stays_alone() -> None:
+    columns = {"user_id": [i // 8 for i in range(800)], "session_id": [i // 2 for i in range(800)], "x": [0.5] * 800}
+    assert [g.role for g in infer(Frame(pa.table(columns)))] == ["group", "id", "ignore"]
+    assert [g.role for g in infer(Frame(pa.table(columns)), roles={"x": "group"})][:2] == [None, None]
+
+
 def test_a_sorted_table_is_looked_at_beyond_its_first_rows() -> None:
     source = Frame(pa.table({"x": list(range(100_000)), "y": [f"class {i // 10_000}" for i in range(100_000)]}))
     found = {g.name: g for g in infer(source, ["y"])}

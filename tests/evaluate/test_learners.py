@@ -16,7 +16,7 @@ def digits() -> tuple[Inputs, Target]:
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    column = SimpleNamespace(type="image", shape=(1, 8, 8))
+    column = SimpleNamespace(type="image", shape=(1, 8, 8), coded=False, amounts=False)
     labels = SimpleNamespace(type="category", labels=[str(i) for i in range(11)])  # the last one never occurs
     return Inputs({"p": column}, {"p": (x / 16).astype(np.float32)}), Target(labels, y.astype(np.int64))  # type: ignore[dict-item,arg-type]
 
@@ -40,7 +40,7 @@ def test_a_baseline_reads_digits(name, least):
 def test_a_baseline_predicts_numbers(name):
     random = np.random.default_rng(0)
     x = random.normal(size=(400, 3)).astype(np.float32)
-    inputs = Inputs({"x": SimpleNamespace(type="number")}, {"x": x})  # type: ignore[dict-item]
+    inputs = Inputs({"x": SimpleNamespace(type="number", coded=False, amounts=True)}, {"x": x})  # type: ignore[dict-item]
     target = Target(SimpleNamespace(type="number"), 1000 + 50 * x[:, 0])  # type: ignore[arg-type]
     learner = learners.members()[name]().fit(inputs, target, None, 3.0, 0).learner
     error = learner.predict(inputs)["mean"] - target.values
@@ -48,7 +48,7 @@ def test_a_baseline_predicts_numbers(name):
 
 
 def test_hog_reads_pictures_alone():
-    inputs = Inputs({"x": SimpleNamespace(type="number")}, {"x": np.zeros((3, 1))})  # type: ignore[dict-item]
+    inputs = Inputs({"x": SimpleNamespace(type="number", coded=False, amounts=True)}, {"x": np.zeros((3, 1))})  # type: ignore[dict-item]
     assert not learners.members()["hog"]().reads(inputs, None)
 
 

@@ -56,6 +56,6 @@ def test_a_verdict_on_almost_nothing_has_no_powers_of_ten():
     linear = {**constant, "name": "linear", "role": "learner"}
     board = [{**r, "difference": tiny} for r in (linear, constant)]
     found = {"headline": "r2", "metrics": metrics, "titles": {"r2": "R2"}, "rows": 500, "leaderboard": board}
-    said = words_of("y", None, found, None, 0.95)  # type: ignore[arg-type]
+    said = words_of("y", "the mean", found, 0.95)
     assert "e-0" not in said
     assert "r2 0.000 [0.000, 0.000]" in said

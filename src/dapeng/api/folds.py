@@ -6,7 +6,7 @@ Of several folds, one that has ended lies in the run folder, so that a killed ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Fold:
     """Columns fitted on the training rows of a fold, every row prepared by them, and what was trained on that.
 
     number: of one of several folds, the last being the training on every row; None where there is one training alone.
-    rows, validation: positions that train and that validate.
+    rows, validation: positions that train and that validate. settled: by output and member, what deciding needs beside the
+    prediction (`Column.settle`), by the validation rows.
     """
 
     number: int | None
@@ -62,6 +63,7 @@ class Fold:
     validation: np.ndarray
     choices: Choices
     trained: Trained | None = None
+    settled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def first(self) -> bool:
@@ -254,9 +256,31 @@ def _share(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
             wanted, present = truth(store, name, column, validation)
             at = np.flatnonzero(present)
             shares = blend_shares(column, {m: {k: v[at] for k, v in p.items()} for m, p in each.items()}, wanted[at])
+        if len(validation):
+            others = {k: f for k, f in learnt[name].items() if k not in each}
+            _settle(fold, name, shares, each | _free_answers(others, seen))
         product.learners[name] = {k: f.learner for k, f in products.items() if shares.get(k, 0) > 0}
         product.shares[name] = dict(shares)
     return {name: dict(shares) for name, shares in product.shares.items()}
+
+
+def _free_answers(learnt: dict[str, Fitted], seen: tuple[Inputs, np.ndarray] | None) -> dict[str, Any]:
+    """What a constant says of the rows: it costs nothing, and must decide as well as it can, too."""
+    if seen is None:
+        return {}
+    return {k: f.learner.predict(seen[0]) for k, f in learnt.items() if isinstance(f.learner, ConstantLearner)}
+
+
+def _settle(fold: Fold, name: str, shares: dict[str, float], each: dict[str, Any]) -> None:
+    """What deciding needs beside each member's prediction and the product's, by the validation rows."""
+    column = fold.product.outputs[name]
+    wanted, present = truth(fold.store, name, column, fold.validation)
+    members = {m: {k: v[present] for k, v in p.items()} for m, p in each.items()}
+    if all(m in members for m in shares):
+        members["product"] = mix(members, shares)
+    settings = {m: column.settle(p, wanted[present]) for m, p in members.items()}
+    fold.settled[name] = {m: s for m, s in settings.items() if s}
+    column.keep(fold.settled[name].get("product", {}))
 
 
 def _refit(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -> None:
@@ -335,4 +359,8 @@ def _test(
             for name, fitted in group.items():
                 found.setdefault(name, {})[output] = fitted.learner.predict(seen)
     found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
+    out.settings = {o: s["product"] for o, s in fold.settled.items() if "product" in s}
+    for o, settled in fold.settled.items():
+        for m in (m for m in found if o in found[m] and m in settled):
+            found[m][o] = product.outputs[o].settled(found[m][o], settled[m])
     return out

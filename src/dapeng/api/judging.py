@@ -59,7 +59,8 @@ def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     rows = np.concatenate([t.rows for t in known])
     columns: dict[str, Any] = {"row": rows}
     for name, column in fold.product.outputs.items():
-        columns[f"{name}.truth"], columns[f"{name}.present"] = truth(fold.store, name, column, rows)
+        wanted, columns[f"{name}.present"] = truth(fold.store, name, column, rows)
+        columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted)
         for k in known[0].predictions["product"][name]:
             found = np.concatenate([t.predictions["product"][name][k] for t in known])
             columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found)

@@ -51,11 +51,11 @@ class Parts:
 def split_rows(spec: Spec, chosen: Chosen, opened: Opened, source: Source, rows: int) -> Parts:
     """The spec's split, or the one that suits the data. Raises DataError if a part would be empty."""
     name, options = next(iter(chosen.outputs.items()))
-    category = options.type == "category"
+    category = options.labelled
     given = opened.given()
     split: Any = spec.data.split
     if split is None:
-        table = all(o.type in ("number", "category", "date", "set", "vector") for o in chosen.inputs.values())
+        table = all(o.tabular for o in chosen.inputs.values())
         split, reason = choose_split(
             rows, options, list(opened.parts), table=table, roles={c: r for r, c in chosen.roles.items()}
         )

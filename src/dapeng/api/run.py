@@ -120,17 +120,26 @@ def source_of(data: Any) -> Source:
 
 
 def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:
-    """Predictions as columns: NAME, and NAME.LABEL with the probability of each label."""
-    columns: dict[str, Any] = {}
+    """Predictions as columns: NAME, and NAME.LABEL with the probability of each label.
+
+    What a list's parts are joined by where it must be one text is said beside the column ("joint").
+    """
+    columns: dict[str, pa.Array] = {}
+    joints: dict[str, str] = {}
     for name, column in product.outputs.items():
         values: list[Any] = [None] * rows
         for row, value in zip(answer.rows, answer.values[name]):
             values[row] = value
-        columns[name] = pa.array(values)
-        tensors = answer.tensors[name]
-        if "probabilities" in tensors:
-            every = np.full((rows, tensors["probabilities"].shape[1]), np.nan)
-            every[answer.rows] = tensors["probabilities"]
-            for i, label in enumerate(column.labels):  # type: ignore[attr-defined]
-                columns[f"{name}.{label}"] = pa.array(every[:, i], from_pandas=True)
-    return pa.table(columns)
+        columns[name] = pa.array(values, _arrow_type(column))
+        joints[name] = column.joint
+        for part, found in column.spread(answer.tensors[name]).items():
+            every = np.full(rows, np.nan)
+            every[answer.rows] = found
+            columns[f"{name}.{part}"] = pa.array(every, from_pandas=True)
+    fields = [pa.field(n, a.type, metadata={"joint": joints[n]} if n in joints else None) for n, a in columns.items()]
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def _arrow_type(column: Any) -> pa.DataType | None:
+    """Of lists, which may be empty in every row."""
+    return {"labels": pa.list_(pa.string()), "numbers": pa.list_(pa.float64())}.get(column.answers)

@@ -115,9 +115,7 @@ def _warn_of_traps(source: Source, chosen: Chosen) -> None:
     """What makes figures too good or labels too many, said before training; `dapeng check` looks at more."""
     from dapeng.data.check import traps
 
-    kinds = {
-        n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if o.type in ("number", "category", "text")
-    }
+    kinds = {n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if not o.reads_files}
     for finding in traps(source.head(ROWS_LOOKED_AT).select(list(kinds)), kinds, list(chosen.outputs)):
         warn(f"{finding.kind}: {finding.text}")
 
@@ -134,21 +132,13 @@ def _refuse_hopeless(source: Source, chosen: Chosen) -> None:
     """A target without values, or with a single one, can't be learnt."""
     problems = []
     for name, options in chosen.outputs.items():
-        if options.type != "category":
+        if not options.of_labels:
             continue
         summary: Any = options.summary(True)
         for block in source.blocks([name]):
             summary.add(block.columns.column(name), source.base)
-        labels = summary.result()["labels"]
-        if not labels:
-            problems.append(Problem(f"outputs.{name}", "every cell of the target is missing"))
-        elif len(labels) == 1:
-            problems.append(
-                Problem(f"outputs.{name}", f"only class {labels[0]!r} occurs: there is nothing to tell apart")
-            )
-        elif len(labels) > 10_000:
-            problems.append(
-                Problem(f"outputs.{name}", f"{len(labels):,} different labels", f"outputs.{name}=number, or text")
-            )
+        why = options.fitted(name, summary.result(), True).hopeless()
+        if why is not None:
+            problems.append(Problem(f"outputs.{name}", *why))
     if problems:
         raise DataError(problems)

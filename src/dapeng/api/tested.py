@@ -22,6 +22,7 @@ class Tested:
 
     rows: their positions. predictions: by member (product, network, each learner). shares: of each member, by output.
     roles: of each learner: learner, or baseline. costs: CPU seconds of each member. log: length of metrics.jsonl after it.
+    settings: by output, what the product decides by (`Column.settle`).
     """
 
     rows: np.ndarray
@@ -31,6 +32,7 @@ class Tested:
     costs: dict[str, float] = field(default_factory=dict)
     best_epoch: float = 0.0
     log: int = 0
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def aligned(self, fitted: dict[str, Column], outputs: dict[str, Column]) -> None:
         """Predictions by the fold's own columns in terms of others: a fold may not have seen every label."""
@@ -47,7 +49,7 @@ class Tested:
                 for tensor, array in tensors.items():
                     arrays[str(len(names))] = np.ascontiguousarray(array)
                     names.append([member, output, tensor])
-        facts = {n: getattr(self, n) for n in ("shares", "roles", "costs", "best_epoch", "log")}
+        facts = {n: getattr(self, n) for n in ("shares", "roles", "costs", "best_epoch", "log", "settings")}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, safetensors.numpy.save(arrays, {"facts": json.dumps({**facts, "names": names})}))
 

@@ -77,6 +77,7 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
         members = {m for t in tested for m in t.shares[o]}
         shares = {m: float(np.mean([t.shares[o].get(m, 0.0) for t in tested])) for m in members}
         final.product.shares[o] = {m: s for m, s in sorted(shares.items()) if s > 0}
+        outputs[o].keep(outputs[o].agreed([t.settings[o] for t in tested if o in t.settings]))
     epochs = 0.0
     if any(NETWORK in final.product.members(o) for o in outputs):
         epochs = max(float(np.median([t.best_epoch for t in tested if NETWORK in t.costs])), 1.0)

@@ -77,10 +77,16 @@ def _csv(frame: Any):
     import csv
     import io
 
+    joints = [(f.metadata or {}).get(b"joint", b" ").decode() for f in frame.schema]
     for row in (frame.column_names, *([r[c] for c in frame.column_names] for r in frame.to_pylist())):
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([_harmless(v) for v in row])
+        csv.writer(line, lineterminator="").writerow([_harmless(_joined(v, j)) for v, j in zip(row, joints)])
         yield line.getvalue()
+
+
+def _joined(value: Any, joint: str) -> Any:
+    """A list as one text, as the column that was learnt writes it."""
+    return joint.join(map(str, value)) if isinstance(value, list) else value
 
 
 def _harmless(value: Any) -> Any:

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from dapeng.core.errors import DataError
 from dapeng.core.kinds import ColumnOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Cells: TypeAlias = pa.Array | pa.ChunkedArray
+Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text"]
+"""What an output says of a row, for those who hand answers on (tables, servers, exports)."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,12 @@ class Column(ABC):
 
     blocks: ClassVar[bool] = False
     """True if like columns are read as one (B, K) block by one encoder (numbers, categories)."""
+    coded: ClassVar[bool] = False
+    """True if `matrix` is one column of codes, of which there are `size`."""
+    amounts: ClassVar[bool] = False
+    """True if `matrix` is one column of amounts, which can be compared with those of other columns."""
+    answers: ClassVar[Answers] = "number"
+    """What `decode` gives for a row."""
 
     def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
         self.name, self.options, self.state, self.target = name, options, state, target
@@ -123,6 +132,11 @@ class Column(ABC):
     @property
     def type(self) -> str:
         return self.options.type
+
+    @property
+    def task(self) -> str:
+        """What kind of output it is: the name of the registered `dapeng.evaluate.tasks.base.Task` that judges it."""
+        return self.options.task or self.options.type
 
     @property
     def domain(self) -> str | None:
@@ -167,6 +181,54 @@ class Column(ABC):
     def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
         """A network's prediction in the user's units; tensors only, so it is inside every export."""
         return prediction
+
+    def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        """What encoded targets say in the user's terms, rows first: codes, numbers in units, flags of labels."""
+        return np.asarray(next(iter(tensors.values())))
+
+    def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
+        """(N,) how far each row's prediction is from the `truth`: what members of a blend are weighed by."""
+        raise NotImplementedError
+
+    def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        """A figure that tells a user how training goes, higher is better, and its name."""
+        raise NotImplementedError
+
+    def hopeless(self) -> tuple[str, str] | None:
+        """Why nothing can be learnt of it as an output, and what to do; None where something can."""
+        return None
+
+    def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
+        """What deciding needs beside the prediction (thresholds), as rows that did not train have it best; JSON values."""
+        return {}
+
+    def keep(self, settings: dict[str, Any]) -> None:
+        """Decide by such settings from now on: they become part of the state."""
+
+    def settled(self, prediction: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str, np.ndarray]:
+        """A prediction with what follows from such settings beside it."""
+        return prediction
+
+    def agreed(self, settings: list[dict[str, Any]]) -> dict[str, Any]:
+        """One for several folds' settings."""
+        return settings[0] if settings else {}
+
+    def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What a table of predictions shows beside the value, by name: the probability of each label."""
+        return {}
+
+    @property
+    def joint(self) -> str:
+        """What stands between the parts of a value where a list must be one text."""
+        return " "
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of a decoded value."""
+        return {"type": "number"}
+
+    def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
+        """Cells like those in training, drawn at random, for timing and checking shapes. Raises DataError if it can't."""
+        raise DataError(f"no rows can be made up for a column of type {self.type}", hint="name the data")
 
     def unseen(self, cells: Cells) -> dict[str, int]:
         """Values among the cells that training never saw and that are read as unknown, with how often they occur."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -24,6 +24,9 @@ from dapeng.core.registry import DEFAULT
 INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 MOST_DISTINCT = 1_000_000
 MOST_SPELLINGS = 10_000
+MOST_CLASSES = 10_000
+MOST_LISTED = 1_000
+"""Labels that a schema names."""
 
 
 @kinds.columns
@@ -31,6 +34,9 @@ class Category(ColumnOptions):
     """One of some labels; as an input an embedding, as an output the task is classification."""
 
     type: Literal["category"] = "category"
+    tabular: ClassVar[bool] = True
+    labelled: ClassVar[bool] = True
+    of_labels: ClassVar[bool] = True
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("category", auto=True)] = None
     """How it is read. auto: an embedding."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("category", default="class")] = DEFAULT
@@ -160,6 +166,8 @@ class CategoryColumn(Column):
     """codes (B,): input: 0 unknown or missing, else 1 + label; target: the label's position."""
 
     blocks: ClassVar[bool] = True
+    coded: ClassVar[bool] = True
+    answers: ClassVar[Answers] = "label"
     options: Category
 
     def __init__(self, name: str, options: Category, state: dict[str, Any], target: bool):
@@ -226,6 +234,33 @@ class CategoryColumn(Column):
         merged = self.state.get("merged")
         what = "spellings differ only in blanks or invisible characters from a label, and are read as it"
         return [f"{merged:,} {what}"] if merged else []
+
+    def hopeless(self) -> tuple[str, str] | None:
+        if not self.labels:
+            return "every cell of the target is missing", ""
+        if len(self.labels) == 1:
+            return f"only class {self.labels[0]!r} occurs: there is nothing to tell apart", ""
+        if len(self.labels) > MOST_CLASSES:
+            return f"{len(self.labels):,} different labels", f"outputs.{self.name}=number, or text"
+        return None
+
+    def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
+        """Log loss."""
+        p = np.asarray(prediction["probabilities"], np.float64)
+        return -np.log(np.clip(p[np.arange(len(wanted)), wanted], 1e-9, 1))
+
+    def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        return "accuracy", float((prediction["probabilities"].argmax(1) == wanted).mean()) if len(wanted) else 0.0
+
+    def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self.labels, prediction["probabilities"].T))
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": self.labels} if len(self.labels) <= MOST_LISTED else {"type": "string"}
+
+    def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
+        labels = self.labels or [""]
+        return pa.array([labels[i] for i in draw.integers(0, len(labels), rows)], pa.string())
 
     def predictions(self) -> dict[str, Dims]:
         return {"probabilities": Dims(f"B {len(self.labels)}", "float32", low=0, high=1)}

@@ -314,6 +314,18 @@ class ImageColumn(Column):
                 bad.add(i, str(error))
         return Encoded({"pixels": out}, None if present.all() else present, bad=bad)
 
+    def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
+        from PIL import Image
+
+        channels, height, width = self.shape
+        cells = []
+        for _ in range(rows):
+            pixels = draw.integers(0, 256, (height, width) if channels == 1 else (height, width, 3), np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            cells.append(out.getvalue())
+        return pa.array(cells, pa.binary())
+
     def predictions(self) -> dict[str, Dims]:
         return {"pixels": self.layout()["pixels"]}
 

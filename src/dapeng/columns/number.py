@@ -32,6 +32,7 @@ class Number(ColumnOptions):
     """A real number; as an input it is standardised or embedded, as an output the task is regression."""
 
     type: Literal["number"] = "number"
+    tabular: ClassVar[bool] = True
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("number", auto=True)] = None
     """How it is read. auto: piecewise-linear embedding."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("number", default="value")] = DEFAULT
@@ -115,6 +116,15 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
         values = values.copy()
         values[bad.rows] = np.nan
     return values, present, bad
+
+
+def mostly(cells: Cells) -> bool:
+    """True if hardly a cell is anything but a number, with a point or a comma, whatever else it could be."""
+    for decimal in ".,":
+        _, there, bad = parse(cells, None, decimal)
+        if len(bad.rows) < 0.05 * max(int(there.sum()) + len(bad.rows), 1):
+            return True
+    return False
 
 
 def unusual(text: str) -> float | None:
@@ -211,6 +221,7 @@ class NumberColumn(Column):
     """values (B,): standardised numbers, 0 where absent."""
 
     blocks: ClassVar[bool] = True
+    amounts: ClassVar[bool] = True
     options: Number
 
     def default_encoder(self, rows: int) -> tuple[str, str]:
@@ -260,6 +271,26 @@ class NumberColumn(Column):
             return x
         x = x * self.state["std"] + self.state["mean"]
         return np.sign(x) * np.expm1(np.abs(x)) if self.options.scale == "log" else x
+
+    def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        return self.target_values(np.asarray(tensors["values"]))
+
+    def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
+        """Squared error."""
+        return (np.asarray(prediction["mean"], np.float64) - wanted) ** 2
+
+    def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        if not len(wanted):
+            return "r2", 0.0
+        error = ((prediction["mean"].astype(np.float64) - wanted) ** 2).sum()
+        spread = ((wanted - wanted.mean()) ** 2).sum()
+        return "r2", float(1 - error / spread) if spread else 0.0
+
+    def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
+        known = self.state["quantiles"] or [0.0]
+        if self.options.scale == "log":
+            known = [float(np.sign(q) * np.expm1(abs(q))) for q in known]
+        return pa.array([float(known[i]) for i in draw.integers(0, len(known), rows)])
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
         return [float(v) for v in prediction["mean"]]

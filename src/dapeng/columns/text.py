@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
@@ -210,6 +211,11 @@ class TextColumn(Column):
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""
         return self.tokeniser.tokens(clean(text, self.lowercase), self.max_length)
+
+    def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
+        words = [w for w in self.state.get("vocab", [])[4:2_000] if " " not in w] or ["word"]
+        length = max(1, min(int(self.state["max_length"]), 40))
+        return pa.array([" ".join(draw.choice(words, int(draw.integers(1, length + 1)))) for _ in range(rows)])
 
     def predictions(self) -> dict[str, Dims]:
         return {"ids": Dims("B T", "int64")}

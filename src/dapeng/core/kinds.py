@@ -30,6 +30,7 @@ optimisers = Registry("dapeng.train.optimisers", "optimiser")
 schedules = Registry("dapeng.train.schedules", "schedule")
 transforms = Registry("dapeng.transforms", "transform")
 metrics = Registry("dapeng.metrics", "metric")
+tasks = Registry("dapeng.evaluate.tasks", "task")
 learners = Registry("dapeng.learners", "learner")
 sources = Registry("dapeng.data.sources", "source")
 samples = Registry("dapeng.samples", "sample")
@@ -49,6 +50,14 @@ class ColumnOptions(Options):
     """True if nothing produces such a column: it can't be an output."""
     reads_files: ClassVar[bool] = False
     """True if cells may name files: then `files` of the fitted column says which."""
+    tabular: ClassVar[bool] = False
+    """True if it is a column of a table that models read cheaply, unlike pictures and texts."""
+    labelled: ClassVar[bool] = False
+    """True if a cell is one of some labels, whose shares a split keeps equal in every part."""
+    of_labels: ClassVar[bool] = False
+    """True if cells hold labels: as an output it is looked at before anything is trained (`Column.hopeless`)."""
+    task: ClassVar[str] = ""
+    """Name of the task by which it is judged and learnt as an output; its type where empty."""
 
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
@@ -264,6 +273,12 @@ class MetricOptions(Options):
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
     higher_is_better: ClassVar[bool] = True
+
+
+class TaskOptions(Options):
+    """How outputs of one kind are judged: their view, headline, words and tables. Columns name it (`ColumnOptions.task`)."""
+
+    type: str
 
 
 class SourceOptions(Options):

@@ -24,7 +24,7 @@ from pandas.core.util.hashing import hash_array
 from dapeng.columns.base import strings
 from dapeng.columns.number import parse
 from dapeng.core.spec import Spec
-from dapeng.data.infer import Guess
+from dapeng.data.infer import Guess, like_group
 from dapeng.data.open import Opened
 from dapeng.data.splits.base import codes
 from dapeng.data.table import PARTS, joined
@@ -117,9 +117,10 @@ def _column(name: str, cells: pa.ChunkedArray, kind: str, target: bool, base: Pa
     found = _constant(name, cells, target)
     if found:
         return found
+    groups = [] if target else _like_group(name, cells)
     if kind == "category":
-        return _variants(name, cells) + (_classes(name, cells) if target else _like_id(name, cells))
-    return []
+        return groups + _variants(name, cells) + (_classes(name, cells) if target else _like_id(name, cells))
+    return groups
 
 
 def _constant(name: str, cells: pa.ChunkedArray, target: bool) -> list[Finding]:
@@ -145,6 +146,14 @@ def _like_id(name: str, cells: pa.ChunkedArray) -> list[Finding]:
         return []
     text = f"{name}: {len(values):,} different labels in {len(cells):,} rows, like an id: a model can only learn it by heart"
     return [Finding("id", (name,), (), text)]
+
+
+def _like_group(name: str, cells: pa.ChunkedArray) -> list[Finding]:
+    why = like_group(name, cells)
+    if not why:
+        return []
+    text = f"{name}: {why.partition(':')[0]}: its rows can fall on both sides of the split, and the score then flatters"
+    return [Finding("group", (name,), (), f"{text}; `columns: {{{name}: group}}` keeps them together")]
 
 
 def _classes(name: str, cells: pa.ChunkedArray) -> list[Finding]:

@@ -34,7 +34,7 @@ def choose_split(
     is too dear to be trained once a fold (pictures, texts). roles: of columns; a group or a time leads to a split by it.
     """
     given = [p for p in parts if p != "all"]
-    category = target is not None and target.type == "category"
+    category = target is not None and target.labelled
     if given:
         missing = [p for p in ("validation", "test") if p not in given]
         return GivenSplit(), f"the data comes in parts ({', '.join(given)})" + (

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import columns as column_types
 from dapeng.data.table import Cells, Concat, Frame, Head, Source, joined
 
+SAID = "as you said"
 ROWS = 10_000
 """Rows from the start that are looked at."""
 MORE = 2_000
@@ -34,6 +35,16 @@ NUMERIC = 0.95
 PICTURE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|p[gpn]m|avif)$", re.IGNORECASE)
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P5", b"P6")
 GONE = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "<na>"])
+SURE = 0.9
+"""Score from which on a column type's own guess beats signs of an id."""
+FEWEST_GROUPS, LEAST_EACH = 20, 1.5
+GROUP_NAME = re.compile(
+    r"(^|[_\s.-])(patient|user|subject|participant|customer|client|speaker|session|device|account|member|player|person|household"
+    r"|student|driver|visitor|worker|employee|donor|sensor|machine)(?P<id>[_\s.-]?(id|no|nr|num|number|code|key|uuid|hash))?$"
+    r"|(账号|账户|患者|病人|用户|客户|会员|被试|受试者|说话人|会话|设备|学生|员工)(?P<id2>编号|号|ID|id|_id)?$",
+    re.IGNORECASE,
+)
+CODE = r"^[A-Za-z0-9_:/.-]*\d[A-Za-z0-9_:/.-]*$"
 ID_NAME = re.compile(
     r"(^|[_\s-])(id|uuid|guid|key|index|nr|编号|序号)$|^(id|uuid|guid|key|index|row)([_\s-]|$)|[a-z]I[Dd]$",
     re.IGNORECASE,
@@ -63,10 +74,22 @@ def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str
     guesses = []
     for name in source.names:
         if name in roles:
-            guesses.append(Guess(name, {}, roles[name], "as you said"))
+            guesses.append(Guess(name, {}, roles[name], SAID))
         else:
-            guesses.append(guess(name, table.column(name), name in targets, source.decimal))
-    return guesses
+            guesses.append(
+                guess(name, table.column(name), name in targets, source.decimal, "group" not in roles.values())
+            )
+    return _one_group(guesses, table)
+
+
+def _one_group(guesses: list[Guess], table: pa.Table) -> list[Guess]:
+    """Of several columns that could group rows, the coarsest does; the others are ids."""
+    found = [g for g in guesses if g.role == "group" and g.reason != SAID]
+    if len(found) < 2 or any(g.role == "group" and g.reason == SAID for g in guesses):
+        return guesses
+    coarsest = min(found, key=lambda g: len(pc.unique(table.column(g.name))))
+    why = f"an id within the groups of {coarsest.name}"
+    return [replace(g, role="id", reason=why) if g in found and g is not coarsest else g for g in guesses]
 
 
 def _know(source: Source, names: list[str]) -> None:
@@ -106,24 +129,62 @@ def _places(rows: int, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, count)).astype(np.int64))
 
 
-def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".") -> Guess:
-    """What one column seems to be."""
+def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: bool = False) -> Guess:
+    """What one column seems to be. groups: whether it may be proposed as the group of its row."""
     facts = Facts(name, cells, decimal)
     if not facts.present:
         return Guess(name, {}, "ignore", "every cell is empty", as_target)
+    claimed = _claimed(facts, as_target)
     if not as_target:
-        aside = _aside(facts)
+        group = _group(facts) if groups and claimed is None else None
+        aside = group or _aside(facts, claimed is not None and claimed[0] >= SURE)
         if aside is not None:
             return Guess(name, {}, *aside)
+    if claimed is not None:
+        return Guess(name, claimed[1], None, claimed[2], as_target)
     options, reason = _typed(facts, as_target)
-    score = 0.5
+    return Guess(name, options, None, reason, as_target)
+
+
+def _claimed(facts: Facts, as_target: bool) -> tuple[float, dict[str, Any], str] | None:
+    """Score, options and reason of the column type that is surest that cells are its own; None where none is."""
+    score, options, reason = 0.5, {}, ""
     for kind, member in column_types.members().items():
         own = getattr(member, "guess", None)
         if own is not None:
-            found, why = own(cells, as_target)
+            found, why = own(facts.array, as_target)
             if found > score:
                 score, options, reason = found, {"type": kind}, why
-    return Guess(name, options, None, reason, as_target)
+    return (score, options, reason) if options else None
+
+
+def like_group(name: str, cells: Cells) -> str:
+    """Why a column seems to say which person or thing a row is about; "" if it doesn't. Its rows belong on one side of a split."""
+    facts = Facts(name, cells, ".")
+    found = _group(facts)
+    return found[1] if found else ""
+
+
+def _group(facts: Facts) -> tuple[str, str] | None:
+    """Role and reason of a column whose name and values say that it names a person or a thing that has several rows.
+
+    Plain categories are none: their labels are few, or words.
+    """
+    named = GROUP_NAME.search(facts.name)
+    if named is None or facts.binary or facts.nested or facts.distinct < FEWEST_GROUPS:
+        return None
+    each = facts.present / facts.distinct
+    if each < LEAST_EACH or facts.distinct < facts.present**0.5 / 4:
+        return None
+    codes = (
+        facts.whole()
+        if facts.numeric() == 1
+        else pc.mean(pc.match_substring_regex(facts.cells, CODE).cast(pa.int8())).as_py() >= 0.95
+    )
+    if not codes and not (named.group("id") or named.group("id2")):
+        return None
+    what = f"{facts.distinct:,} different ones with about {each:.2g} rows each, and the name of an id"
+    return "group", f"{what}: the split keeps rows of one together, and it is not read"
 
 
 class Facts:
@@ -191,15 +252,15 @@ def _beyond(texts: pa.Array) -> bool:
     return any(abs(int(t)) > 2**53 for t in texts.to_pylist())
 
 
-def _aside(facts: Facts) -> tuple[str, str] | None:
-    """Role and reason of a column that should not be read."""
+def _aside(facts: Facts, claimed: bool = False) -> tuple[str, str] | None:
+    """Role and reason of a column that should not be read. claimed: a column type is sure that cells are its own."""
     unnamed = facts.name.startswith("unnamed ")
     if unnamed and _is_index(facts):
         return "ignore", "a column without a name that numbers the rows: an index that was saved with the table"
     if facts.distinct == 1 and facts.present > 1 and not facts.binary:
         shown = facts.cells[0].as_py()
         return "ignore", f"every cell is {str(shown)[:40]!r}"
-    if facts.binary or facts.nested:
+    if facts.binary or facts.nested or claimed:
         return None
     unique = facts.distinct == facts.present and facts.present >= 20
     if facts.long_integers():
@@ -234,7 +295,7 @@ def _codes(facts: Facts) -> bool:
         return False
     sizes = pc.utf8_length(facts.cells)
     like = (pc.max(sizes).as_py() or 0) - (pc.min(sizes).as_py() or 0) <= 4
-    code = pc.match_substring_regex(facts.cells, r"^[A-Za-z0-9_:/.-]*\d[A-Za-z0-9_:/.-]*$")
+    code = pc.match_substring_regex(facts.cells, CODE)
     return like and (pc.sum(code).as_py() or 0) >= 0.99 * facts.present
 
 

@@ -30,12 +30,11 @@ def evaluate_on(product: Product, source: Source, options: Evaluate | None = Non
         left_out += len(block) - len(answer.rows)
         for name, column in product.outputs.items():
             encoded = column.encode(block.columns.column(name), source.base)
-            tensor, found = next(iter(encoded.tensors.items()))
             there = np.ones(len(block), bool) if encoded.present is None else encoded.present.copy()
             there[encoded.bad.rows] = False
             for why in encoded.bad.reasons:
                 strange[name][why] = strange[name].get(why, 0) + 1
-            found = column.target_values(found) if tensor == "values" else found  # type: ignore[attr-defined]
+            found = column.truth(encoded.tensors)
             values[name].append(found[answer.rows])
             present[name].append(there[answer.rows])
             predictions[name].append(answer.tensors[name])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.data.draws import key
-from dapeng.metrics.base import ClassView, Drawn, Metric, View, value_of
+from dapeng.metrics.base import Drawn, Metric, View, value_of
 
 CHUNK = 1_000_000
 """Counts that are in memory at once."""
@@ -52,8 +52,7 @@ def resample_count(rows: int, asked: int) -> int:
 
 def ranked_count(view: View, resamples: int, effort: int = MOST_RANKED) -> int:
     """Resamples of metrics that put rows in order."""
-    curves = len(view.asked) if isinstance(view, ClassView) else 1
-    return min(resamples, effort // max(view.rows * curves, 1))
+    return min(resamples, effort // max(view.rows * view.curves, 1))
 
 
 def counts_of(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -20,7 +20,7 @@ FEWEST_ROWS = 8
 
 def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> dict[str, tuple[LearnerOptions, bool]]:
     """Learners by name, each with whether it may become (part of) the product; cheap ones first."""
-    members = learners.fitting(target.column.type)
+    members = learners.fitting(target.column.task)
     out: dict[str, tuple[LearnerOptions, bool]] = {}
     asked = spec.evaluate.baselines
     wanted = list(members) if asked == "auto" else asked
@@ -35,9 +35,8 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
     for name, options in spec.learners.items():
         out[name] = (options, type(options).product)
     readable = {n: (o, p) for n, (o, p) in out.items() if o.reads(inputs, target)}
-    if len(target.values) < FEWEST_ROWS or (
-        target.classes and len(np.unique(target.values)) < 2
-    ):  # nothing to learn from
+    alike = (target.classes and len(np.unique(target.values)) < 2) or (target.tags and not target.values.any())
+    if len(target.values) < FEWEST_ROWS or alike:  # nothing to learn from
         readable = {n: (o, p) for n, (o, p) in readable.items() if type(o).free}
     return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.data.draws import permutation
-from dapeng.metrics.base import ClassView, Drawn, NumberView, ratio
+from dapeng.metrics.base import Drawn, LabelView, NumberView, ratio
 from dapeng.metrics.probabilities import bins_of
 from dapeng.metrics.ranking import area_under_roc, average_precision
 
@@ -18,7 +18,7 @@ CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 30
 
 
-def class_curves(view: ClassView, labels: list[str], auroc: dict[int, float]) -> dict[str, Any]:
+def class_curves(view: LabelView, labels: list[str], auroc: dict[int, float]) -> dict[str, Any]:
     """ROC and precision-recall of each class (the ten worst where there are more), and calibration."""
     shown = [c for c in view.asked if c in auroc]
     if len(shown) > MOST_CURVES:
@@ -35,23 +35,23 @@ def class_curves(view: ClassView, labels: list[str], auroc: dict[int, float]) ->
     return found
 
 
-def ranked_by_class(view: ClassView) -> tuple[dict[int, float], dict[int, float]]:
+def ranked_by_class(view: LabelView) -> tuple[dict[int, float], dict[int, float]]:
     """AUROC and average precision of each class that occurs beside another one."""
     area, precision = {}, {}
     for label in range(view.classes):
-        count = int((view.codes == label).sum())
+        count = int(view.has(label).sum())
         if 0 < count < view.rows:
             curve = Drawn(view, np.ones((1, view.rows))).curve(label)
             area[label], precision[label] = float(area_under_roc(*curve)[0]), float(average_precision(*curve)[0])
     return area, precision
 
 
-def calibration(view: ClassView, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
+def calibration(view: LabelView, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
     """By bin of confidence: the mean confidence, the share that was right, and the number of rows."""
-    confidence = view.probabilities.max(1)
+    confidence, true = view.believed
     at = bins_of(confidence, bins)
     rows = np.bincount(at, minlength=bins)
-    said, right = np.bincount(at, confidence, bins), np.bincount(at, view.right, bins)
+    said, right = np.bincount(at, confidence, bins), np.bincount(at, true, bins)
     return [
         {"confidence": round(said[b] / rows[b], 4), "right": round(right[b] / rows[b], 4), "rows": int(rows[b])}
         for b in np.flatnonzero(rows)

@@ -9,20 +9,16 @@ from typing import Any, Literal
 import numpy as np
 
 from dapeng.columns.base import Column
-from dapeng.core.errors import SpecError
 from dapeng.core.spec import Evaluate, Spec
-from dapeng.evaluate import curves
 from dapeng.evaluate.bootstrap import Draws, Interval, difference, draw, interval, share_interval
-from dapeng.evaluate.views import BESIDE, HEADLINE, metrics_for, taken, view_of
+from dapeng.evaluate.tasks.base import task_of
+from dapeng.evaluate.views import metrics_for, view_of
 from dapeng.evaluate.words import words_of
-from dapeng.metrics.base import ClassView, Drawn, Metric, NumberView, View, value_of
-from dapeng.metrics.confusion import f1, precision, recall
-from dapeng.metrics.costs import by_costs, by_f1
+from dapeng.metrics.base import Metric, View, value_of
 
 Predictions = Mapping[str, Mapping[str, np.ndarray]]
 Truth = Mapping[str, tuple[np.ndarray, np.ndarray]]
 PRODUCT = "product"
-LARGEST_CONFUSION = 50
 
 
 @dataclass
@@ -41,7 +37,7 @@ def verdict(
 ) -> dict[str, Any]:
     """Judge the product beside its members and the baselines.
 
-    truth: by output, (values, present) of the test rows: codes, or numbers in units. how: words on where the rows come from.
+    truth: by output, (values, present) of the test rows: as `Column.truth` says it. how: words on where the rows come from.
     """
     return judge(spec.evaluate, outputs, truth, judged, how, seed)
 
@@ -73,7 +69,12 @@ def _output(
 ) -> dict[str, Any]:
     values, present = truth
     at = np.flatnonzero(present)
-    described: dict[str, Any] = {"type": column.type, "rows": len(at), "missing": int(len(present) - len(at))}
+    described: dict[str, Any] = {
+        "type": column.type,
+        "task": column.task,
+        "rows": len(at),
+        "missing": int(len(present) - len(at)),
+    }
     if not len(at):
         return {**described, "metrics": {}, "leaderboard": [], "words": "no test row has the true answer"}
     views = {
@@ -81,9 +82,10 @@ def _output(
         for j in sorted(judged, key=lambda j: j.role != PRODUCT)
     }
     product = next(iter(views.values()))
-    headline = HEADLINE[column.type]
+    task = task_of(column.task)
+    headline = task.headline
     every = metrics_for(product)
-    beside = {n: every[n] for n in BESIDE[column.type] if n in every}
+    beside = {n: every[n] for n in task.beside if n in every}
     wanted: dict[str, tuple[View, Mapping[str, Metric]]] = {
         m: (view, beside if at else every) for at, (m, view) in enumerate(views.items())
     }
@@ -99,8 +101,8 @@ def _output(
         "metrics": {n: i.plain() for n, i in intervals[next(iter(views))].items()},
         "leaderboard": ranked,
     }
-    found |= _classes(options, name, column, product) if isinstance(product, ClassView) else _numbers(product, seed)
-    return {**found, "words": words_of(name, column, found, product, options.confidence)}
+    found |= task.details(options, name, column, product, seed)
+    return {**found, "words": words_of(name, task.floor, found, options.confidence)}
 
 
 def _intervals(
@@ -109,7 +111,7 @@ def _intervals(
     found = {}
     for name, metric in metrics.items():
         value = value_of(metric, view)
-        one = share_interval(value, view.rows, draws[name], confidence) if name == "accuracy" else None
+        one = share_interval(value, view.rows, draws[name], confidence) if metric.share else None
         found[name] = one or interval(value, draws[name], confidence)
     return found
 
@@ -135,88 +137,7 @@ def _leaderboard(
         if one.name != product:
             pair = [(views[m], draws[m][headline]) for m in (product, one.name)]
             row["difference"] = difference(metric, pair[0], pair[1], confidence).plain()
-            row["same"] = _same(views[product], views[one.name])
+            row["same"] = views[product].same(views[one.name])
         ranked.append(row)
     sign = -1.0 if metric.higher_is_better else 1.0
     return sorted(ranked, key=lambda r: (sign * r["metrics"][headline]["value"], r["role"] != PRODUCT))
-
-
-def _same(first: View, second: View) -> bool:
-    """True if both say the same about every row."""
-    if isinstance(first, ClassView) and isinstance(second, ClassView):
-        return bool(np.allclose(first.probabilities, second.probabilities, atol=1e-6))
-    return isinstance(first, NumberView) and bool(np.allclose(first.predicted, second.predicted, rtol=1e-6))  # type: ignore[union-attr]
-
-
-def _classes(options: Evaluate, name: str, column: Column, view: ClassView) -> dict[str, Any]:
-    labels: list[str] = list(column.labels)  # type: ignore[attr-defined]
-    area, average = curves.ranked_by_class(view)
-    found: dict[str, Any] = {
-        "labels": labels,
-        "positive": labels[view.positive] if view.classes == 2 else None,
-        "per_class": _per_class(view, labels, area, average),
-        "confusion": _confusion(view, labels),
-        "curves": curves.class_curves(view, labels, area),
-        "distribution": {
-            "truth": np.bincount(view.codes, minlength=view.classes).tolist(),
-            "predicted": np.bincount(view.predicted, minlength=view.classes).tolist(),
-        },
-    }
-    costs = (options.costs or {}).get(name)
-    if costs is not None:
-        found["threshold"] = by_costs(view, _checked(name, costs, labels))
-    elif view.classes == 2 and view.positive in area:
-        found["threshold"] = by_f1(view)
-    return found
-
-
-def _checked(name: str, costs: list[list[float]], labels: list[str]) -> np.ndarray:
-    size = len(labels)
-    if len(costs) != size or any(len(row) != size for row in costs):
-        hint = f"rows are true labels, columns predictions, in this order: {', '.join(labels[:20])}"
-        raise SpecError(f"evaluate.costs.{name} must be {size} x {size}, one row for each label", hint=hint)
-    return np.array(costs, np.float64)
-
-
-def _per_class(
-    view: ClassView, labels: list[str], area: dict[int, float], average: dict[int, float]
-) -> list[dict[str, Any]]:
-    drawn = Drawn(view, np.ones((1, view.rows)))
-    columns = {"precision": precision(drawn)[0], "recall": recall(drawn)[0], "f1": f1(drawn)[0]}
-    true, said, hits = drawn.true[0], drawn.said[0], drawn.hits[0]
-    rows = []
-    for c, label in enumerate(labels):
-        negatives, left = view.rows - true[c], view.rows - said[c]
-        row: dict[str, Any] = {"label": label, "rows": int(true[c]), "predicted": int(said[c])}
-        row |= {n: float(v[c]) for n, v in columns.items()}
-        row["specificity"] = float(1 - (said[c] - hits[c]) / negatives) if negatives else None
-        row["npv"] = float(1 - (true[c] - hits[c]) / left) if left else None
-        rows.append(row | {"auroc": area.get(c), "auprc": average.get(c)})
-    return rows
-
-
-def _confusion(view: ClassView, labels: list[str]) -> dict[str, Any]:
-    """Counts, rows true and columns said; of very many classes the most confused ones alone, the rest as one."""
-    size = view.classes
-    if size <= LARGEST_CONFUSION:
-        counts = np.bincount(view.codes * size + view.predicted, minlength=size * size).reshape(size, size)
-        return {"labels": labels, "counts": counts.tolist()}
-    wrong = ~view.right
-    mixed = np.bincount(view.codes[wrong], minlength=size) + np.bincount(view.predicted[wrong], minlength=size)
-    kept = np.sort(np.argsort(-mixed, kind="stable")[: LARGEST_CONFUSION // 2])
-    table = np.full(size, len(kept))
-    table[kept] = np.arange(len(kept))
-    few = len(kept) + 1
-    counts = np.bincount(table[view.codes] * few + table[view.predicted], minlength=few * few).reshape(few, few)
-    names = [labels[c] for c in kept] + [f"{size - len(kept):,} others"]
-    return {"labels": names, "counts": counts.tolist(), "cut": True}
-
-
-def _numbers(view: View, seed: int) -> dict[str, Any]:
-    assert isinstance(view, NumberView)
-    finite = np.flatnonzero(np.isfinite(view.predicted))
-    kept = view if len(finite) == view.rows else taken(view, finite)
-    assert isinstance(kept, NumberView)
-    if not kept.rows:
-        return {"curves": {}, "distribution": {}}
-    return {"curves": curves.number_curves(kept, seed), "distribution": curves.number_distribution(kept)}

@@ -8,36 +8,19 @@ import numpy as np
 
 from dapeng.columns.base import Column
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import ClassView, Metric, NumberView, View, value_of
-
-HEADLINE = {"category": "accuracy", "number": "rmse"}
-"""What the verdict speaks of and members are ranked by."""
-BESIDE = {
-    "category": ("accuracy", "balanced_accuracy", "f1_macro", "auroc", "log_loss"),
-    "number": ("rmse", "mae", "r2"),
-}
-"""What the leaderboard shows."""
+from dapeng.evaluate.tasks.base import task_of
+from dapeng.metrics.base import Metric, View, value_of
 
 
 def view_of(column: Column, prediction: Mapping[str, np.ndarray], values: np.ndarray) -> View:
-    """prediction: in the column's layout. values: codes, or numbers in units, of the same rows."""
-    if "probabilities" in prediction:
-        return ClassView(prediction["probabilities"], values, column.positive)  # type: ignore[attr-defined]
-    return NumberView(prediction["mean"], values)
-
-
-def taken(view: View, rows: np.ndarray) -> View:
-    """Some rows of a view."""
-    if isinstance(view, ClassView):
-        return ClassView(view.probabilities[rows], view.codes[rows], view.positive)
-    return NumberView(view.predicted[rows], view.values[rows])
+    """prediction: in the column's layout. values: the truth of the same rows (`Column.truth`)."""
+    return task_of(column.task).view(column, prediction, values)
 
 
 def metrics_for(view: View) -> dict[str, Metric]:
     """Registered metrics that apply, by name; the ones that are asked for most come first."""
-    kind = "category" if isinstance(view, ClassView) else "number"
-    members = metrics.fitting(kind)
-    every = {name: members[name]() for name in dict.fromkeys([*BESIDE[kind], *members])}
+    members = metrics.fitting(view.task)
+    every = {name: members[name]() for name in dict.fromkeys([*task_of(view.task).beside, *members])}
     return {name: metric for name, metric in every.items() if metric.applies(view)}
 
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dapeng.columns.base import Column
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import ClassView, View
 
 SHIPPED = ("trees", "linear")
 """Learners that `model:` can ask for alone."""
@@ -24,9 +22,9 @@ NAMES = {
 FEW_ROWS = 100
 
 
-def words_of(name: str, column: Column, found: dict[str, Any], product: View, confidence: float) -> str:
-    """A few sentences on one output. found: its part of metrics.json, so far as it is made."""
-    sentences = [_reached(name, found, confidence), _floor(found, product, column), _rival(found), _parts(found)]
+def words_of(name: str, floor: str, found: dict[str, Any], confidence: float) -> str:
+    """A few sentences on one output. floor: what a constant answers. found: its part of metrics.json, so far as it is made."""
+    sentences = [_reached(name, found, confidence), _floor(found, floor), _rival(found), _parts(found)]
     if found["rows"] < FEW_ROWS:
         sentences.append(f"{found['rows']} rows are few: take the interval seriously.")
     return " ".join(s for s in sentences if s)
@@ -63,9 +61,8 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     title = "accuracy" if metric == "accuracy" else found["titles"][metric].lower()
     bounds = between(metric, figure)
     level = f" ({confidence:.0%} interval)" if bounds else ""
-    beside = (
-        f", R2 {rounded(found['metrics']['r2']['value'])}" if "r2" in found["metrics"] and _known(found, "r2") else ""
-    )
+    explained = next((m for m in ("r2", "r2_elements") if m in found["metrics"] and _known(found, m)), None)
+    beside = f", R2 {rounded(found['metrics'][explained]['value'])}" if explained else ""
     return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
 
 
@@ -74,13 +71,12 @@ def _known(found: dict[str, Any], metric: str) -> bool:
     return value is not None and bool(np.isfinite(value))
 
 
-def _floor(found: dict[str, Any], product: View, column: Column) -> str:
+def _floor(found: dict[str, Any], what: str) -> str:
     row = _row(found, "constant")
     if row is None:
         return ""
     metric = found["headline"]
     reached = shown(metric, row["metrics"][metric]["value"])
-    what = "the most frequent label" if isinstance(product, ClassView) else "the mean"
     better = row["difference"]
     if better["low"] is not None and better["low"] > 0:
         return f"Always answering {what} reaches {reached}."

@@ -76,11 +76,10 @@ def _scores(product: Product, table: pa.Table, source: Source) -> dict[str, floa
         if name not in table.column_names:
             continue
         encoded = column.encode(table.column(name), source.base)
-        tensor, values = next(iter(encoded.tensors.items()))
         known = np.ones(table.num_rows, bool) if encoded.present is None else encoded.present.copy()
         known[encoded.bad.rows] = False
         kept = known[answer.rows]
-        wanted = column.target_values(values) if tensor == "values" else values  # type: ignore[attr-defined]
+        wanted = column.truth(encoded.tensors)
         if kept.any():
             found = {k: v[kept] for k, v in answer.tensors[name].items()}
             out[name] = float(score(column, found, wanted[answer.rows][kept]))

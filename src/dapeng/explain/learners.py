@@ -26,7 +26,11 @@ def contributions(
 def _trees(learner: TreesLearner, seen: Inputs, labels: np.ndarray | None) -> list[dict[str, float]]:
     widths = [seen.matrices[n].shape[1] for n in learner.names]
     x = table_of(seen, learner.names, learner.contrasts)[0]
-    found = np.asarray(learner.booster.predict(x, pred_contrib=True, num_threads=1))
+    if learner.tags and labels is not None:
+        each = [learner.boosters[label] for label in labels]
+        found = np.concatenate([b.predict(x[i : i + 1], pred_contrib=True, num_threads=1) for i, b in enumerate(each)])
+    else:
+        found = np.asarray(learner.booster.predict(x, pred_contrib=True, num_threads=1))
     if learner.classes > 2 and labels is not None:
         found = found.reshape(len(x), learner.classes, -1)[np.arange(len(x)), labels]
     elif learner.classes == 2 and labels is not None:
@@ -51,7 +55,9 @@ def _linear(learner: Any, seen: Inputs, labels: np.ndarray | None) -> list[dict[
         widths.append(size * (2 if how.get("gaps") else 1))
     out = []
     for i in range(x.shape[0]):
-        weights = learner.weights[labels[i] if labels is not None else 0]
+        weights = (
+            learner.weights[labels[i]] if labels is not None else learner.weights.mean(0)
+        )  # a vector's mean number
         row = x[i].toarray()[0] if hasattr(x, "toarray") else x[i]
         out.append(_by_column(list(design.state), widths, row * weights))
     return out

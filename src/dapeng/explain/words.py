@@ -30,6 +30,8 @@ def left_out(
         many = row.take(pa.array([0] * len(texts)))
         many = many.set_column(many.column_names.index(name), name, pa.array(texts))
         answer = learner.predict(product.matrices(many, base))
-        values = answer["mean"] if label is None else answer["probabilities"][:, label]
+        values = (
+            answer["probabilities"][:, label] if label is not None else answer["mean"].reshape(len(texts), -1).mean(1)
+        )
         found[name] = [{"token": w.group(), "weight": float(values[0] - v)} for w, v in zip(words, values[1:])]
     return found

@@ -36,7 +36,10 @@ class Inputs:
 
 @dataclass
 class Target:
-    """One output: codes (N,) int64 with `classes`, or values (N,) float64 in the user's units; weights (N,) or None."""
+    """One output: codes (N,) int64, flags of labels (N, A) bool, values (N,) or (N, D) float64 in the user's units.
+
+    Which of these, `Column.truth` says; learners go by the form, not by the column's type. weights: (N,) or None.
+    """
 
     column: Column
     values: np.ndarray
@@ -44,8 +47,14 @@ class Target:
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 for numbers."""
-        return len(self.column.labels) if hasattr(self.column, "labels") else 0  # type: ignore[attr-defined]
+        """Number of classes of which each row has one; 0 for anything else."""
+        codes = self.values.ndim == 1 and self.values.dtype.kind in "iu"
+        return len(self.column.labels) if codes else 0  # type: ignore[attr-defined]
+
+    @property
+    def tags(self) -> int:
+        """Number of labels of which each row has any number; 0 for anything else."""
+        return self.values.shape[1] if self.values.dtype.kind == "b" and self.values.ndim == 2 else 0
 
     def take(self, rows: np.ndarray) -> Target:
         return Target(self.column, self.values[rows], None if self.weights is None else self.weights[rows])
@@ -58,7 +67,7 @@ class Learner(ABC):
 
     @abstractmethod
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        """{"probabilities": (N, A)} or {"mean": (N,)}."""
+        """{"probabilities": (N, A)}, or {"mean": (N,) or (N, D)}."""
 
     def save(self, folder: Path) -> None:
         """Into a folder of its own, without pickle: JSON, safetensors, LightGBM's text."""

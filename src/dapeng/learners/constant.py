@@ -1,4 +1,4 @@
-"""The floor: the most frequent class, or the mean."""
+"""The floor: the classes' or labels' frequencies, or the mean."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
 @learners
 class Constant(LearnerOptions):
-    """Predicts the classes' frequencies, or the mean, whatever the input.
+    """Predicts the classes' or labels' frequencies, or the mean, whatever the input.
 
     Example: `evaluate: {baselines: [constant]}`
     """
 
     type: Literal["constant"] = "constant"
-    fits: ClassVar[tuple[str, ...]] = ("category", "number")
+    fits: ClassVar[tuple[str, ...]] = ("category", "number", "set", "vector")
     free: ClassVar[bool] = True
 
     def reads(self, inputs: Inputs, target: Target) -> bool:
@@ -34,32 +34,41 @@ class Constant(LearnerOptions):
         if target.classes:
             counts = np.bincount(target.values, weights, target.classes)
             return Fitted(ConstantLearner((counts / counts.sum()).tolist(), True), 0.0)
-        return Fitted(ConstantLearner([float(np.average(target.values, weights=weights))], False), 0.0)
+        mean = np.average(target.values, 0, weights)
+        if mean.ndim:
+            return Fitted(ConstantLearner(mean.tolist(), True, "probabilities" if target.tags else "mean"), 0.0)
+        return Fitted(ConstantLearner([float(mean)], False, "mean"), 0.0)
 
 
 class ConstantLearner(Learner):
-    """values: a probability for each class, or one mean."""
+    """values: a probability for each class or label, or one mean, or one for each number of a vector.
+
+    classes: every row gets all values, rather than the only one. tensor: of the prediction.
+    """
 
     name = "constant"
 
-    def __init__(self, values: list[float], classes: bool):
-        self.values, self.classes = values, classes
+    def __init__(self, values: list[float], classes: bool, tensor: str = "probabilities"):
+        self.values, self.classes, self.tensor = values, classes, tensor if classes else "mean"
 
     @classmethod
     def blind(cls, column: Column) -> ConstantLearner:
-        """What is left to say where no training row has the target: every class alike, or 0."""
-        labels = getattr(column, "labels", None)
-        return cls([1 / len(labels)] * len(labels), True) if labels else cls([0.0], False)
+        """What is left to say where no training row has the target: every label alike, or 0."""
+        tensor, dims = next(iter(column.predictions().items()))
+        sizes = dims.sizes(B=1)[1:]
+        if not sizes:
+            return cls([0.0], False)
+        return cls([1 / sizes[0] if tensor == "probabilities" else 0.0] * sizes[0], True, tensor)
 
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
         if not self.classes:
             return {"mean": np.full(inputs.rows, self.values[0], np.float32)}
-        return {"probabilities": np.tile(np.array(self.values, np.float32), (inputs.rows, 1))}
+        return {self.tensor: np.tile(np.array(self.values, np.float32), (inputs.rows, 1))}
 
     def save(self, folder: Path) -> None:
-        write_json(folder / "constant.json", {"values": self.values, "classes": self.classes})
+        write_json(folder / "constant.json", {"values": self.values, "classes": self.classes, "tensor": self.tensor})
 
     @classmethod
     def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> ConstantLearner:
         about = read_json(folder / "constant.json")
-        return cls(about["values"], about["classes"])
+        return cls(about["values"], about["classes"], about.get("tensor", "probabilities"))

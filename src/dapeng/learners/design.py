@@ -31,7 +31,6 @@ class Design:
         state: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         for at, (name, matrix) in enumerate(inputs.matrices.items()):
-            kind = inputs.columns[name].type
             if sp.issparse(matrix):
                 seen = np.diff(matrix.tocsc().indptr)
                 kept = np.flatnonzero(seen >= 1)
@@ -39,7 +38,7 @@ class Design:
                 idf = np.log((1 + matrix.shape[0]) / (1 + seen[kept])) + 1
                 arrays[f"{at}.weight"] = (idf * _log_ratios(matrix[:, kept], target)).astype(np.float32)
                 state[name] = {"kind": "text", "size": int(matrix.shape[1])}
-            elif kind == "category":
+            elif inputs.columns[name].coded:
                 size = inputs.columns[name].size  # type: ignore[attr-defined]
                 state[name] = {"kind": "category", "size": int(min(size, MOST_ONE_HOT))}
             else:

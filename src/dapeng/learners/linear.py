@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from pydantic import Field
 from safetensors.numpy import load_file, save_file
 
@@ -19,6 +20,10 @@ from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 from dapeng.learners.design import Design
+
+Gives = Literal["one", "tags", "number", "vector"]
+MOST_TAGS = 300
+"""Labels of a set that are learnt one after the other."""
 
 
 @learners
@@ -29,13 +34,13 @@ class Linear(LearnerOptions):
     """
 
     type: Literal["linear"] = "linear"
-    fits: ClassVar[tuple[str, ...]] = ("category", "number")
+    fits: ClassVar[tuple[str, ...]] = ("category", "number", "set", "vector")
     product: ClassVar[bool] = True
     strength: list[float] = Field(default=[], max_length=20)
     """Inverse regularisations (C) to try on the validation rows. auto: a few."""
 
     def reads(self, inputs: Inputs, target: Target) -> bool:
-        return True
+        return target.tags <= MOST_TAGS
 
     def fit(
         self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
@@ -43,15 +48,17 @@ class Linear(LearnerOptions):
         began = time.process_time()
         design = Design.fit(inputs, target)
         x = design.transform(inputs)
-        fit_one = _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic
+        fit_one = _way(target, design)
         strengths = self.strength or ([0.1, 0.3, 1.0] if design.text else [0.01, 0.1, 1.0])
+        if target.tags and design.text and not self.strength:
+            strengths = [3.0, 10.0, 30.0]  # of logistic regression on vectors of length 1
         checked = None if valid is None or not valid[0].rows else (design.transform(valid[0]), valid[1].values)
         if checked is None:
             strengths = [0.3] if design.text else [1.0]
         best: tuple[float, LinearLearner, float] | None = None
         for c in strengths:
             weights, bias = fit_one(x, target, c, seed)
-            learner = LinearLearner(design, weights, bias, target.classes, 1.0)
+            learner = LinearLearner(design, weights, bias, target.classes, 1.0, _gives(target))
             if checked is not None and target.classes:
                 learner.temperature = _temperature(learner.margins(checked[0]), checked[1])
             found = 0.0 if checked is None else learner.goodness(*checked)
@@ -66,10 +73,42 @@ class Linear(LearnerOptions):
         """The chosen strength and sharpness, on all rows."""
         began = time.process_time()
         design = Design.fit(inputs, target)
-        fit_one = _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic
+        fit_one = _way(target, design)
         weights, bias = fit_one(design.transform(inputs), target, fitted.facts["strength"], seed)
-        learner = LinearLearner(design, weights, bias, target.classes, fitted.learner.temperature)  # type: ignore[attr-defined]
+        temperature = fitted.learner.temperature  # type: ignore[attr-defined]
+        learner = LinearLearner(design, weights, bias, target.classes, temperature, _gives(target))
         return Fitted(learner, fitted.cpu_seconds + time.process_time() - began, fitted.note, fitted.facts)
+
+
+def _gives(target: Target) -> Gives:
+    return "one" if target.classes else "tags" if target.tags else "vector" if target.values.ndim == 2 else "number"
+
+
+def _way(target: Target, design: Design) -> Any:
+    """(x, target, strength, seed) -> weights and bias."""
+    if target.tags:
+        return _fit_tags
+    return _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic
+
+
+def _fit_tags(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression of each label against its absence; one that no row or every row has is a constant."""
+    from sklearn.linear_model import LogisticRegression
+
+    weights, bias = np.zeros((target.tags, x.shape[1]), np.float32), np.zeros(target.tags, np.float32)
+    rows = len(target.values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for label in range(target.tags):
+            y = target.values[:, label]
+            if 0 < y.sum() < rows:
+                solver = "liblinear" if sp.issparse(x) else "lbfgs"
+                model: Any = LogisticRegression(C=c, max_iter=300, solver=solver, random_state=seed)
+                model.fit(x, y, target.weights)
+                weights[label], bias[label] = model.coef_[0], model.intercept_[0]
+            else:
+                bias[label] = np.log((y.sum() + 0.5) / (rows - y.sum() + 0.5))
+    return weights, bias
 
 
 def _fit_svm(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +149,7 @@ def _fit_number(x: Any, target: Target, c: float, seed: int) -> tuple[np.ndarray
 
     model = Ridge(alpha=1 / c, random_state=seed)
     model.fit(x, target.values, target.weights)
-    return model.coef_[None].astype(np.float32), np.array([model.intercept_], np.float32)
+    return np.atleast_2d(model.coef_).astype(np.float32), np.atleast_1d(model.intercept_).astype(np.float32)
 
 
 def _temperature(margins: np.ndarray, codes: np.ndarray) -> float:
@@ -126,24 +165,32 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 
 class LinearLearner(Learner):
-    """weights (A, k) or (1, k), bias, over a design matrix."""
+    """weights (A, k) or (1, k), bias, over a design matrix. gives: one of several classes, tags, a number, or a vector."""
 
     name = "linear"
 
-    def __init__(self, design: Design, weights: np.ndarray, bias: np.ndarray, classes: int, temperature: float):
-        self.design, self.weights, self.bias, self.classes, self.temperature = (
-            design,
-            weights,
-            bias,
-            classes,
-            temperature,
-        )
+    def __init__(
+        self,
+        design: Design,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        classes: int,
+        temperature: float,
+        gives: Gives | None = None,
+    ):
+        self.design, self.weights, self.bias = design, weights, bias
+        self.classes, self.temperature = classes, temperature
+        self.gives: Gives = gives or ("one" if classes else "number")
 
     def margins(self, x: Any) -> np.ndarray:
         return np.asarray(x @ self.weights.T) + self.bias
 
     def goodness(self, x: Any, wanted: np.ndarray) -> float:
         found = self.margins(x)
+        if self.gives == "tags":
+            return -float(np.logaddexp(0, np.where(wanted, -found, found)).mean())
+        if self.gives == "vector":
+            return -float((((found - wanted) / (wanted.std(0) + 1e-12)) ** 2).mean())
         if self.classes:
             p = _softmax(found * self.temperature)[np.arange(len(wanted)), wanted]
             return float(np.log(p + 1e-12).mean())
@@ -153,14 +200,21 @@ class LinearLearner(Learner):
         found = self.margins(self.design.transform(inputs))
         if self.classes:
             return {"probabilities": _softmax(found * self.temperature).astype(np.float32)}
+        if self.gives == "tags":
+            return {"probabilities": (1 / (1 + np.exp(-np.clip(found, -60, 60)))).astype(np.float32)}
+        if self.gives == "vector":
+            return {"mean": found.astype(np.float32)}
         return {"mean": found[:, 0].astype(np.float32)}
 
     def save(self, folder: Path) -> None:
         self.design.save(folder)
         save_file({"weights": np.ascontiguousarray(self.weights), "bias": self.bias}, folder / "linear.safetensors")
-        write_json(folder / "linear.json", {"classes": self.classes, "temperature": self.temperature})
+        write_json(
+            folder / "linear.json", {"classes": self.classes, "temperature": self.temperature, "gives": self.gives}
+        )
 
     @classmethod
     def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> LinearLearner:
         arrays, about = load_file(folder / "linear.safetensors"), read_json(folder / "linear.json")
-        return cls(Design.load(folder), arrays["weights"], arrays["bias"], about["classes"], about["temperature"])
+        parts = (arrays["weights"], arrays["bias"], about["classes"], about["temperature"], about.get("gives"))
+        return cls(Design.load(folder), *parts)

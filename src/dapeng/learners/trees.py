@@ -21,6 +21,8 @@ from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
 MOST_FEATURES = 2_000
+MOST_TAGS = 60
+"""Labels of a set that get trees of their own, one after the other."""
 SMALL = 10_000
 MOST_CONTRASTS = 4
 FLOOR, FAR = 0.01, 6.0
@@ -36,7 +38,7 @@ class Trees(LearnerOptions):
     """
 
     type: Literal["trees"] = "trees"
-    fits: ClassVar[tuple[str, ...]] = ("category", "number")
+    fits: ClassVar[tuple[str, ...]] = ("category", "number", "set")
     product: ClassVar[bool] = True
     rounds: int = Field(2000, ge=1, le=1_000_000)
     """Most trees a class; fewer where the validation rows or the time say so."""
@@ -50,12 +52,16 @@ class Trees(LearnerOptions):
     colsample: float = Field(0.8, gt=0, le=1)
 
     def reads(self, inputs: Inputs, target: Target) -> bool:
-        """Tables, and pictures of few pixels; n-grams of texts are too many columns."""
+        """Tables, and pictures of few pixels; n-grams of texts are too many columns, and so may labels be."""
+        if target.tags > MOST_TAGS:
+            return False
         return any(m.shape[1] <= MOST_FEATURES and isinstance(m, np.ndarray) for m in inputs.matrices.values())
 
     def fit(
         self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
     ) -> Fitted:
+        if target.tags:
+            return self._fit_tags(inputs, target, valid, seconds, seed)
         lgb = _lightgbm()
         began = time.process_time()
         if valid is None or valid[0].rows < 20:
@@ -75,8 +81,52 @@ class Trees(LearnerOptions):
         learner = TreesLearner(booster.model_to_string(num_iteration=best), names, target.classes, contrasts)
         return Fitted(learner, time.process_time() - began, f"{best} rounds", {"rounds": best})
 
+    def _fit_tags(
+        self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
+    ) -> Fitted:
+        """Trees for each label against its absence, over one binned table."""
+        lgb = _lightgbm()
+        began = time.process_time()
+        if valid is None or valid[0].rows < 20:
+            inputs, target, valid = _held_out(inputs, target, seed)
+        names = self._names(inputs)
+        contrasts = Contrasts.fit(inputs, names)
+        x, categories = table_of(inputs, names, contrasts)
+        seen = table_of(valid[0], names, contrasts)[0]
+        parameters = {**self._parameters(target, len(x), seed), "objective": "binary"}
+        train, checked = _datasets(lgb, (x, target.weights), (seen, valid[1].weights), categories, parameters)
+        texts, rounds = [], []
+        for label in range(target.tags):
+            train.set_label(target.values[:, label].astype(np.float32))
+            checked.set_label(valid[1].values[:, label].astype(np.float32))
+            left = (seconds - (time.process_time() - began)) / (target.tags - label)
+            stops = [lgb.early_stopping(30, verbose=False), _until(time.process_time() + max(left, 0.05))]
+            booster = lgb.train(parameters, train, self.rounds, valid_sets=[checked], callbacks=stops)
+            rounds.append(booster.best_iteration or booster.current_iteration())
+            texts.append(booster.model_to_string(num_iteration=rounds[-1]))
+        note = f"{min(rounds)} to {max(rounds)} rounds a label"
+        learner = TreesLearner(texts, names, 0, contrasts)
+        return Fitted(learner, time.process_time() - began, note, {"rounds": rounds})
+
+    def _refit_tags(self, fitted: Fitted, inputs: Inputs, target: Target, seed: int) -> Fitted:
+        lgb = _lightgbm()
+        began = time.process_time()
+        names = self._names(inputs)
+        contrasts = Contrasts.fit(inputs, names)
+        x, categories = table_of(inputs, names, contrasts)
+        parameters = {**self._parameters(target, len(x), seed), "objective": "binary"}
+        train, _ = _datasets(lgb, (x, target.weights), None, categories, parameters)
+        texts = []
+        for label, rounds in enumerate(fitted.facts["rounds"]):
+            train.set_label(target.values[:, label].astype(np.float32))
+            texts.append(lgb.train(parameters, train, max(1, round(rounds * 1.1))).model_to_string())
+        learner = TreesLearner(texts, names, 0, contrasts)
+        return Fitted(learner, fitted.cpu_seconds + time.process_time() - began, fitted.note, fitted.facts)
+
     def refit(self, fitted: Fitted, inputs: Inputs, target: Target, seed: int) -> Fitted:
         """As many rounds as the validation rows chose, a tenth more for a tenth more rows."""
+        if target.tags:
+            return self._refit_tags(fitted, inputs, target, seed)
         lgb = _lightgbm()
         began = time.process_time()
         names = self._names(inputs)
@@ -131,6 +181,22 @@ def _lightgbm() -> Any:
     return importlib.import_module("lightgbm")
 
 
+def _datasets(
+    lgb: Any,
+    train: tuple[np.ndarray, np.ndarray | None],
+    valid: tuple[np.ndarray, np.ndarray | None] | None,
+    categories: list[int],
+    parameters: dict[str, Any],
+) -> tuple[Any, Any]:
+    """Rows and their weights, binned once for all labels; these are set later."""
+    about = {"categorical_feature": categories, "params": parameters, "free_raw_data": False}
+    first = lgb.Dataset(train[0], np.zeros(len(train[0])), weight=train[1], **about).construct()
+    if valid is None:
+        return first, None
+    zeros = np.zeros(len(valid[0]))
+    return first, lgb.Dataset(valid[0], zeros, weight=valid[1], reference=first, **about).construct()
+
+
 def _objective(target: Target) -> str:
     return "regression" if not target.classes else "binary" if target.classes == 2 else "multiclass"
 
@@ -173,7 +239,7 @@ class Contrasts:
         """Those of training rows; None where there are none."""
         from dapeng.nn.contrasts import FEWEST_ROWS, directions
 
-        numbers = [n for n in names if inputs.columns[n].type == "number"]
+        numbers = [n for n in names if inputs.columns[n].amounts]
         if len(numbers) < 2:
             return None
         x = np.concatenate([np.asarray(inputs.matrices[n], np.float64) for n in numbers], 1)
@@ -212,24 +278,35 @@ def table_of(inputs: Inputs, names: list[str], contrasts: Contrasts | None) -> t
         parts.append(contrasts.terms(inputs).sum(1).clip(-FAR, FAR).astype(np.float32))
     categories, at = [], 0
     for name in names:
-        if inputs.columns[name].type == "category":
+        if inputs.columns[name].coded:
             categories.append(at)
         at += inputs.matrices[name].shape[1]
     return np.concatenate(parts, 1), categories
 
 
 class TreesLearner(Learner):
-    """A booster as text, the columns that it reads, and their contrasts."""
+    """A booster as text, or one for each label of a set; the columns that they read, and their contrasts."""
 
     name = "trees"
 
-    def __init__(self, text: str, names: list[str], classes: int, contrasts: Contrasts | None = None):
+    def __init__(self, text: str | list[str], names: list[str], classes: int, contrasts: Contrasts | None = None):
         lgb = _lightgbm()
-        self.text, self.names, self.classes, self.contrasts = text, names, classes, contrasts
-        self.booster = lgb.Booster(model_str=text)
+        self.tags = isinstance(text, list)
+        self.texts = text if isinstance(text, list) else [text]
+        self.names, self.classes, self.contrasts = names, classes, contrasts
+        self.boosters = [lgb.Booster(model_str=t) for t in self.texts]
+
+    @property
+    def booster(self) -> Any:
+        """The only one, where it predicts no set."""
+        return self.boosters[0]
 
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        found: Any = self.booster.predict(table_of(inputs, self.names, self.contrasts)[0], num_threads=1)
+        x = table_of(inputs, self.names, self.contrasts)[0]
+        if self.tags:
+            every = [np.asarray(b.predict(x, num_threads=1), np.float32) for b in self.boosters]
+            return {"probabilities": np.stack(every, 1)}
+        found: Any = self.booster.predict(x, num_threads=1)
         if not self.classes:
             return {"mean": found.astype(np.float32)}
         if self.classes == 2:
@@ -237,12 +314,16 @@ class TreesLearner(Learner):
         return {"probabilities": found.astype(np.float32)}
 
     def save(self, folder: Path) -> None:
-        write_text(folder / "trees.txt", self.text)
+        for number, text in enumerate(self.texts):
+            write_text(folder / (f"trees-{number}.txt" if self.tags else "trees.txt"), text)
         contrasts = None if self.contrasts is None else self.contrasts.plain()
-        write_json(folder / "trees.json", {"names": self.names, "classes": self.classes, "contrasts": contrasts})
+        about = {"names": self.names, "classes": self.classes, "contrasts": contrasts}
+        write_json(folder / "trees.json", {**about, "tags": len(self.texts) if self.tags else 0})
 
     @classmethod
     def load(cls, folder: Path, columns: dict[str, Column], target: Column) -> TreesLearner:
         about = read_json(folder / "trees.json")
-        text = (folder / "trees.txt").read_text(encoding="utf-8")
-        return cls(text, about["names"], about["classes"], Contrasts.of(about.get("contrasts")))
+        tags = about.get("tags", 0)
+        files = [folder / f"trees-{i}.txt" for i in range(tags)] or [folder / "trees.txt"]
+        texts = [file.read_text(encoding="utf-8") for file in files]
+        return cls(texts if tags else texts[0], about["names"], about["classes"], Contrasts.of(about.get("contrasts")))

@@ -8,6 +8,7 @@ Legend: N rows, R weightings (resamples), A classes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -17,14 +18,89 @@ import numpy as np
 from dapeng.core.kinds import MetricOptions
 
 LARGEST_ONE_HOT = 2_000_000
+SMALLEST = float(np.finfo(np.float64).eps)
+
+
+class View(ABC):
+    """Predictions beside the truth, row by row. task: the name that metrics fit, and of the registered task."""
+
+    task: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def rows(self) -> int: ...
+
+    @abstractmethod
+    def take(self, rows: np.ndarray) -> View:
+        """Some of the rows."""
+
+    @abstractmethod
+    def same(self, other: View) -> bool:
+        """True if both say the same about every row."""
+
+    @property
+    def curves(self) -> int:
+        """How often the rows are put in order by metrics that rank them."""
+        return 1
+
+
+class LabelView(View):
+    """Predictions of labels: one of several (`ClassView`), or any number of them (`dapeng.metrics.tags.SetView`).
+
+    probabilities: (N, A). right: (N,) whether all that was said of a row is true. log_losses: (N,).
+    """
+
+    probabilities: np.ndarray
+    right: np.ndarray
+    log_losses: np.ndarray
+    asked: list[int]
+    """Labels that one-against-the-rest metrics go through."""
+    believed: tuple[np.ndarray, np.ndarray]
+    """Probabilities of what was said, and whether that is true: what calibration compares."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def classes(self) -> int:
+        return self.probabilities.shape[1]
+
+    @property
+    def curves(self) -> int:
+        return len(self.asked)
+
+    @abstractmethod
+    def has(self, label: int) -> np.ndarray:
+        """(N,) whether a label is true of each row."""
+
+    @abstractmethod
+    def ones(self, what: str) -> np.ndarray | None:
+        """(N, A) with a 1 at each row's labels (`true`, `said`, or `hits`: where both agree); None where it would be large."""
+
+    def order(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows by falling probability of a label, whether each has it, and the last position of every group of ties."""
+        if label not in self._orders:
+            scores = self.probabilities[:, label]
+            order = np.argsort(-scores, kind="stable")
+            falling = scores[order]
+            ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+            self._orders[label] = (order, self.has(label)[order], ends)
+        return self._orders[label]
+
+    @cached_property
+    def _orders(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return {}
 
 
 @dataclass
-class ClassView:
+class ClassView(LabelView):
     """A class prediction beside the truth.
 
     probabilities: (N, A). codes: (N,) true classes. positive: the class that two-class metrics ask about.
     """
+
+    task: ClassVar[str] = "category"
 
     probabilities: np.ndarray
     codes: np.ndarray
@@ -34,13 +110,14 @@ class ClassView:
         self.probabilities = np.asarray(self.probabilities, np.float64)
         self.codes = np.asarray(self.codes, np.int64)
 
-    @property
-    def rows(self) -> int:
-        return len(self.codes)
+    def take(self, rows: np.ndarray) -> ClassView:
+        return ClassView(self.probabilities[rows], self.codes[rows], self.positive)
 
-    @property
-    def classes(self) -> int:
-        return self.probabilities.shape[1]
+    def same(self, other: View) -> bool:
+        return isinstance(other, ClassView) and bool(np.allclose(self.probabilities, other.probabilities, atol=1e-6))
+
+    def has(self, label: int) -> np.ndarray:
+        return self.codes == label
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -48,7 +125,7 @@ class ClassView:
         return self.probabilities.argmax(1)
 
     @cached_property
-    def right(self) -> np.ndarray:
+    def right(self) -> np.ndarray:  # type: ignore[override]
         """(N,) whether it is the true one."""
         return self.predicted == self.codes
 
@@ -58,12 +135,20 @@ class ClassView:
         return self.probabilities[np.arange(self.rows), self.codes]
 
     @cached_property
-    def asked(self) -> list[int]:
+    def log_losses(self) -> np.ndarray:  # type: ignore[override]
+        """(N,) negative logarithm of the probability that was given to the true class."""
+        return -np.log(np.clip(self.of_truth, SMALLEST, 1 - SMALLEST))
+
+    @cached_property
+    def asked(self) -> list[int]:  # type: ignore[override]
         """Classes that one-against-the-rest metrics go through: the positive one of two, else all."""
         return [self.positive] if self.classes == 2 else list(range(self.classes))
 
+    @property
+    def believed(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+        return self.probabilities.max(1), self.right
+
     def ones(self, what: str) -> np.ndarray | None:
-        """(N, A) with a 1 at each row's class (`true`, `said`, or `hits`: where both agree); None where it would be large."""
         if self.rows * self.classes > LARGEST_ONE_HOT:
             return None
         if what not in self._ones:
@@ -76,24 +161,12 @@ class ClassView:
     def _ones(self) -> dict[str, np.ndarray]:
         return {}
 
-    def order(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows by falling probability of a class, whether each is of it, and the last position of every group of ties."""
-        if label not in self._orders:
-            scores = self.probabilities[:, label]
-            order = np.argsort(-scores, kind="stable")
-            falling = scores[order]
-            ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-            self._orders[label] = (order, self.codes[order] == label, ends)
-        return self._orders[label]
-
-    @cached_property
-    def _orders(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        return {}
-
 
 @dataclass
-class NumberView:
+class NumberView(View):
     """Predicted numbers (N,) beside the true ones (N,), in the user's units."""
+
+    task: ClassVar[str] = "number"
 
     predicted: np.ndarray
     values: np.ndarray
@@ -106,6 +179,12 @@ class NumberView:
     def rows(self) -> int:
         return len(self.values)
 
+    def take(self, rows: np.ndarray) -> NumberView:
+        return NumberView(self.predicted[rows], self.values[rows])
+
+    def same(self, other: View) -> bool:
+        return isinstance(other, NumberView) and bool(np.allclose(self.predicted, other.predicted, rtol=1e-6))
+
     @cached_property
     def errors(self) -> np.ndarray:
         return self.predicted - self.values
@@ -114,9 +193,6 @@ class NumberView:
     def by_size(self) -> np.ndarray:
         """Rows by rising absolute error."""
         return np.argsort(np.abs(self.errors), kind="stable")
-
-
-View = ClassView | NumberView
 
 
 class Drawn:
@@ -138,10 +214,11 @@ class Drawn:
 
     def _by_class(self, what: str) -> np.ndarray:
         view = self.view
-        assert isinstance(view, ClassView)
+        assert isinstance(view, LabelView)
         ones = view.ones(what)
         if ones is not None:  # one matrix product beats as many passes as there are weightings
             return self.counts @ ones
+        assert isinstance(view, ClassView)
         codes = view.predicted if what == "said" else view.codes
         counts = self.counts * view.right if what == "hits" else self.counts
         return np.stack([np.bincount(codes, one, view.classes) for one in counts])
@@ -163,7 +240,7 @@ class Drawn:
 
     def curve(self, label: int) -> tuple[np.ndarray, np.ndarray]:
         """(R, G) true and false positives down to each distinct probability of a class, from the highest on."""
-        assert isinstance(self.view, ClassView)
+        assert isinstance(self.view, LabelView)
         if label not in self._curves:
             order, of_it, ends = self.view.order(label)
             weights = self.counts[:, order]
@@ -182,12 +259,14 @@ class Metric(MetricOptions):
     """True if it sorts rows: dear, so it gets fewer resamples."""
     two_classes: ClassVar[bool] = False
     """True if it asks about one of two classes."""
+    share: ClassVar[bool] = False
+    """True if it is a share of the rows."""
     in_units: ClassVar[bool] = False
     """True if it is in the units of the column."""
 
     def applies(self, view: View) -> bool:
         """Whether it makes sense for these rows."""
-        return not self.two_classes or (isinstance(view, ClassView) and view.classes == 2)
+        return not self.two_classes or (isinstance(view, LabelView) and view.classes == 2)
 
     def values(self, drawn: Drawn) -> np.ndarray:
         """(R,) one value for each weighting; nan where it is not defined."""

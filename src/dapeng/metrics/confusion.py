@@ -41,6 +41,7 @@ class Accuracy(_Classes):
 
     type: Literal["accuracy"] = "accuracy"
     title: ClassVar[str] = "Accuracy"
+    share: ClassVar[bool] = True
 
     def values(self, drawn: Drawn) -> np.ndarray:
         assert isinstance(drawn.view, ClassView)
@@ -59,8 +60,12 @@ class BalancedAccuracy(_Classes):
         return ratio((recall(drawn) * occurs).sum(1), occurs.sum(1))
 
 
+class _Labels(Metric):
+    fits: ClassVar[tuple[str, ...]] = ("category", "set")
+
+
 @metrics
-class PrecisionMacro(_Classes):
+class PrecisionMacro(_Labels):
     """Mean over the classes of the share that is right among what was said."""
 
     type: Literal["precision_macro"] = "precision_macro"
@@ -71,7 +76,7 @@ class PrecisionMacro(_Classes):
 
 
 @metrics
-class RecallMacro(_Classes):
+class RecallMacro(_Labels):
     """Mean over the classes, said ones included, of the share that was found."""
 
     type: Literal["recall_macro"] = "recall_macro"
@@ -82,7 +87,7 @@ class RecallMacro(_Classes):
 
 
 @metrics
-class F1Macro(_Classes):
+class F1Macro(_Labels):
     """Mean over the classes of the harmonic mean of precision and recall."""
 
     type: Literal["f1_macro"] = "f1_macro"
@@ -92,33 +97,37 @@ class F1Macro(_Classes):
         return over_classes(f1(drawn), drawn)
 
 
-class _Micro(_Classes):
-    def values(self, drawn: Drawn) -> np.ndarray:
-        return ratio(drawn.hits.sum(1), drawn.total)
-
-
 @metrics
-class PrecisionMicro(_Micro):
+class PrecisionMicro(_Labels):
     """Precision over all classes together; with one label a row it equals accuracy."""
 
     type: Literal["precision_micro"] = "precision_micro"
     title: ClassVar[str] = "Precision, micro"
 
+    def values(self, drawn: Drawn) -> np.ndarray:
+        return ratio(drawn.hits.sum(1), drawn.said.sum(1), 0.0)
+
 
 @metrics
-class RecallMicro(_Micro):
+class RecallMicro(_Labels):
     """Recall over all classes together; with one label a row it equals accuracy."""
 
     type: Literal["recall_micro"] = "recall_micro"
     title: ClassVar[str] = "Recall, micro"
 
+    def values(self, drawn: Drawn) -> np.ndarray:
+        return ratio(drawn.hits.sum(1), drawn.true.sum(1), 0.0)
+
 
 @metrics
-class F1Micro(_Micro):
+class F1Micro(_Labels):
     """F1 over all classes together; with one label a row it equals accuracy."""
 
     type: Literal["f1_micro"] = "f1_micro"
     title: ClassVar[str] = "F1, micro"
+
+    def values(self, drawn: Drawn) -> np.ndarray:
+        return ratio(2 * drawn.hits.sum(1), drawn.said.sum(1) + drawn.true.sum(1), 0.0)
 
 
 @metrics

@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import ClassView, Drawn, Metric, ratio
+from dapeng.metrics.base import ClassView, Drawn, LabelView, Metric, ratio
 
 BINS = 15
-SMALLEST = float(np.finfo(np.float64).eps)
 
 
 def bins_of(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -25,14 +24,15 @@ class _Probabilities(Metric):
 
 @metrics
 class LogLoss(_Probabilities):
-    """Mean negative logarithm of the probability that was given to the true class."""
+    """Mean negative logarithm of the probability that was given to the true class; of sets, to what is true of each label."""
 
     type: Literal["log_loss"] = "log_loss"
+    fits: ClassVar[tuple[str, ...]] = ("category", "set")
     title: ClassVar[str] = "Log loss"
 
     def values(self, drawn: Drawn) -> np.ndarray:
-        assert isinstance(drawn.view, ClassView)
-        return drawn.mean(-np.log(np.clip(drawn.view.of_truth, SMALLEST, 1 - SMALLEST)))
+        assert isinstance(drawn.view, LabelView)
+        return drawn.mean(drawn.view.log_losses)
 
 
 @metrics

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import ClassView, Drawn, Metric, ratio
+from dapeng.metrics.base import Drawn, LabelView, Metric, ratio
 
 SHARE = 0.1
 
@@ -44,7 +44,7 @@ class _Ranks(Metric):
     ranks: ClassVar[bool] = True
 
     def values(self, drawn: Drawn) -> np.ndarray:
-        assert isinstance(drawn.view, ClassView)
+        assert isinstance(drawn.view, LabelView)
         each = np.stack([self.one(*drawn.curve(label)) for label in drawn.view.asked])
         known = ~np.isnan(each)  # a class that does not occur has no curve
         return ratio(np.where(known, each, 0.0).sum(0), known.sum(0))
@@ -59,6 +59,7 @@ class AreaUnderRoc(_Ranks):
     """Chance that a random row of a class is ranked above a random row of another; the mean over more than two classes."""
 
     type: Literal["auroc"] = "auroc"
+    fits: ClassVar[tuple[str, ...]] = ("category", "set")
     title: ClassVar[str] = "AUROC"
 
     def one(self, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
@@ -70,6 +71,7 @@ class AreaUnderPrecisionRecall(_Ranks):
     """Average precision; the mean over more than two classes."""
 
     type: Literal["auprc"] = "auprc"
+    fits: ClassVar[tuple[str, ...]] = ("category", "set")
     title: ClassVar[str] = "AUPRC (average precision)"
 
     def one(self, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
-from dapeng.columns.base import Column
 from dapeng.core.errors import DapengError, DataError
 from dapeng.core.run import RunFolder
 from dapeng.data.table import Frame, Source, joined
@@ -75,33 +71,4 @@ def rows_to_check(folder: RunFolder, product: Product, most: int) -> tuple[Sourc
 def made_up(product: Product, rows: int, seed: int = 0) -> Frame:
     """Rows like those that the columns were fitted on, drawn at random: for timing, warming up and checking shapes."""
     draw = np.random.default_rng(seed)
-    return Frame(pa.table({n: _cells(c, rows, draw) for n, c in product.inputs.items()}), "made-up rows")
-
-
-def _cells(column: Column, rows: int, draw: np.random.Generator) -> pa.Array:
-    s: dict[str, Any] = column.state
-    if column.type == "number":
-        known = s["quantiles"] or [0.0]
-        if getattr(column.options, "scale", "") == "log":
-            known = [float(np.sign(q) * np.expm1(abs(q))) for q in known]
-        return pa.array([float(known[i]) for i in draw.integers(0, len(known), rows)])
-    if column.type == "category":
-        labels = column.labels or [""]  # type: ignore[attr-defined]
-        return pa.array([labels[i] for i in draw.integers(0, len(labels), rows)], pa.string())
-    if column.type == "text":
-        words = [w for w in s.get("vocab", [])[4:2_000] if " " not in w] or ["word"]
-        length = max(1, min(int(s["max_length"]), 40))
-        return pa.array([" ".join(draw.choice(words, int(draw.integers(1, length + 1)))) for _ in range(rows)])
-    if column.type == "image":
-        return pa.array([_noise(column, draw) for _ in range(rows)], pa.binary())
-    raise DataError(f"no rows can be made up for a column of type {column.type}", hint="name the data")
-
-
-def _noise(column: Any, draw: np.random.Generator) -> bytes:
-    from PIL import Image
-
-    channels, height, width = column.shape
-    pixels = draw.integers(0, 256, (height, width) if channels == 1 else (height, width, 3), np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
+    return Frame(pa.table({n: c.made_up(rows, draw) for n, c in product.inputs.items()}), "made-up rows")

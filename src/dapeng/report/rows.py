@@ -6,23 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from dapeng.core.errors import DapengError
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Data
+from dapeng.evaluate.parquet import array_of
+from dapeng.evaluate.tasks.base import Task, Wrong, task_of
 from dapeng.report.section import data_of, resolved
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """One row that was answered wrongly. row: its position in the data. surety: of the wrong label, 0 to 1, or the error."""
-
-    row: int
-    truth: str
-    said: str
-    surety: float
 
 
 @dataclass(frozen=True)
@@ -42,36 +33,16 @@ def worst(folder: RunFolder, output: str, found: dict[str, Any], count: int) -> 
     if not folder.has("predictions.parquet"):
         return [], 0
     table = pq.read_table(folder.file("predictions.parquet"))
-    here = {n.removeprefix(f"{output}."): table.column(n) for n in table.column_names if n.startswith(f"{output}.")}
-    present = here["present"].to_numpy()
-    rows, truth = table.column("row").to_numpy()[present], here["truth"].to_numpy()[present]
-    if "probabilities" in here:
-        return _classes(rows, truth, _matrix(here["probabilities"])[present], found["labels"], count)
-    said = np.asarray(here["mean"].to_numpy(), np.float64)[present]
-    errors = np.abs(said - truth)
-    order = np.argsort(-errors, kind="stable")[:count]
-    return [Wrong(int(rows[i]), f"{truth[i]:.6g}", f"{said[i]:.6g}", float(errors[i])) for i in order], len(rows)
+    names = [n for n in table.column_names if n.startswith(f"{output}.")]
+    tensors = {n.removeprefix(f"{output}."): array_of(table.column(n)) for n in names}
+    present = tensors.pop("present")
+    rows = table.column("row").to_numpy()[present]
+    return task_in(found).worst(found, rows, {n: a[present] for n, a in tensors.items()}, count)
 
 
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    flat = column.combine_chunks()
-    values = (
-        np.concatenate([c.flatten().to_numpy() for c in flat.chunks])
-        if isinstance(flat, pa.ChunkedArray)
-        else flat.flatten().to_numpy()
-    )
-    return values.reshape(len(column), -1)
-
-
-def _classes(
-    rows: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, labels: list[str], count: int
-) -> tuple[list[Wrong], int]:
-    said = probabilities.argmax(1)
-    wrong = np.flatnonzero(said != truth)
-    sure = probabilities[wrong, said[wrong]] - probabilities[wrong, truth[wrong]]
-    order = wrong[np.argsort(-sure, kind="stable")[:count]]
-    made = [Wrong(int(rows[i]), labels[truth[i]], labels[said[i]], float(probabilities[i, said[i]])) for i in order]
-    return made, len(wrong)
+def task_in(found: dict[str, Any]) -> Task:
+    """The task of an output of metrics.json."""
+    return task_of(str(found.get("task") or found["type"]))
 
 
 def cells_of(folder: RunFolder, names: list[str], rows: list[int]) -> Rows:

@@ -191,7 +191,10 @@ class AnyReader(Reader):
         if self.entry.kind == "file" and value is not None:
             value = from_base64(value)
         try:
-            bad = self.column.encode(pa.array([value])).bad
+            cell = pa.array([value])
+            bad = self.column.encode(cell).bad
+            for label in list(self.column.unseen(cell))[:5]:
+                notes.append(f"{self.name}: label {shown(label)} was not seen in training; it is read as unknown")
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError):
             raise Unfit(f"a {self.column.type}", shown(value)) from None
         if bad.rows:

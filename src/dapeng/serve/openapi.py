@@ -10,6 +10,8 @@ from dapeng.serve.engine import Engine
 MOST_LABELS = 1000
 TYPES = {"number": ["number", "string", "null"], "choice": ["string", "number", "boolean", "null"]}
 """JSON types by how a cell is handed over; others are texts."""
+LISTS = {"labels": ["array"], "numbers": ["array"]}
+"""What cells may be besides, by what they hold."""
 
 
 def openapi(engines: dict[str, Engine], max_rows: int) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def row_schema(engine: Engine) -> dict[str, Any]:
     properties = {}
     for name, reader in zip(engine.names, engine.readers):
         field: dict[str, Any] = {
-            "type": TYPES.get(reader.entry.kind, ["string", "null"]),
+            "type": [*TYPES.get(reader.entry.kind, ["string", "null"]), *LISTS.get(reader.column.answers, ())],
             "description": reader.column.describe(),
         }
         if reader.entry.kind == "file":
@@ -89,14 +91,13 @@ def prediction_schema(engine: Engine) -> dict[str, Any]:
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
         if labels is None:
-            properties[name] = {"type": "object", "required": ["value"], "properties": {"value": {"type": "number"}}}
+            properties[name] = {"type": "object", "required": ["value"], "properties": {"value": column.schema()}}
             continue
-        value = {"enum": labels} if len(labels) <= MOST_LABELS else {"type": "string"}
         every = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}
         properties[name] = {
             "type": "object",
             "required": ["value", "probabilities"],
-            "properties": {"value": value, "probabilities": every},
+            "properties": {"value": column.schema(), "probabilities": every},
         }
     return {"type": "object", "required": list(properties), "properties": properties}
 

@@ -34,7 +34,9 @@ def metadata(engine: Engine) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
-        outputs.append({"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1]})
+        outputs.append(
+            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1, *_width(column)]}
+        )
         if labels is not None:
             outputs.append(
                 {
@@ -128,13 +130,21 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
         values = [a[name]["value"] for a in answers]
+        shape = [len(values), *_width(column)]
+        if column.answers == "labels":  # a tensor is no ragged list: one text a row
+            values = [column.joint.join(v) for v in values]
         outputs.append(
-            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [len(values)], "data": values}
+            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": shape, "data": _flat(values)}
         )
         if labels is not None:
             flat = [p for a in answers for p in a[name]["probabilities"].values()]
             outputs.append(
-                {"name": f"{name}.probabilities", "datatype": "FP32", "shape": [len(values), len(labels)], "data": flat}
+                {
+                    "name": f"{name}.probabilities",
+                    "datatype": "FP32",
+                    "shape": [len(answers), len(labels)],
+                    "data": flat,
+                }
             )
     return {
         "model_name": engine.name,
@@ -142,6 +152,15 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
         **({"id": identity} if identity else {}),
         "outputs": outputs,
     }
+
+
+def _width(column: Any) -> list[int]:
+    """The second axis of a value, where it has one."""
+    return [column.size] if column.answers == "numbers" else []
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    return [v for row in values for v in row] if values and isinstance(values[0], list) else values
 
 
 def _bad(where: str, expected: str, found: str) -> Refused:

@@ -17,8 +17,10 @@ from dapeng.core.run import RunFolder
 from dapeng.core.yaml12 import decode
 from dapeng.core.yaml12 import read as read_yaml
 from dapeng.evaluate.bootstrap import difference, draw
-from dapeng.evaluate.views import BESIDE, metrics_for
-from dapeng.metrics.base import ClassView, NumberView, View, value_of
+from dapeng.evaluate.parquet import array_of
+from dapeng.evaluate.tasks.base import task_of
+from dapeng.evaluate.views import metrics_for
+from dapeng.metrics.base import LabelView, value_of
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -28,12 +30,16 @@ LEAST_COMMON = 0.95
 
 @dataclass(frozen=True)
 class Tested:
-    """What a run said of its test rows, in the order of their positions. labels: of a class output."""
+    """What a run said of its test rows, in the order of their positions. tensors: the prediction, and "truth"."""
 
+    column: Any
     rows: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-    labels: list[str] | None
+    tensors: dict[str, np.ndarray]
+
+    def told(self, at: np.ndarray) -> tuple[Any, dict[str, np.ndarray], np.ndarray]:
+        """Column, prediction and truth of some of the rows."""
+        prediction = {n: a[at] for n, a in self.tensors.items() if n != "truth"}
+        return self.column, prediction, self.tensors["truth"][at]
 
 
 class Comparison(dict[str, Any]):
@@ -82,19 +88,15 @@ def _tested(folder: RunFolder, output: str) -> Tested:
     from dapeng.core.kinds import columns
 
     found = pq.read_table(folder.file("predictions.parquet"))
-    present = found.column(f"{output}.present").to_numpy()
-    rows, truth = found.column("row").to_numpy()[present], found.column(f"{output}.truth").to_numpy()[present]
+    names = [n for n in found.column_names if n.startswith(f"{output}.")]
+    tensors = {n.removeprefix(f"{output}."): array_of(found.column(n)) for n in names}
+    present = tensors.pop("present")
+    rows = found.column("row").to_numpy()[present]
     order = np.argsort(rows, kind="stable")
     described = folder.read_json("columns.json")["outputs"][output]
-    labels = None
-    if f"{output}.mean" in found.column_names:
-        prediction = found.column(f"{output}.mean").to_numpy()[present]
-    else:
-        flat = found.column(f"{output}.probabilities").combine_chunks()
-        prediction = np.array(flat.to_pylist(), np.float64)[present]
-        cls = columns.members()[described["options"]["type"]]
-        labels = list(cls.model_construct(**described["options"]).fitted(output, described["state"], True).labels)
-    return Tested(rows[order], truth[order], prediction[order], labels)
+    cls = columns.members()[described["options"]["type"]]
+    column = cls.model_construct(**described["options"]).fitted(output, described["state"], True)
+    return Tested(column, rows[order], {n: a[present][order] for n, a in tensors.items()})
 
 
 def _output(name: str, first: Tested, second: Tested, names: tuple[str, str]) -> dict[str, Any]:
@@ -103,9 +105,12 @@ def _output(name: str, first: Tested, second: Tested, names: tuple[str, str]) ->
     if not len(common) or len(common) < LEAST_COMMON * fewest:
         what = f"{names[0]} and {names[1]} were tested on different rows: {len(common):,} of {fewest:,} in common"
         raise RunError(what, hint="give both the same data.split and train.seed")
-    views = _views(first, at, second, other)
+    if first.column.task != second.column.task:
+        raise RunError(f"{name} is a {first.column.type} in {names[0]}, and a {second.column.type} in {names[1]}")
+    task = task_of(first.column.task)
+    views = task.paired(first.told(at), second.told(other))
     every = metrics_for(views[0])
-    metrics = {n: every[n] for n in BESIDE["category" if first.labels else "number"] if n in every}
+    metrics = {n: every[n] for n in task.beside if n in every}
     draws = draw({"second": (views[1], metrics), "first": (views[0], metrics)}, RESAMPLES, 0)
     figures = {}
     for metric, how in metrics.items():
@@ -113,25 +118,9 @@ def _output(name: str, first: Tested, second: Tested, names: tuple[str, str]) ->
         values = {"first": value_of(how, views[0]), "second": value_of(how, views[1])}
         figures[metric] = {**values, "gain": gain.value, "low": gain.low, "high": gain.high}
     found: dict[str, Any] = {"rows": len(common), "metrics": figures}
-    if isinstance(views[0], ClassView) and isinstance(views[1], ClassView):
+    if isinstance(views[0], LabelView) and isinstance(views[1], LabelView):
         found["mcnemar"] = mcnemar(views[0].right, views[1].right)
     return {**found, "words": _words(figures, found.get("mcnemar"), names)}
-
-
-def _views(first: Tested, at: np.ndarray, second: Tested, other: np.ndarray) -> tuple[View, View]:
-    """Both runs on the common rows; classes of the second in the order of the first."""
-    if first.labels is None or second.labels is None:
-        return NumberView(first.prediction[at], first.truth[at]), NumberView(
-            second.prediction[other], second.truth[other]
-        )
-    labels = list(dict.fromkeys([*first.labels, *second.labels]))
-    made = []
-    for tested, rows in ((first, at), (second, other)):
-        places = np.array([labels.index(label) for label in tested.labels or []])
-        spread = np.zeros((len(rows), len(labels)))
-        spread[:, places] = tested.prediction[rows]
-        made.append(ClassView(spread, places[tested.truth[rows]], len(labels) - 1))
-    return made[0], made[1]
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:

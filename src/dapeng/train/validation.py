@@ -16,23 +16,15 @@ from dapeng.models.predict import Predictions, autocasting, gathered, in_units
 
 
 def truth(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a target says in the user's terms (codes, or numbers in units), and (N,) where it is there."""
+    """What a target says in the user's terms (`Column.truth`), and (N,) where it is there."""
     stored = store.stored[name]
     present = np.ones(len(rows), bool) if stored.present is None else np.asarray(stored.present[rows])
-    tensor, values = next(iter(stored.tensors.items()))
-    found = np.asarray(values[rows])
-    return (column.target_values(found) if tensor == "values" else found), present  # type: ignore[attr-defined]
+    return column.truth({n: np.asarray(a[rows]) for n, a in stored.tensors.items()}), present
 
 
 def score(column: Column, prediction: Mapping[str, np.ndarray], wanted: np.ndarray) -> float:
     """Higher is better: accuracy of classes, R2 of numbers."""
-    if not len(wanted):
-        return 0.0
-    if "probabilities" in prediction:
-        return float((prediction["probabilities"].argmax(1) == wanted).mean())
-    error = ((prediction["mean"].astype(np.float64) - wanted) ** 2).sum()
-    spread = ((wanted - wanted.mean()) ** 2).sum()
-    return float(1 - error / spread) if spread else 0.0
+    return column.score(dict(prediction), wanted)[1]
 
 
 class Validator:
@@ -78,7 +70,6 @@ class Validator:
         for name, column in self.outputs.items():
             wanted, present = truth(self.store, name, column, self.rows)
             prediction = {k: v[present] for k, v in self.predictions[name].items()}
-            scores[f"{name}.{'accuracy' if 'probabilities' in prediction else 'r2'}"] = score(
-                column, prediction, wanted[present]
-            )
+            figure, value = column.score(prediction, wanted[present])
+            scores[f"{name}.{figure}"] = value
         return {"score": float(np.mean(list(scores.values()))), "loss": float(loss), **scores}

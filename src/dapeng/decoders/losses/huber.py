@@ -20,7 +20,7 @@ class Huber(LossOptions):
     """
 
     type: Literal["huber"] = "huber"
-    fits: ClassVar[tuple[str, ...]] = ("number",)
+    fits: ClassVar[tuple[str, ...]] = ("number", "vector")
     delta: float = Field(1.0, gt=0)
 
     def build(self, column: Any) -> nn.Module:
@@ -28,7 +28,7 @@ class Huber(LossOptions):
 
 
 class Criterion(nn.Module):
-    """values (B,), target (B,) -> (B,)."""
+    """values (...), target (...) -> (...), element by element."""
 
     def __init__(self, delta: float):
         super().__init__()

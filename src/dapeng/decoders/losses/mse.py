@@ -17,14 +17,14 @@ class MSE(LossOptions):
     """
 
     type: Literal["mse"] = "mse"
-    fits: ClassVar[tuple[str, ...]] = ("number",)
+    fits: ClassVar[tuple[str, ...]] = ("number", "vector")
 
     def build(self, column: Any) -> nn.Module:
         return Criterion()
 
 
 class Criterion(nn.Module):
-    """values (B,), target (B,) -> (B,)."""
+    """values (...), target (...) -> (...), element by element."""
 
     def forward(self, values: Tensor, target: Tensor) -> Tensor:
         return (values.float() - target) ** 2

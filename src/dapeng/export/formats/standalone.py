@@ -149,7 +149,11 @@ def _about(
         shares = {m: product.shares[name][m] for m in product.members(name)}
         mine = {m: _place(product, name, m) for m in shares if m != NETWORK}
         labels = getattr(column, "labels", None)
-        outputs.append({"name": name, "labels": labels, "shares": shares, "places": mine, "tensor": tensors.get(name)})
+        said: dict[str, Any] = {"answers": column.answers, "joint": column.joint}
+        if column.answers == "labels":
+            said["thresholds"] = column.thresholds.tolist()  # type: ignore[attr-defined]
+        about = {"name": name, "labels": labels, "shares": shares, "places": mine, "tensor": tensors.get(name)}
+        outputs.append({**about, **said})
     return {"inputs": inputs, "network": network, "outputs": outputs, "learners": places}
 
 

@@ -21,6 +21,7 @@ class Linear:
     def __init__(self, folder):
         about = json.loads((Path(folder) / "linear.json").read_text("utf-8"))
         self.parts, self.classes, self.temperature = about["parts"], about["classes"], about["temperature"]
+        self.gives = about.get("gives")
         arrays = Path(folder).glob("*.npy")
         self.arrays = {p.stem: np.load(p, allow_pickle=False) for p in arrays}
 
@@ -32,6 +33,10 @@ class Linear:
             width = part["width"]
             found += getattr(self, part["kind"])(number, part, seen, weights[:, at : at + width])
             at += width
+        if self.gives == "tags":
+            return 1 / (1 + np.exp(-np.clip(found, -60, 60)))
+        if self.gives == "vector":
+            return found
         return softmax(found * self.temperature) if self.classes else found[:, 0]
 
     def numbers(self, number, part, seen, weights):
@@ -68,7 +73,9 @@ class Trees:
 
         about = json.loads((Path(folder) / "trees.json").read_text("utf-8"))
         self.names, self.classes, self.contrasts = about["names"], about["classes"], about.get("contrasts")
-        self.booster = lightgbm.Booster(model_str=(Path(folder) / "trees.txt").read_text("utf-8"))
+        self.tags = about.get("tags", 0)
+        files = [f"trees-{i}.txt" for i in range(self.tags)] or ["trees.txt"]
+        self.boosters = [lightgbm.Booster(model_str=(Path(folder) / f).read_text("utf-8")) for f in files]
 
     def predict(self, seen):
         parts = [seen.matrix(n).astype(np.float32) for n in self.names]
@@ -80,7 +87,10 @@ class Trees:
             terms = (np.where(means > 0, logs, raw) - np.array(c["centre"]))[..., None] * np.array(c["turn"])
             parts.append(terms.sum(1).clip(-6.0, 6.0).astype(np.float32))
         x = np.concatenate(parts, 1)
-        found = np.asarray(self.booster.predict(x, num_threads=1))
+        every = [np.asarray(b.predict(x, num_threads=1)) for b in self.boosters]
+        if self.tags:
+            return np.stack(every, 1)
+        found = every[0]
         return np.stack([1 - found, found], 1) if self.classes == 2 else found
 
 

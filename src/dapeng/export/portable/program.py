@@ -23,6 +23,8 @@ class Seen:
         """(N, k) float32 with nan for missing."""
         column, cells = self.program.columns[name], self.cells[name]
         reader = self.program.readers[name]
+        if hasattr(reader, "matrix"):
+            return reader.matrix(cells)
         if column["type"] == "number":
             values = [reader.number(c) for c in cells]
             return np.array([[np.nan if v is None else v] for v in values], np.float32)
@@ -62,7 +64,8 @@ class Program:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def predict(self, rows, places=None):
-        """Mappings of raw values by column -> mappings of predictions; a number, or a label and the probability of each.
+        """Mappings of raw values by column -> mappings of predictions: a number, numbers, or a label or
+        labels and the probability of each.
 
         A row that can't be read has None for all of them, and a warning on standard error. places: what it calls each row.
         """
@@ -113,12 +116,18 @@ class Program:
         for output in self.outputs:
             x = self.mixed(output, found, seen)
             for i, row in enumerate(out):
-                if output["labels"] is None:
-                    row[output["name"]] = float(x[i])
-                else:
-                    row[output["name"]] = output["labels"][int(x[i].argmax())]
+                row[output["name"]] = self.value(output, x[i])
+                if output["labels"] is not None:
                     row.update({f"{output['name']}.{n}": float(p) for n, p in zip(output["labels"], x[i])})
         return out
+
+    def value(self, output, x):
+        """What is said of one row."""
+        if output["answers"] == "label":
+            return output["labels"][int(x.argmax())]
+        if output["answers"] == "labels":
+            return [n for n, p, least in zip(output["labels"], x, output["thresholds"]) if p >= least]
+        return [float(v) for v in x] if output["answers"] == "numbers" else float(x)
 
     def run(self, cells):
         """The network's outputs by name."""
@@ -162,7 +171,8 @@ def command(program, arguments=None):
             return 2
         writer = csv.DictWriter(sys.stdout, program.names(), lineterminator="\n")
         writer.writeheader()
+        joints = {o["name"]: o["joint"] for o in program.outputs}
         while chunk := [(f"{name}:{reader.line_num}", row) for _, row in zip(range(1000), reader)]:
             for row in program.predict([row for _, row in chunk], [place for place, _ in chunk]):
-                writer.writerow(row)
+                writer.writerow({n: joints[n].join(map(str, v)) if isinstance(v, list) else v for n, v in row.items()})
     return 0

@@ -22,7 +22,7 @@ class Classes(Section):
     title: ClassVar[str] = "Class by class"
 
     def render(self, folder: RunFolder) -> Safe | None:
-        each = {n: o for n, o in outputs(folder).items() if o.get("per_class")}
+        each = {n: o for n, o in outputs(folder).items() if o.get("confusion")}
         return join(*(join(_confusion(n, o), _classes(n, o)) for n, o in each.items())) if each else None
 
 

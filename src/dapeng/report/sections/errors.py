@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.tasks.base import Wrong
 from dapeng.report.html import Safe, el, join, number, own, percent, table
 from dapeng.report.pictures import data_uri
-from dapeng.report.rows import Rows, Wrong, cells_of, shown_as, worst
+from dapeng.report.rows import Rows, cells_of, shown_as, task_in, worst
 from dapeng.report.section import Section, outputs, resolved
 
 MOST_TEXT = 600
@@ -35,7 +36,7 @@ class Errors(Section):
 
 def _output(folder: RunFolder, name: str, found: dict[str, Any], count: int) -> Safe | None:
     shown, every = worst(folder, name, found, count)
-    classes = "labels" in found
+    classes = task_in(found).decides
     if not shown:
         return el("p", f"Not one of {found['rows']:,} test rows was answered wrongly.") if classes else None
     types = shown_as(folder)

@@ -30,7 +30,7 @@ class Figures(Section):
 def _table(name: str, found: dict[str, Any], level: float) -> Safe:
     rows = []
     for metric, figure in found["metrics"].items():
-        if metric in EQUAL or figure["value"] is None:
+        if (metric in EQUAL and "accuracy" in found["metrics"]) or figure["value"] is None:
             continue
         lower = not found["higher_is_better"].get(metric, True)
         title = join(found["titles"][metric], el("span", "lower is better", class_="role") if lower else None)

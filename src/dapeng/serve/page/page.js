@@ -77,7 +77,8 @@ function bar(label, share) {
 
 function answer(name, found) {
   const box = make("div", undefined, "answer");
-  const value = typeof found.value === "number" ? number(found.value) : found.value;
+  const parts = Array.isArray(found.value) ? found.value : [found.value];
+  const value = parts.map(v => typeof v === "number" ? number(v) : v).join(", ") || "–";
   box.append(make("h3", name), make("div", value, "value"));
   if (found.probabilities) {
     const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);

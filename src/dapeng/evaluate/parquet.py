@@ -1,0 +1,16 @@
+"""Columns of predictions.parquet as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+
+def array_of(column: pa.ChunkedArray) -> np.ndarray:
+    """(N,) values, or (N, k) where cells are lists of k values."""
+    whole = column.combine_chunks()
+    chunks = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
+    if not pa.types.is_nested(column.type):
+        return column.to_numpy()
+    flat = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
+    return (np.concatenate(flat) if flat else np.empty(0)).reshape(len(column), -1)

@@ -1,0 +1,71 @@
+"""What judging must know of one kind of output: its view, what the verdict speaks of, its tables, its worst errors.
+
+A column names its task (`Column.task`), so that a new kind of output, here or from outside, is one file beside these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dapeng.columns.base import Column
+from dapeng.core.errors import RunError
+from dapeng.core.kinds import TaskOptions, tasks
+from dapeng.core.spec import Evaluate
+from dapeng.metrics.base import View
+
+Prediction = Mapping[str, np.ndarray]
+Told = tuple[Column, Prediction, np.ndarray]
+"""What one run said of some rows: its output column, the prediction, the truth."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One row that was answered wrongly. row: its position in the data. surety: of what was said, 0 to 1, or the error."""
+
+    row: int
+    truth: str
+    said: str
+    surety: float
+
+
+class Task(TaskOptions):
+    """A registered task; its tag is also the name by which metrics and learners say what they fit."""
+
+    headline: ClassVar[str]
+    """The metric that the verdict speaks of and members are ranked by."""
+    beside: ClassVar[tuple[str, ...]]
+    """Metrics that the leaderboard shows."""
+    floor: ClassVar[str] = "the mean"
+    """What a constant answers."""
+    decides: ClassVar[bool] = False
+    """True if an answer is right or wrong, rather than off by something."""
+
+    def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> View:
+        """Predictions in the column's layout beside the true values of the same rows."""
+        raise NotImplementedError
+
+    def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
+        """What metrics.json holds of the product beside its figures."""
+        return {}
+
+    def paired(self, first: Told, second: Told) -> tuple[View, View]:
+        """Views of two runs' answers for the same rows, in the same terms."""
+        return self.view(*first), self.view(*second)
+
+    def worst(
+        self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
+    ) -> tuple[list[Wrong], int]:
+        """The worst errors, worst first, and how many there are. tensors: as in predictions.parquet, with "truth"."""
+        return [], 0
+
+
+def task_of(name: str) -> Task:
+    """The task of this name. Raises RunError if it is not installed."""
+    members = tasks.members()
+    if name not in members:
+        raise RunError(f"outputs of the kind {name!r} can't be judged here", hint="one of " + ", ".join(members))
+    return members[name]()
