@@ -157,8 +157,9 @@ def reader_of(address: object, data: Data) -> Reader:
             hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(members)}"
             raise SpecError(f"data.format: unknown format {data.format!r}", hint=hint)
         return members[data.format]()
-    for member in sorted(members.values(), key=lambda m: m.general):
-        if member.matches(address):
+    for member in _in_turn():
+        url = isinstance(address, str) and "://" in address
+        if member.whole(str(address), None) is not None if url else member.matches(address):
             return member()
     if isinstance(address, (str, Path)) and Path(address).is_file():
         return members[_by_content(Path(address))]()
@@ -166,6 +167,11 @@ def reader_of(address: object, data: Data) -> Reader:
     raise DataError(
         f"{shown} is not something that rows can be read from", hint=f"formats: {', '.join(members)}; set data.format"
     )
+
+
+def _in_turn() -> list[type[Reader]]:
+    """The sources in the order in which they are asked for an address: those that take anything come last."""
+    return sorted(sources.members().values(), key=lambda m: m.general)
 
 
 def _by_content(path: Path) -> str:
@@ -183,7 +189,7 @@ def absolute(address: str, base: Path | None) -> str:
     path = from_base(address, base)
     if path.exists():
         return str(path.resolve())
-    for member in sources.members().values():
+    for member in _in_turn():
         whole = member.whole(address, base)
         if whole is not None:
             return whole
@@ -196,13 +202,10 @@ def _resolved(address: str | Path, base: Path | None) -> list[str | Path]:
     path = from_base(text, base)
     if path.exists():
         return [path]
-    for member in sources.members().values():
+    for member in _in_turn():
         whole = member.whole(text, base)
         if whole is not None:
             return [whole]
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
-        scheme = text.split(":")[0]
-        raise DataError(Problem(text, f"Dapeng reads no {scheme}:// address", "download the file and name its path"))
     if re.match(r"[a-z_]{2,}:", text):
         return [text]
     if any(c in text for c in "*?["):

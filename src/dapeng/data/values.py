@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -34,3 +38,20 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(v) for v in value]
     return {k: _whole(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def plain_values(values: Iterable[Any]) -> list[Any]:
+    """Values of a database or a driver as what Arrow knows well: exact numbers as whole ones or floats, names as text."""
+    cells = list(values)
+    kinds = {type(v) for v in cells}
+    if Decimal in kinds:
+        cells = [_number(v) if isinstance(v, Decimal) else v for v in cells]
+    if kinds & {memoryview, bytearray}:
+        cells = [bytes(v) if isinstance(v, (memoryview, bytearray)) else v for v in cells]
+    if kinds & {UUID, timedelta}:
+        cells = [str(v) if isinstance(v, (UUID, timedelta)) else v for v in cells]
+    return cells
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value.is_finite() and int(value.as_tuple().exponent) >= 0 else float(value)

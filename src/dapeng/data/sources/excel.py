@@ -194,8 +194,10 @@ class _Sheet:
         """Line of the header (0-based), and the names of the columns."""
         head = [row for _, row in zip(range(self.sheet.start[0] + LOOK), self.sheet.iter_rows())]
         full = [sum(v != "" for v in row) for row in head]
-        # a title has a cell or two; the header as many as the table is wide, give or take unnamed ones
+        # a title has one cell; the header as many as the table is wide, give or take unnamed ones
         place = next(i for i, n in enumerate(full) if n >= max(1, (max(full) + 1) // 2))
+        while full[place] == 1 < max(full) and full[place + 1 : place + 2] == [0]:  # a title, with an empty line below
+            place = next(i for i, n in enumerate(full) if i > place and n)
         titles = sum(n > 0 for n in full[:place])
         if titles:
             said = f"the names of the columns stand in line {place + 1}; {titles} lines above them are not read"
