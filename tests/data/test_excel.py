@@ -65,7 +65,7 @@ def test_a_sheet_is_named_after_a_hash_and_the_first_is_read_else(tmp_path: Path
     assert source(path).fingerprint() != found.fingerprint()
     with pytest.raises(DataError, match=r"no sheet 'Secnd'(.|\n)*did you mean t\.xlsx#Second"):
         source(f"{path}#Secnd")
-    with pytest.raises(DataError, match="did you mean 't.xlsx'"):
+    with pytest.raises(DataError, match=r"did you mean 't.xlsx'"):
         source(f"{tmp_path}/tt.xlsx#Second")
 
 
@@ -142,7 +142,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_empty_sheet_and_a_header_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the sheet is empty"):
         source(book(tmp_path / "t.xlsx", []))
-    with pytest.raises(DataError, match="no (rows|columns)"):
+    with pytest.raises(DataError, match=r"no (rows|columns)"):
         source(book(tmp_path / "u.xlsx", [["a", "b"]]))
 
 

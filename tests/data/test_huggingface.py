@@ -47,7 +47,7 @@ def test_a_saved_data_set_is_read_with_its_labels_and_pictures(dataset, tmp_path
     table = found.read()
     assert len(table) == found.count() == 200
     check(table)
-    assert [b.columns.column_names for b in found.blocks(["n", "label"])][0] == ["n", "label"]
+    assert next(b.columns.column_names for b in found.blocks(["n", "label"])) == ["n", "label"]
     assert found.fingerprint() == opened(str(tmp_path / "saved")).fingerprint()
 
 
@@ -81,7 +81,7 @@ def test_objects_keep_their_shuffles_and_selections(dataset) -> None:
 
 
 def test_a_stream_is_refused_with_what_to_do(dataset) -> None:
-    with pytest.raises(DataError, match="streams(.|\n)*without streaming"):
+    with pytest.raises(DataError, match=r"streams(.|\n)*without streaming"):
         opened(dataset.to_iterable_dataset())
 
 

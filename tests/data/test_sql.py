@@ -147,7 +147,7 @@ def test_nothing_can_be_written_even_by_a_query_that_gets_through(shop: Path) ->
 
 
 def test_no_file_is_made_for_a_database_that_is_not_there(shop: Path) -> None:
-    with pytest.raises(DataError, match="no such file(.|\n)*did you mean 'shop.db'"):
+    with pytest.raises(DataError, match=r"no such file(.|\n)*did you mean 'shop.db'"):
         source(f"sqlite:///{shop.parent}/shp.db?table=orders")
     assert not (shop.parent / "shp.db").exists()
 
@@ -174,7 +174,7 @@ def test_a_cell_over_the_limit_is_refused_with_its_row(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "t.db") as base:
         base.execute("create table t (x)")
         base.executemany("insert into t values (?)", [("a",), ("b" * 2_000_000,)])
-    with pytest.raises(LimitError, match="t.db table t row 1: a cell of column 'x' has 2,000,000 characters"):
+    with pytest.raises(LimitError, match=r"t.db table t row 1: a cell of column 'x' has 2,000,000 characters"):
         source(str(tmp_path / "t.db")).read()
 
 

@@ -217,7 +217,7 @@ def test_a_bomb_is_refused_by_its_growth(tmp_path: Path) -> None:
 
 def test_a_text_over_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = shard(tmp_path / "t.tar", [("1.txt", b"a" * 2_000_000)])
-    with pytest.raises(LimitError, match="its .txt has 2,000,000 bytes, more than 1,000,000"):
+    with pytest.raises(LimitError, match=r"its .txt has 2,000,000 bytes, more than 1,000,000"):
         source(path).read()
 
 

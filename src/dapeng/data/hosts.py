@@ -89,6 +89,8 @@ def split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port, parts.hostname
+        if any(c.isspace() or not c.isprintable() for c in url):
+            raise ValueError("a blank in it is written %20")
     except ValueError as error:
         raise DataError(Problem(url, f"is no address ({error})", "as in https://host/file.csv")) from None
     return parts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -86,16 +87,15 @@ class RemoteOptions(Reader):
 
 
 def _scheme(address: str) -> str:
-    scheme, mark, _ = address.partition("://")
-    return (
-        scheme.lower() if mark and scheme[:1].isalpha() and scheme.replace("+", "").replace("-", "").isalnum() else ""
-    )
+    """The scheme of a URL in small letters, "" for what is none; of a chain (cache::s3://) the last one."""
+    found = re.match(r"(?:[a-z]\w*::)*([a-z][\w+.-]*)://", address, re.IGNORECASE)
+    return found[1].lower() if found else ""
 
 
 def _refuse_scheme(url: str) -> None:
     """Refuse what a stranger's spec must not reach, and what nobody knows."""
     scheme = _scheme(url)
-    if "::" in url:
+    if "::" in url.partition("://")[0] or re.search(r"::[a-z][\w+.-]*://", url, re.IGNORECASE):
         raise DataError(Problem(url, "is a chain of addresses, which is not read", "name the file alone"))
     allowed = {s.strip().lower().removesuffix("://") for s in os.environ.get(SCHEMES, "").split(",")}
     if scheme in HERE:
