@@ -115,17 +115,16 @@ class _Estimator(BaseEstimator):
 
     def _table(self, X: Any, reset: bool) -> pa.Table:
         """Rows as columns; of an array they are called x0, x1, ... The checks, and their texts, are scikit-learn's."""
+        checked: Any = validate_data  # typed for texts alone
         if hasattr(X, "to_pandas"):  # polars, Arrow
             X = X.to_pandas()
         if isinstance(X, pd.DataFrame) and not _numeric(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            checked(self, X, reset=reset, skip_check_array=True)
             if not len(X):
                 raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
             return as_table(X)
         least = 2 if reset else 1
-        cells = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=least
-        )
+        cells = checked(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=least)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(cells.shape[1])])
         return pa.table({str(n): pa.array(cells[:, i], from_pandas=True) for i, n in enumerate(names)})
 
