@@ -92,3 +92,13 @@ def test_train_and_test_files_in_a_folder_are_parts(tmp_path: Path) -> None:
 def test_the_fingerprint_changes_with_the_content(tmp_path: Path) -> None:
     one, two = stream(tmp_path / "a.arrow"), stream(tmp_path / "b.arrow", TABLE.slice(1))
     assert source(one).fingerprint() == source(one).fingerprint() != source(two).fingerprint()
+
+
+def test_a_stream_that_ends_between_two_batches_is_said(tmp_path: Path) -> None:
+    raw = stream(tmp_path / "t.arrow").read_bytes()
+    assert source(tmp_path / "t.arrow").all_notes() == []
+    last = raw.rindex(b"\xff\xff\xff\xff", 0, len(raw) - 8)  # where the last batch begins
+    (tmp_path / "u.arrow").write_bytes(raw[:last])
+    found = source(tmp_path / "u.arrow")
+    assert found.read().num_rows == 900
+    assert [n.what for n in found.all_notes()] == ["the stream has no end mark: it may be cut short"]

@@ -18,7 +18,7 @@ PAGES = ["your-own-encoder.md", "your-own-encoder.zh.md"]
 
 def files(text: str) -> dict[str, str]:
     """The blocks of code that bear a file's name."""
-    return {name: body for name, body in re.findall(r"```\w+ (\S+)\n(.*?)```", text, re.S)}
+    return dict(re.findall(r"```\w+ (\S+)\n(.*?)```", text, re.S))
 
 
 def figures_aside(text: str) -> str:

@@ -11,6 +11,8 @@ from dapeng.core.errors import DataError, Problem
 
 MAGIC = b"ARROW1"
 FEATHER_1 = b"FEA1"
+END = b"\xff\xff\xff\xff\0\0\0\0"
+"""What writers put behind the last batch of a stream; readers don't ask for it."""
 
 
 def schema(path: Path) -> pa.Schema:
@@ -53,6 +55,15 @@ def batches(path: Path, names: list[str] | None = None) -> Iterator[pa.Table]:
 def in_file_format(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
+
+
+def is_open_ended(path: Path) -> bool:
+    """True for a stream without an end mark, which may have been cut short between two batches."""
+    if in_file_format(path):
+        return False
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - len(END), 0))
+        return file.read() != END
 
 
 def _checked(path: Path) -> Path:

@@ -43,6 +43,8 @@ class ArrowSource(Source):
         self.names = list(arrow_files.schema(path).names)
         self.rows = arrow_files.row_count(path)
         refuse_unusable(self.name, self.names, self.rows, data)
+        if arrow_files.is_open_ended(path):
+            self.note("warning", self.name, "the stream has no end mark: it may be cut short")
 
     def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
         start = 0
