@@ -1,4 +1,5 @@
-"""Writes bad inputs, one file (or folder) each, named by its row in BAD_INPUTS.md: tables (T), pictures (I), texts (X).
+"""Writes bad inputs, one file (or folder) each, named by its row in BAD_INPUTS.md: tables (T), pictures (I), texts (X),
+and files of other kinds (F, C).
 
 `python tests/bad_inputs/make.py FOLDER` writes them all; `make(folder, ids)` some, and gives their paths by id. Nothing
 here is larger than a few megabytes on disk; what is meant to explode is written packed.
@@ -10,6 +11,8 @@ import gzip
 import io
 import struct
 import sys
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +99,66 @@ def _truncated_parquet() -> bytes:
 def _gzip_bomb() -> bytes:
     """40 million rows in about 200 kB: packed members may follow each other, so one is packed and written 100 times."""
     return gzip.compress(b"x,y\n") + gzip.compress(b"1,a\n" * 400_000) * 100
+
+
+fixed("F01", ".xls", "<html><body><table><tr><td>x</td><td>y</td></tr></table></body></html>")
+fixed("F02", ".xls", TABLE)
+fixed("F03", ".xlsx", b"\xd0\xcf\x11\xe0" + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(600))
+fixed("F07", ".db", TABLE)
+fixed("F08", ".feather", b"FEA1" + bytes(100))
+
+
+def workbook(cells: str, more: int = 0) -> bytes:
+    """A workbook of one sheet with these cells as XML; `more` zeros lie beside it, packed."""
+    kind = "http://schemas.openxmlformats.org/"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("[Content_Types].xml", f'<Types xmlns="{kind}package/2006/content-types"/>')
+        sheets = f'<sheets><sheet name="S" sheetId="1" r:id="r1" xmlns:r="{kind}officeDocument/2006/relationships"/></sheets>'
+        archive.writestr("xl/workbook.xml", f'<workbook xmlns="{kind}spreadsheetml/2006/main">{sheets}</workbook>')
+        to = f'<Relationship Id="r1" Target="worksheets/sheet1.xml" Type="{kind}officeDocument/2006/relationships/worksheet"/>'
+        relations = f'<Relationships xmlns="{kind}package/2006/relationships">{to}</Relationships>'
+        archive.writestr("xl/_rels/workbook.xml.rels", relations)
+        body = f'<worksheet xmlns="{kind}spreadsheetml/2006/main"><sheetData>{cells}</sheetData></worksheet>'
+        archive.writestr("xl/worksheets/sheet1.xml", body)
+        if more:
+            archive.writestr("xl/media/zeros.bin", bytes(more))
+    return file.getvalue()
+
+
+CELLS = '<row r="1"><c r="A1" t="str"><v>x</v></c></row><row r="2"><c r="A2"><v>1</v></c></row>'
+FAR = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+MAKERS["F04"] = ("F04.xlsx", lambda: workbook(CELLS)[:500])
+MAKERS["F05"] = ("F05.xlsx", lambda: workbook(CELLS + FAR))
+MAKERS["F06"] = ("F06.xlsx", lambda: workbook(CELLS, 256 << 20))
+
+
+@bad("F09", ".arrow")
+def _truncated_arrow() -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"x": np.arange(10_000), "y": np.arange(10_000) % 2})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()[:80_000]
+
+
+def tar(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, packed: bool = False) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz" if packed else "w") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size, member.type = len(content) if kind == tarfile.REGTYPE else 0, kind
+            member.linkname = "" if kind == tarfile.REGTYPE else "/etc/passwd"
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+MAKERS["C08"] = ("C08.tar", lambda: tar(("../../up.txt", b"a")))
+MAKERS["C08b"] = ("C08b.tar", lambda: tar(("1.txt", b""), kind=tarfile.SYMTYPE))
+MAKERS["F10"] = ("F10.tar", lambda: tar(("1.txt", b"a"), ("1.txt", b"b")))
+MAKERS["F11"] = ("F11.tar", lambda: tar(*((f"{i}.txt", b"a" * 600) for i in range(50)))[:20_000])
+MAKERS["F12"] = ("F12.tar.gz", lambda: tar(("1.bin", bytes(200 << 20)), ("1.txt", b"a"), packed=True))
+fixed("F13", ".tar", TABLE * 100)
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

@@ -182,7 +182,7 @@ def test_equal_frames_have_equal_fingerprints_however_they_are_cut() -> None:
     [
         ("reveiws.csv", {}, "no such file", "did you mean 'reviews.csv'?"),
         ("https://example.org/x.csv", {}, "no https:// address", "download"),
-        ("s3://bucket/x.csv", {}, "no s3:// address", "download"),
+        ("s4://bucket/x.csv", {}, "no s4:// address", "download"),
         ("sample:digts", {}, "no such sample", "did you mean sample:digits?"),
         ("*.parquet", {}, "no file fits the pattern", "looked in"),
         ("reviews.csv", {"format": "cvs"}, "unknown format 'cvs'", "did you mean 'csv'?"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from dapeng.core.errors import DataError, RunError, SpecError
 from dapeng.core.loader import Loaded, load_spec
+from dapeng.core.secrets import redacted
 from dapeng.core.spec import Spec
 
 __all__ = ["Run", "check", "compare", "copy_recipe", "init", "load", "recipe_file", "recipes", "train"]
@@ -77,7 +78,7 @@ def _asked(
     raw = {**({"data": str(what)} if path else {}), "outputs": wanted, **spec}
     loaded = load_spec(raw, overrides)
     objects = None if path else {"all": what}
-    stem = str(what).removeprefix("sample:").rstrip("/\\") if path else "run"
+    stem = redacted(str(what)).removeprefix("sample:").rstrip("/\\") if path else "run"
     infer = targets if not isinstance(outputs, dict) and "inputs" not in spec else None
     return loaded, infer, objects, loaded.spec.name or Path(stem).name.partition(".")[0]
 

@@ -301,7 +301,9 @@ def _refit(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
             continue
         inputs, target = seen.take(known), target.take(known)
         again = chosen_learners(session.spec, name, inputs, target)
-        refit_learners(learnt[name], again, inputs, target, session.spec.train.seed)
+        once_more = {k: f for k, f in learnt[name].items() if k in again}  # a blind guess is none of them
+        refit_learners(once_more, again, inputs, target, session.spec.train.seed)
+        learnt[name].update(once_more)
         product.learners[name] = {k: learnt[name][k].learner for k in product.learners[name]}
 
 

@@ -69,19 +69,15 @@ def _join(prepare: Callable[[], Any], resume: Path | None = None) -> NoReturn:
 
 def _absolute(loaded: Loaded, spec: Any) -> dict[str, Any]:
     """The data section with paths that hold wherever the run folder goes."""
+    from dapeng.data.open import absolute
+
     data = plain(spec.data)
     base = loaded.folder or Path.cwd()
-
-    def whole(address: str) -> str:
-        path = base / address
-        pattern = any(c in address for c in "*?[") and "://" not in address
-        return str(path.resolve()) if path.exists() else str(path.absolute()) if pattern else address
-
-    for key in ("path", "train", "validation", "test"):
+    for key in spec.data.addresses:
         if isinstance(data.get(key), str):
-            data[key] = whole(data[key])
+            data[key] = absolute(data[key], base)
         elif isinstance(data.get(key), list):
-            data[key] = [whole(a) for a in data[key]]
+            data[key] = [absolute(a, base) for a in data[key]]
     return data
 
 

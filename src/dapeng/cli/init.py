@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from dapeng.cli import arguments
 from dapeng.core.console import emit
+from dapeng.core.secrets import redacted
 
 
 def add(parser: ArgumentParser) -> None:
@@ -22,6 +23,6 @@ def run(args: Namespace) -> int:
 
     head, line, rest = api.init(args.data, args.target).rstrip("\n").partition("\n")
     if head.startswith("data: "):  # as it was typed, so that a spec in the current folder finds it
-        head = f"data: {scalar(args.data)}"
+        head = f"data: {scalar(redacted(args.data))}"
     emit(head + line + rest)
     return 0

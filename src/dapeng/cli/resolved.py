@@ -9,6 +9,7 @@ from dapeng.core.console import padded, width
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
 from dapeng.core.registry import AutoIsNone, Choice, Options
+from dapeng.core.secrets import redacted
 from dapeng.core.shape import Path
 from dapeng.core.yaml12 import dump
 
@@ -67,7 +68,7 @@ def _inline(value: Any) -> str:
             [_inline(v) for v in value] if isinstance(value, list) else [f"{k}: {_inline(v)}" for k, v in value.items()]
         )
         return ("[%s]" if isinstance(value, list) else "{%s}") % ", ".join(parts)
-    return dump(value).removesuffix("...\n").strip()
+    return redacted(dump(value).removesuffix("...\n").strip())
 
 
 def _origin(path: Path, loaded: Loaded) -> str:

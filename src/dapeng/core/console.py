@@ -10,7 +10,9 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "bold": "1", "dim": "2"}
@@ -19,6 +21,17 @@ EVERY_SHARE = 0.1
 REDRAW_SECONDS = 0.1
 
 _warned: set[str] = set()
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """Nothing is said on standard error within it, in this thread alone; errors are raised as ever."""
+    before = _quiet.set(wanted or _quiet.get())
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
 
 
 def say(text: str = "") -> None:
@@ -28,7 +41,7 @@ def say(text: str = "") -> None:
 
 def warn(text: str, hint: str = "") -> None:
     """A warning on standard error, once for each text in a process."""
-    if text not in _warned:
+    if text not in _warned and not _quiet.get():
         _warned.add(text)
         say(coloured("warning: ", "yellow") + text + (f"\n  hint: {hint}" if hint else ""))
 
@@ -39,6 +52,8 @@ def emit(text: str) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
+    if _quiet.get() and stream is sys.stderr:
+        return
     try:
         stream.write(text)
     except UnicodeEncodeError:  # a terminal in an old encoding: show what it can

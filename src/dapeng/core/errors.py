@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dapeng.core.secrets import redacted
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -16,11 +18,16 @@ class Problem:
     where: file and line ("reviews.yaml:4"), a row ("reviews.csv:17"), or what was typed on the command line.
     what: what was found, against what was expected.
     hint: what to type next; may be empty.
+    Passwords in addresses are masked.
     """
 
     where: str
     what: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("where", "what", "hint"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
@@ -36,7 +43,7 @@ class DapengError(ValueError):
         if isinstance(problems, str):
             problems = Problem("", problems, hint)
         self.problems: list[Problem] = [problems] if isinstance(problems, Problem) else list(problems)
-        self.title = title
+        self.title = redacted(title)
         super().__init__(self.problems, title)
 
     def __reduce__(self):

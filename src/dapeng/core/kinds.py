@@ -310,6 +310,16 @@ class ExporterOptions(Options):
     """One format that a run can be written in."""
 
     type: str
+    predicts: ClassVar[bool] = True
+    """What is written predicts, and is checked on rows; else it is of the run's records, and `rows` is None."""
+
+    def place(self, folder: Any) -> Path:
+        """Where it is written if no place is named: within the run folder, whose manifest then knows it."""
+        return folder.path / "export" / self.type
+
+    def export_run(self, folder: Any, product: Any, to: Path, rows: Any) -> dict[str, Any]:
+        """As `export`, for formats that are made of a `dapeng.core.run.RunFolder` and not of its product alone."""
+        return self.export(product, to, rows)
 
     def export(self, product: Any, to: Path, rows: Any) -> dict[str, Any]:
         """Write a `dapeng.product.product.Product` to `to`, and check it against the original on `rows` (a Source).

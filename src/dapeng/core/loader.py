@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from dapeng.core import yaml12
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.registry import Options
+from dapeng.core.secrets import redacted
 from dapeng.core.shape import Path, Shape
 from dapeng.core.spec import Spec
 from dapeng.core.wording import Finding, dotted, findings, nearest, shown
@@ -270,7 +271,7 @@ def _other_kind(below: dict[str, Any], over: dict[str, Any], at: Shape | None) -
 def _override(source: Source, root: Shape, text: str, number: int) -> None:
     """Apply one `key.path=value`. A part of the path goes into a shorthand by making it long."""
     key, equals, written = text.partition("=")
-    mark = Mark(text, 0, 1000 + number)
+    mark = Mark(redacted(text), 0, 1000 + number)
     if not equals or not key.strip():
         problem = Problem(text, "expected key.path=value", "for example train.epochs=3")
         source.problems.append((mark, problem))

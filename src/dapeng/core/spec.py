@@ -6,7 +6,7 @@ in the run folder's resolved.yaml.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,7 @@ from dapeng.core.kinds import (
     SplitOptions,
 )
 from dapeng.core.registry import DEFAULT, AutoIsNone, Options, Shorthand
+from dapeng.core.secrets import redacted
 
 Auto = Literal["auto"]
 AnyColumn = Annotated[ColumnOptions, kinds.columns.choice()]
@@ -51,8 +52,11 @@ class Limits(Options):
 class Data(Options):
     """Where the rows come from and which of them are for what."""
 
+    addresses: ClassVar[tuple[str, ...]] = ("path", "train", "validation", "test")
+    """Fields that hold addresses, whose passwords are never written down."""
+
     path: str | list[str] | None = None
-    """A file, a folder, a pattern (posts/*.parquet), a list of these, or sample:NAME. Split as `split` says."""
+    """A file, a folder, a pattern (posts/*.parquet), a URL, a list of these, or sample:NAME. Split as `split` says."""
     train: str | list[str] | None = None
     """Rows to train on, where they come apart from the others."""
     validation: str | list[str] | None = None
@@ -62,7 +66,7 @@ class Data(Options):
     split: Annotated[SplitOptions | None, kinds.splits.choice(auto=True)] = None
     """Which rows train, validate and test. auto: given by the sample, cross-validation under 2,000 rows, else stratified or random."""
     format: Annotated[str | None, AutoIsNone()] = None
-    """Source type, where the address doesn't tell it (csv, parquet, jsonl, folder)."""
+    """Source type, where the address doesn't tell it (csv, parquet, jsonl, excel, folder, ...)."""
     encoding: Annotated[str | None, AutoIsNone()] = None
     """Character encoding of text files. auto: found by looking."""
     encoding_errors: Literal["strict", "replace"] = "strict"
@@ -204,7 +208,7 @@ class Spec(Options):
         return broken(values, cls)
 
     def dump(self) -> dict[str, Any]:
-        """Plain values for YAML or JSON: everything that was set, tags included, defaults left out."""
+        """Plain values for YAML or JSON: everything that was set, tags included, defaults left out; passwords in addresses masked."""
         return plain(self)
 
 
@@ -213,8 +217,13 @@ def plain(options: Options, every: bool = False) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in type(options).model_fields:
         if every or name in options.model_fields_set or name in ("type", "by"):
-            out[name] = _plain(getattr(options, name), every)
+            value = _plain(getattr(options, name), every)
+            out[name] = _masked(value) if isinstance(options, Data) and name in Data.addresses else value
     return out
+
+
+def _masked(address: Any) -> Any:
+    return [_masked(a) for a in address] if isinstance(address, list) else redacted(address) if address else address
 
 
 def _plain(value: Any, every: bool) -> Any:

@@ -23,12 +23,12 @@ MOST_DEFLATED = 1100
 """No gzip stream grows by more than 1,032 times."""
 
 KINDS = {
-    b"PK\x03\x04": ("a zip archive or an Excel workbook", "save the sheet as CSV, or unpack the archive"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "give a workbook the ending .xlsx, or unpack the archive"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "give it the ending .xls, or set data.format=excel"),
     b"%PDF": ("a PDF document", "give the table as CSV, Parquet or JSONL"),
-    b"SQLite format 3": ("an SQLite database", "export the table as CSV or Parquet"),
+    b"SQLite format 3": ("an SQLite database", "give it the ending .db, or name it as sqlite:///FILE?table=NAME"),
     b"PAR1": ("a Parquet file", "give it the ending .parquet, or set data.format=parquet"),
-    b"ARROW1": ("an Arrow file", "convert it to Parquet"),
+    b"ARROW1": ("an Arrow file", "give it the ending .arrow, or set data.format=arrow"),
     b"\x80\x04\x95": ("a pickle, which can run code", "save the data as Parquet or CSV"),
     b"\x80\x05\x95": ("a pickle, which can run code", "save the data as Parquet or CSV"),
 }
@@ -44,7 +44,7 @@ def open_bytes(path: Path, limits: Limits) -> BinaryIO:
     packed = path.stat().st_size
     stated = _stated_size(file, packed)
     if stated < MOST_DEFLATED * packed:  # more is impossible: the end is damaged, which reading will say
-        _refuse_bomb(path, stated, packed, limits)
+        refuse_bomb(path, stated, packed, limits)
     return io.BufferedReader(_Unpacked(path, file, limits), CHUNK)
 
 
@@ -56,7 +56,8 @@ def _stated_size(file: BinaryIO, packed: int) -> int:
     return size
 
 
-def _refuse_bomb(path: Path, unpacked: int, packed: int, limits: Limits) -> None:
+def refuse_bomb(path: Path, unpacked: int, packed: int, limits: Limits) -> None:
+    """Refuse what unpacks to more than the limit; small things are harmless."""
     if unpacked > FREE and unpacked > limits.expansion * packed:
         what = f"unpacks to more than {limits.expansion} times its size, like a decompression bomb"
         hint = "unpack it yourself, or raise data.limits.expansion"
@@ -82,7 +83,7 @@ class _Unpacked(io.RawIOBase):
                 Problem(self.path.name, f"the gzip file is damaged or cut short ({error})", "get it anew")
             ) from None
         self.size += count
-        _refuse_bomb(self.path, self.size, self.file.tell(), self.limits)
+        refuse_bomb(self.path, self.size, self.file.tell(), self.limits)
         return count
 
     def close(self) -> None:

@@ -14,13 +14,12 @@ import numpy as np
 
 from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.core.kinds import sources
+from dapeng.core.secrets import redacted
 from dapeng.core.spec import Data
 from dapeng.data import files
-from dapeng.data.sources.base import Reader
+from dapeng.data.sources.base import Reader, from_base
 from dapeng.data.table import PARTS, Concat, Head, Note, Source
 
-TABLES = ("csv", "parquet", "jsonl")
-"""Sources of single files, which a folder may hold instead of pictures."""
 STEMS = {
     "train": "train",
     "training": "train",
@@ -118,22 +117,30 @@ def _open(address: object, data: Data, base: Path | None) -> dict[str, Source]:
     if len(opened) == 1:
         return opened[0]
     shown = str(address) if isinstance(address, (str, Path)) else ", ".join(map(str, address))
-    return {"all": Concat([s for parts in opened for s in parts.values()], shown)}
+    return {"all": Concat([s for parts in opened for s in parts.values()], redacted(shown))}
 
 
 def _open_one(address: str | Path, data: Data) -> dict[str, Source]:
-    if isinstance(address, Path) and address.is_dir() and data.format in (None, *TABLES):
+    if isinstance(address, Path) and address.is_dir() and _may_hold_tables(address, data):
         tables = _tables_in(address, data)
         if tables:
             return tables
     return reader_of(address, data).parts(str(address), data)
 
 
+def _may_hold_tables(folder: Path, data: Data) -> bool:
+    """True unless the folder as a whole is what a source reads, or a format is named that isn't one of tables."""
+    if data.format is not None:
+        named = sources.members().get(data.format)
+        return named is not None and named.table
+    return not any(m.matches(str(folder)) for m in sources.members().values() if not m.general)
+
+
 def _tables_in(folder: Path, data: Data) -> dict[str, Source]:
     """A folder of tables: train.csv and test.csv are parts; else all of them are one table."""
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    kinds = sources.members()
-    if not inside or any(p.is_dir() or not any(kinds[k].matches(str(p)) for k in TABLES) for p in inside):
+    tables = [m for m in sources.members().values() if m.table]
+    if not inside or any(p.is_dir() or not any(m.matches(str(p)) for m in tables) for p in inside):
         return {}
     stems = {STEMS.get(p.name.split(".")[0].lower()): p for p in inside}
     if "train" in stems and len(stems) == len(inside) and None not in stems:
@@ -150,8 +157,9 @@ def reader_of(address: object, data: Data) -> Reader:
             hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(members)}"
             raise SpecError(f"data.format: unknown format {data.format!r}", hint=hint)
         return members[data.format]()
-    for member in members.values():
-        if member.matches(address):
+    for member in _in_turn():
+        url = isinstance(address, str) and "://" in address
+        if member.whole(str(address), None) is not None if url else member.matches(address):
             return member()
     if isinstance(address, (str, Path)) and Path(address).is_file():
         return members[_by_content(Path(address))]()
@@ -161,28 +169,45 @@ def reader_of(address: object, data: Data) -> Reader:
     )
 
 
+def _in_turn() -> list[type[Reader]]:
+    """The sources in the order in which they are asked for an address: those that take anything come last."""
+    return sorted(sources.members().values(), key=lambda m: m.general)
+
+
 def _by_content(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(4096)
-    if head.startswith(b"PAR1"):
-        return "parquet"
+    for name, member in sources.members().items():
+        if member.begins and head.startswith(member.begins):
+            return name
     files.refuse_other_kinds(path, head)
     return "jsonl" if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[{")) else "csv"
 
 
+def absolute(address: str, base: Path | None) -> str:
+    """An address that holds from any folder: its paths are whole; a name (sample:digits) stays as it is."""
+    path = from_base(address, base)
+    if path.exists():
+        return str(path.resolve())
+    for member in _in_turn():
+        whole = member.whole(address, base)
+        if whole is not None:
+            return whole
+    return str(path.absolute()) if any(c in address for c in "*?[") and "://" not in address else address
+
+
 def _resolved(address: str | Path, base: Path | None) -> list[str | Path]:
-    """A path or a pattern as paths that exist; other addresses (sample:NAME) as they are."""
+    """A path or a pattern as paths that exist; other addresses (sample:NAME, a URL) as they are."""
     text = str(address)
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
-        scheme = text.split(":")[0]
-        what = f"Dapeng reads no {scheme}:// address: nothing goes over the network unless an extra for it is installed and named"
-        raise DataError(Problem(text, what, "download the file and name its path"))
-    if re.match(r"[a-z_]{2,}:", text) and not Path(text).exists():
-        return [text]
-    path = Path(text).expanduser()
-    path = path if path.is_absolute() or base is None else base / path
+    path = from_base(text, base)
     if path.exists():
         return [path]
+    for member in _in_turn():
+        whole = member.whole(text, base)
+        if whole is not None:
+            return [whole]
+    if re.match(r"[a-z_]{2,}:", text):
+        return [text]
     if any(c in text for c in "*?["):
         found = sorted(glob.glob(str(path), recursive=True))
         if not found:

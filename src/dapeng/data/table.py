@@ -126,6 +126,18 @@ def joined(tables: list[pa.Table]) -> pa.Table:
         return pa.table(columns)
 
 
+def content_hash(source: Source) -> str:
+    """SHA-256 of names, types and rows, in one pass: for sources that have no file of their own to hash."""
+    import hashlib
+
+    digest = hashlib.sha256("\0".join(source.names).encode())
+    for block in source.blocks():
+        for column in block.columns.columns:
+            digest.update(str(column.type).encode())
+            digest.update(_serialised(column))
+    return digest.hexdigest()
+
+
 class Frame(Source):
     """Rows that are already in memory."""
 

@@ -27,15 +27,18 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
         near = difflib.get_close_matches(format, members, 1)
         hint = f"did you mean {near[0]!r}?" if near else "one of " + ", ".join(members)
         raise SpecError(f"there is no export format {format!r}", hint=hint)
-    rows, which = rows_to_check(folder, product, ROWS)
-    inside = to is None
+    member = members[format]()
+    rows, which = rows_to_check(folder, product, ROWS) if member.predicts else (None, "what was written, read back")
     began = time.process_time()
-    path = folder.path / "export" / format if to is None else Path(to)
-    found = {"format": format, **members[format]().export(product, path, rows), "checked_on": which}
+    path = member.place(folder) if to is None else Path(to)
+    inside = to is None and path.is_relative_to(folder.path) and folder.has("run.json")
+    try:
+        found = {"format": format, **member.export_run(folder, product, path, rows), "checked_on": which}
+    finally:
+        if inside:  # what was there before may be gone
+            folder.manifest()
     found["cpu_seconds"] = round(time.process_time() - began, 2)
     if folder.has("run.json"):
         known = folder.read_json("export.json") if folder.has("export.json") else {}
         folder.write_json("export.json", {**known, format: found})
-        if inside:
-            folder.manifest()
     return found

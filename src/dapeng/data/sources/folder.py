@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 
@@ -45,6 +45,7 @@ class FolderOptions(Reader):
     """A folder of files; the folder that a file lies in is its label; train/, validation/ and test/ are the parts."""
 
     type: Literal["folder"] = "folder"
+    general: ClassVar[bool] = True
 
     @classmethod
     def matches(cls, address: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +21,7 @@ class FrameOptions(Reader):
     """A pandas or polars data frame, an Arrow table, a dict of lists, or a list of dicts."""
 
     type: Literal["frame"] = "frame"
+    general: ClassVar[bool] = True
 
     @classmethod
     def matches(cls, address: object) -> bool:
