@@ -48,7 +48,11 @@ def linear(train: Any, y: Any, test: Any, labels: list[str], classes: bool, left
     from sklearn.pipeline import make_pipeline
 
     numbers = [c for c in train.columns if c not in labels]
-    penalised = LogisticRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0], cv=3, max_iter=300) if classes else RidgeCV(np.logspace(-3, 3, 13))
+    penalised = (
+        LogisticRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0], cv=3, max_iter=300)
+        if classes
+        else RidgeCV(np.logspace(-3, 3, 13))
+    )
     model = make_pipeline(_encoded(labels, numbers, True), penalised).fit(train, y)
     return _answers(model, test, classes)
 
@@ -99,7 +103,9 @@ def lightgbm(train: Any, y: Any, test: Any, labels: list[str], classes: bool, le
 def catboost(train: Any, y: Any, test: Any, labels: list[str], classes: bool, left: Callable[[], float]) -> np.ndarray:
     from catboost import CatBoostClassifier, CatBoostRegressor
 
-    train, test = (t.assign(**{c: t[c].astype("string").fillna("missing").astype(object) for c in labels}) for t in (train, test))
+    train, test = (
+        t.assign(**{c: t[c].astype("string").fillna("missing").astype(object) for c in labels}) for t in (train, test)
+    )
     few = classes and pd.Series(y).value_counts().min() >= 2
     x, held, t, wanted = train_test_split(train, y, test_size=0.1, random_state=0, stratify=y if few else None)
 
@@ -130,7 +136,9 @@ RIVALS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def answers(name: str, train: pd.DataFrame, test: pd.DataFrame, target: str, classes: bool, seconds: float) -> np.ndarray:
+def answers(
+    name: str, train: pd.DataFrame, test: pd.DataFrame, target: str, classes: bool, seconds: float
+) -> np.ndarray:
     """Probabilities (N, A) of the sorted classes, or numbers (N,), of a rival for the rows of `test`."""
     began = time.process_time()
     y = train[target].to_numpy() if not classes else train[target].astype(str).to_numpy()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
 from dapeng.core.kinds import samples
 from dapeng.samples.base import Origin
 from dapeng.samples.find import find, member
@@ -41,7 +42,9 @@ class Table:
         if len(table) > MOST:
             table = table.sample(MOST, random_state=0)
         for name in (*self.labels, *([self.target] if self.task == "classes" else [])):
-            table[name] = table[name].map(lambda v: None if pd.isna(v) else f"v{v:g}" if isinstance(v, float) else str(v))
+            table[name] = table[name].map(
+                lambda v: None if pd.isna(v) else f"v{v:g}" if isinstance(v, float) else str(v)
+            )
         return table.reset_index(drop=True)
 
 
@@ -101,7 +104,9 @@ TABLES: dict[str, Table] = {
     "credit": Table(sample("credit"), "default", "classes", labels=("SEX", "EDUCATION", "MARRIAGE")),
     "nursery": Table(joined(_e("nursery.csv.zip"), *NURSERY), "class", "classes"),
     "german": Table(joined(_e("german.csv"), *GERMAN), "credit-label", "classes", ("sex-age",)),
-    "compas": Table(joined(_e("compas-recidivism.csv"), "age-cat", "c-charge-degree", "c-charge-desc"), "two-year-recid", "classes"),
+    "compas": Table(
+        joined(_e("compas-recidivism.csv"), "age-cat", "c-charge-degree", "c-charge-desc"), "two-year-recid", "classes"
+    ),
     "law": Table(_e("law.csv.zip"), "PF_1", "classes", ("PF_0", "ZFYA")),
     "alcohol": Table(
         *(_w("alcohol"), "status", "classes"),
@@ -114,13 +119,27 @@ TABLES: dict[str, Table] = {
     "diamonds-cut": Table(sample("diamonds"), "cut", "classes"),
     "admissions": Table(_e("admissions.csv.zip"), "gpa", "classes"),
     "wealth": Table(_w("401ksubs"), "nettfa", "number", ("incsq", "agesq")),
-    "airfare": Table(_w("airfare"), "fare", "number", ("lfare", "ldist", "ldistsq", "lpassen", "y98", "y99", "y00"), ("id",)),
+    "airfare": Table(
+        _w("airfare"), "fare", "number", ("lfare", "ldist", "ldistsq", "lpassen", "y98", "y99", "y00"), ("id",)
+    ),
     "wages-2000": Table(_w("census2000"), "lweekinc", "number", ("expersq",), ("state", "puma")),
     "schools": Table(_w("catholic"), "math12", "number", ("id", "read12")),
     "college-wages": Table(_w("twoyear"), "lwage", "number", ("id",)),
     "mathematics": Table(
         *(_w("mathpnl"), "math4", "number"),
-        ("math4_1", "cmath4", "math7", "lexpp", "lfound", "lexpp_1", "lfnd_1", "lenrol", "lenrolsq", "lunchsq", "lfndsq"),
+        (
+            "math4_1",
+            "cmath4",
+            "math7",
+            "lexpp",
+            "lfound",
+            "lexpp_1",
+            "lfnd_1",
+            "lenrol",
+            "lenrolsq",
+            "lunchsq",
+            "lfndsq",
+        ),
         ("distid", "intid"),
     ),
     "inspections": Table(

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rivals import RIVALS, answers  # noqa: E402
-from table_list import TABLES, split  # noqa: E402
+from rivals import RIVALS, answers
+from table_list import TABLES, split
 
 OURS = ("auto", "network")
 METHODS = [*OURS, *RIVALS]
@@ -153,6 +153,7 @@ def main() -> None:
                 print(name, method, own[method], file=sys.stderr, flush=True)
                 options.results.write_text(json.dumps(results, indent=1))
     print(shown(results))
+    return None
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.contract.parts import fitted
+from tests.train.test_loop import Made, rows
 
 import dapeng
 from dapeng.core.errors import SpecError
 from dapeng.core.kinds import initialisations, schedules
 from dapeng.core.spec import Spec
 from dapeng.models.build import Choices, build_model, fresh_model
-from tests.contract.parts import fitted
-from tests.train.test_loop import Made, rows
 
 MEMORY: dict[str, Any] = {"data": {"split": {"by": "random"}}, "evaluate": {"baselines": [], "resamples": 0}}
 
@@ -31,7 +31,13 @@ def deep(hidden: list[int], **train: Any) -> Any:
 
     return dapeng.train(
         digits(1200),
-        inputs={"image": {"type": "image", "augment": "none", "encoder": {"type": "mlp", "hidden": hidden, "activation": "sigmoid"}}},
+        inputs={
+            "image": {
+                "type": "image",
+                "augment": "none",
+                "encoder": {"type": "mlp", "hidden": hidden, "activation": "sigmoid"},
+            }
+        },
         outputs={"label": "category"},
         model="network",
         train={"threads": 1, "epochs": 4, "learning_rate": 2e-3, "batch_size": 20, "clip": None, **train},
@@ -43,7 +49,9 @@ def accuracy(run: Any) -> float:
     return run.metrics["outputs"]["label"]["leaderboard"][0]["metrics"]["accuracy"]["value"]
 
 
-def test_a_deep_stack_of_sigmoids_learns_with_pretraining_and_not_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deep_stack_of_sigmoids_learns_with_pretraining_and_not_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     pretrain = {"objective": "rbm", "epochs": 20, "learning_rate": 0.1, "optimiser": {"type": "sgd", "momentum": 0.5}}
     with_it = deep([64, 64, 64], pretrain=pretrain)
@@ -58,7 +66,12 @@ def test_pretraining_without_such_layers_is_refused(tmp_path: Path, monkeypatch:
     table = rows(100)
     with pytest.raises(SpecError, match="mlp encoders"):
         dapeng.train(
-            table, inputs={"p": "number"}, outputs={"y": "category"}, model="network", train={"pretrain": "rbm"}, **MEMORY
+            table,
+            inputs={"p": "number"},
+            outputs={"y": "category"},
+            model="network",
+            train={"pretrain": "rbm"},
+            **MEMORY,
         )
 
 
@@ -67,7 +80,9 @@ def test_pretraining_without_such_layers_is_refused(tmp_path: Path, monkeypatch:
 def test_a_killed_pretraining_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     from tests.train.tiny import SPEC, kill_often
 
-    spec = SPEC.replace("p: number, q: number, r: number", "p: {type: number, encoder: mlp}, q: {type: number, encoder: mlp}")
+    spec = SPEC.replace(
+        "p: number, q: number, r: number", "p: {type: number, encoder: mlp}, q: {type: number, encoder: mlp}"
+    )
     spec = spec.replace("train: {", "train: {epochs: 6, pretrain: {objective: rbm, epochs: 4}, ")
     counts = kill_often(tmp_path, 6, spec_text=spec)
     assert counts["finished"] >= 1
@@ -187,7 +202,9 @@ def test_every_optimiser_trains_a_table(tag: str) -> None:
     assert max(h["score"] for h in trained.history) > 0.78, tag
 
 
-def test_modality_dropout_makes_a_network_that_can_do_without_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modality_dropout_makes_a_network_that_can_do_without_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two texts say the same. Without either, the network that lost inputs in training still answers."""
     monkeypatch.chdir(tmp_path)
     draw = np.random.default_rng(0)
@@ -210,5 +227,11 @@ def test_modality_dropout_makes_a_network_that_can_do_without_an_input(tmp_path:
     for gone in ("one", "two"):
         asked = {"one": ["oak", "elm"] * 10, "two": ["oak tree", "elm tree"] * 10, gone: [None] * 20}
         found = run.predict(asked)
-        values = found["y"] if isinstance(found, dict) else found.column("y").to_pylist() if hasattr(found, "column") else list(found["y"])
+        values = (
+            found["y"]
+            if isinstance(found, dict)
+            else found.column("y").to_pylist()
+            if hasattr(found, "column")
+            else list(found["y"])
+        )
         assert list(values) == ["a", "b"] * 10, gone

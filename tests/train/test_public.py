@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.contract.parts import batch_of, fitted
 
 import dapeng
 from dapeng.core.errors import DapengError, SpecError
@@ -20,7 +21,6 @@ from dapeng.models.build import Choices, build_model, fresh_model
 from dapeng.objectives.base import Objective
 from dapeng.train import remembered
 from dapeng.train.strategies import Single
-from tests.contract.parts import batch_of, fitted
 
 GOOD = ["a lovely film", "warm and funny", "great acting", "a joy", "truly good work"]
 BAD = ["a dull film", "cold and empty", "bad acting", "a bore", "truly poor work"]
@@ -44,7 +44,7 @@ def reviews() -> dict[str, list[str]]:
 def folder(tmp_path: Path) -> Path:
     """A tiny BERT as transformers saves it, with a tokeniser of its own."""
     transformers = pytest.importorskip("transformers", reason="makes public weights with the package transformers")
-    words = sorted({w for t in GOOD + BAD for w in t.split()}) + ["number", *(str(i) for i in range(12))]
+    words = [*sorted({w for t in GOOD + BAD for w in t.split()}), "number", *(str(i) for i in range(12))]
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     path = tmp_path / "tiny-bert"
     path.mkdir()
@@ -138,7 +138,10 @@ def test_a_run_folder_is_a_place_to_start_from(folder: Path, tmp_path: Path) -> 
     own = weights(first)
     options = encoders.members()["bert"](weights=str(first.path)).resolved()
     column = fitted("text", "other", encoder=options)
-    assert column.state["tokenizer"] == json.loads((Path(first.path) / "columns.json").read_text())["inputs"]["review"]["state"]["tokenizer"]
+    assert (
+        column.state["tokenizer"]
+        == json.loads((Path(first.path) / "columns.json").read_text())["inputs"]["review"]["state"]["tokenizer"]
+    )
     outputs = {"y": fitted("category", "y", target=True)}
     spec = Spec(inputs={"other": {"type": "text"}}, outputs={"y": "category"})  # type: ignore
     model = fresh_model(spec, {"other": column}, outputs, Choices())
@@ -214,11 +217,8 @@ def test_a_text_that_is_longer_than_the_positions_is_cut_at_them(folder: Path) -
     summary = Text(encoder=options).summary(False)
     summary.add(pa.array(["a film " * 200] * 10))
     assert summary.result()["max_length"] == 32
+    column = fitted("text", "x", encoder=options, max_length=64)
+    spec = Spec(inputs={"x": {"type": "text"}}, outputs={"y": "category"})  # type: ignore
+    outputs = {"y": fitted("category", "y", target=True)}
     with pytest.raises(SpecError, match="32 positions"):
-        column = fitted("text", "x", encoder=options, max_length=64)
-        build_model(
-            Spec(inputs={"x": {"type": "text"}}, outputs={"y": "category"}),  # type: ignore
-            {"x": column},
-            {"y": fitted("category", "y", target=True)},
-            Choices(),
-        )
+        build_model(spec, {"x": column}, outputs, Choices())

@@ -10,10 +10,10 @@ import torch
 
 from dapeng.core.errors import SpecError
 from dapeng.core.kinds import transforms
+from dapeng.core.spec import Spec
 from dapeng.data.batch import Batch, Cells
 from dapeng.models.build import Choices, build_model
 from dapeng.models.predict import predict_batch
-from dapeng.core.spec import Spec
 from dapeng.transforms.rand_augment import CHANGES, autocontrast, brightness, equalise, posterise, rotate, solarise
 from dapeng.transforms.views import mirrored, moved
 from tests.contract.parts import batch_of, fitted, with_encoder

@@ -238,6 +238,8 @@ def _share(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
     seen = _matrices(session, product, validation) if len(validation) and any(learnt.values()) else None
     for name, column in product.outputs.items():
         products = {k: f for k, f in learnt[name].items() if f.facts.get("product")}
+        if not getattr(getattr(column.options, "loss", None), "shared", True) and fold.trained is not None:
+            products = {}  # they predict means, and that is not what is asked
         if spec.model in ("trees", "linear"):
             products = {k: f for k, f in products.items() if f.facts.get("type") == spec.model} or products
         if spec.model == "network" or not (products or fold.trained):

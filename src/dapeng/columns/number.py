@@ -252,17 +252,26 @@ class NumberColumn(Column):
             edges = np.unique((edges - self.state["mean"]) / self.state["std"])
         return [float(e) for e in edges] if len(edges) > 1 else [float(edges[0]), float(edges[0]) + 1.0]
 
+    @property
+    def levels(self) -> list[float]:
+        """Quantiles that a prediction holds beside its middle."""
+        return self.options.loss.levels if self.target else []
+
     def predictions(self) -> dict[str, Dims]:
-        return {"mean": Dims("B", "float32")}
+        own = {"mean": Dims("B", "float32")}
+        return {**own, "quantiles": Dims(f"B {len(self.levels)}", "float32")} if self.levels else own
+
+    def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {f"{level:g}": prediction["quantiles"][:, i] for i, level in enumerate(self.levels)}
 
     def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
-        x = prediction["mean"]
+        return {name: self._in_units(x) for name, x in prediction.items()}
+
+    def _in_units(self, x: Tensor) -> Tensor:
         if self.options.scale == "none":
-            return prediction
+            return x
         x = x * self.state["std"] + self.state["mean"]
-        if self.options.scale == "log":
-            x = x.sign() * (x.abs().exp() - 1)
-        return {**prediction, "mean": x}
+        return x.sign() * (x.abs().exp() - 1) if self.options.scale == "log" else x
 
     def target_values(self, encoded: np.ndarray) -> np.ndarray:
         """Encoded targets back in the user's units, float64."""

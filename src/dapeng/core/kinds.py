@@ -136,6 +136,13 @@ class LossOptions(Options):
 
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[bool] = True
+    """Whether classical learners may have a part in the answer."""
+
+    @property
+    def levels(self) -> list[float]:
+        """Quantiles that a prediction holds beside its middle; none where it is a single value."""
+        return []
 
 
 class ActivationOptions(Options):

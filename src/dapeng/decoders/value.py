@@ -30,7 +30,7 @@ class Value(DecoderOptions):
     """Of the last layer; sigmoid and relu bound what can be predicted."""
 
     def build(self, column: Any, widths: Widths, tables: Any, loss: Any) -> ValueDecoder:
-        return ValueDecoder(widths, loss.build(column), self.dropout, self.activation)
+        return ValueDecoder(widths, loss.build(column), self.dropout, self.activation, len(loss.levels))
 
 
 class ValueDecoder(Decoder):
@@ -38,10 +38,11 @@ class ValueDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
 
-    def __init__(self, widths: Widths, criterion: nn.Module, dropout: float, activation: str = "identity"):
+    def __init__(self, widths: Widths, criterion: nn.Module, dropout: float, activation: str = "identity", levels: int = 0):
         super().__init__()
         assert widths.pooled is not None
-        self.head = head(widths.pooled, widths.members, 1)
+        self.levels = levels
+        self.head = head(widths.pooled, widths.members, levels or 1)
         self.criterion, self.activation = criterion, activation
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
@@ -49,17 +50,22 @@ class ValueDecoder(Decoder):
         return rows_present(target, target["values"].shape[0])
 
     def values(self, features: Features | None) -> Tensor:
-        """(B,) or (B, M)."""
+        """(B,) or (B, M); with quantiles, (B, Q) or (B, M, Q)."""
         assert features is not None
-        x = self.head(self.drop(features.pooled))[..., 0]
+        x = self.head(self.drop(features.pooled))
+        x = x if self.levels else x[..., 0]
         return x if self.activation == "identity" else x.sigmoid() if self.activation == "sigmoid" else x.relu()
 
     def loss(self, features: Features | None, target: Cells) -> Tensor:
         x, wanted = self.values(features), target["values"]
-        if x.dim() == 1:
+        members = x.dim() > (2 if self.levels else 1)
+        if not members:
             return where_present(self.criterion(x, wanted), target)
-        return where_present(self.criterion(x, wanted[:, None].expand_as(x)).mean(1), target)
+        return where_present(self.criterion(x, wanted[:, None].expand(x.shape[:2])).mean(1), target)
 
     def predict(self, features: Features | None, size: int, **options: Any) -> dict[str, Tensor]:
         x = self.values(features).float()
-        return {"mean": x if x.dim() == 1 else x.mean(1)}
+        if not self.levels:
+            return {"mean": x if x.dim() == 1 else x.mean(1)}
+        quantiles = (x if x.dim() == 2 else x.mean(1)).sort(-1).values  # quantiles that cross are put in order
+        return {"mean": quantiles[:, (self.levels - 1) // 2], "quantiles": quantiles}
