@@ -24,7 +24,8 @@ from pandas.core.util.hashing import hash_array
 from dapeng.columns.base import strings
 from dapeng.columns.number import parse
 from dapeng.core.spec import Spec
-from dapeng.data.infer import Guess, like_group
+from dapeng.data.group_ids import like_group
+from dapeng.data.infer import Guess
 from dapeng.data.open import Opened
 from dapeng.data.splits.base import codes
 from dapeng.data.table import PARTS, joined

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dapeng.columns.base import strings
 from dapeng.columns.number import parse
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import columns as column_types
+from dapeng.data.facts import CODE, Facts
+from dapeng.data.group_ids import group_of
 from dapeng.data.table import Cells, Concat, Frame, Head, Source, joined
 
 SAID = "as you said"
@@ -34,17 +35,8 @@ NUMERIC = 0.95
 """Share of the present cells that must be numbers."""
 PICTURE = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|p[gpn]m|avif)$", re.IGNORECASE)
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P5", b"P6")
-GONE = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "<na>"])
 SURE = 0.9
 """Score from which on a column type's own guess beats signs of an id."""
-FEWEST_GROUPS, LEAST_EACH = 20, 1.5
-GROUP_NAME = re.compile(
-    r"(^|[_\s.-])(patient|user|subject|participant|customer|client|speaker|session|device|account|member|player|person|household"
-    r"|student|driver|visitor|worker|employee|donor|sensor|machine)(?P<id>[_\s.-]?(id|no|nr|num|number|code|key|uuid|hash))?$"
-    r"|(账号|账户|患者|病人|用户|客户|会员|被试|受试者|说话人|会话|设备|学生|员工)(?P<id2>编号|号|ID|id|_id)?$",
-    re.IGNORECASE,
-)
-CODE = r"^[A-Za-z0-9_:/.-]*\d[A-Za-z0-9_:/.-]*$"
 ID_NAME = re.compile(
     r"(^|[_\s-])(id|uuid|guid|key|index|nr|编号|序号)$|^(id|uuid|guid|key|index|row)([_\s-]|$)|[a-z]I[Dd]$",
     re.IGNORECASE,
@@ -136,7 +128,7 @@ def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: 
         return Guess(name, {}, "ignore", "every cell is empty", as_target)
     claimed = _claimed(facts, as_target)
     if not as_target:
-        group = _group(facts) if groups and claimed is None else None
+        group = group_of(facts) if groups and claimed is None else None
         aside = group or _aside(facts, claimed is not None and claimed[0] >= SURE)
         if aside is not None:
             return Guess(name, {}, *aside)
@@ -156,100 +148,6 @@ def _claimed(facts: Facts, as_target: bool) -> tuple[float, dict[str, Any], str]
             if found > score:
                 score, options, reason = found, {"type": kind}, why
     return (score, options, reason) if options else None
-
-
-def like_group(name: str, cells: Cells) -> str:
-    """Why a column seems to say which person or thing a row is about; "" if it doesn't. Its rows belong on one side of a split."""
-    facts = Facts(name, cells, ".")
-    found = _group(facts)
-    return found[1] if found else ""
-
-
-def _group(facts: Facts) -> tuple[str, str] | None:
-    """Role and reason of a column whose name and values say that it names a person or a thing that has several rows.
-
-    Plain categories are none: their labels are few, or words.
-    """
-    named = GROUP_NAME.search(facts.name)
-    if named is None or facts.binary or facts.nested or facts.distinct < FEWEST_GROUPS:
-        return None
-    each = facts.present / facts.distinct
-    if each < LEAST_EACH or facts.distinct < facts.present**0.5 / 4:
-        return None
-    codes = (
-        facts.whole()
-        if facts.numeric() == 1
-        else pc.mean(pc.match_substring_regex(facts.cells, CODE).cast(pa.int8())).as_py() >= 0.95
-    )
-    if not codes and not (named.group("id") or named.group("id2")):
-        return None
-    what = f"{facts.distinct:,} different ones with about {each:.2g} rows each, and the name of an id"
-    return "group", f"{what}: the split keeps rows of one together, and it is not read"
-
-
-class Facts:
-    """What can be counted in a column's sample, once for all questions."""
-
-    def __init__(self, name: str, cells: Cells, decimal: str):
-        self.name, self.decimal = name, decimal
-        self.array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-        if isinstance(self.array, pa.ChunkedArray):
-            self.array = pa.concat_arrays(self.array.chunks)
-        if pa.types.is_dictionary(self.array.type):
-            self.array = self.array.cast(self.array.type.value_type)
-        self.kind = self.array.type
-        self.binary = pa.types.is_binary(self.kind) or pa.types.is_large_binary(self.kind)
-        self.nested = pa.types.is_nested(self.kind)
-        self.typed_number = (
-            pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind) or pa.types.is_decimal(self.kind)
-        )
-        text = pa.array([], pa.string()) if self.binary else pc.utf8_trim_whitespace(strings(self.array))
-        gone = pc.or_kleene(pc.is_null(text), pc.is_in(pc.utf8_lower(text), GONE)) if not self.binary else None
-        self.text = text.filter(pc.invert(gone)) if gone is not None else text
-        """Cells that are there for a number: without the tokens that mean a missing one."""
-        self.cells = (
-            self.array.filter(pc.is_valid(self.array))
-            if self.binary
-            else text.filter(pc.fill_null(pc.not_equal(text, ""), False))
-        )
-        """Cells that are there: only an empty one is missing to a label or a text."""
-        self.present = len(self.cells)
-        self.distinct = len(pc.unique(self.cells))
-
-    @property
-    def tokens(self) -> int:
-        """Cells that say "missing" in words."""
-        return self.present - len(self.text)
-
-    def numeric(self) -> float:
-        """Share of the present cells that are numbers, as the number column reads them."""
-        if self.typed_number:
-            return 1.0
-        if self.binary or self.nested or not len(self.text):
-            return 0.0
-        _, there, bad = parse(self.text, None, self.decimal)
-        return 1 - len(bad.rows) / max(1, len(there))
-
-    def long_integers(self) -> bool:
-        """True if whole numbers go beyond 2^53, where a float would change them."""
-        if pa.types.is_integer(self.kind):
-            return bool(pc.any(pc.greater(pc.abs(self.array.cast(pa.float64(), safe=False)), 2.0**53)).as_py())
-        if self.typed_number or self.binary:
-            return False
-        whole = pc.match_substring_regex(self.text, r"^[+-]?\d{16,}$")
-        return pc.sum(whole).as_py() not in (None, 0) and _beyond(self.text.filter(whole))
-
-    def whole(self) -> bool:
-        """True if all numbers are whole."""
-        if pa.types.is_integer(self.kind):
-            return True
-        values, there, _ = parse(self.array if self.typed_number else self.text, None, self.decimal)
-        values = values[there]
-        return bool(len(values)) and bool((values == np.round(values)).all())
-
-
-def _beyond(texts: pa.Array) -> bool:
-    return any(abs(int(t)) > 2**53 for t in texts.to_pylist())
 
 
 def _aside(facts: Facts, claimed: bool = False) -> tuple[str, str] | None:

@@ -45,6 +45,9 @@ class TagsDecoder(Decoder):
         self.head = head(widths.pooled, widths.members, self.labels)
         self.criterion = criterion
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        weight = getattr(criterion, "weight", None)
+        if weight is not None:  # as if rows that have a label were so many times as many
+            rates = weight * rates / (weight * rates + 1 - rates)
         with torch.no_grad():  # begins with the labels' own frequencies: most are rare (Lin et al., 2017, section 4.1)
             self.head.bias.copy_(rates.clamp(1e-3, 1 - 1e-3).logit())  # type: ignore[operator, union-attr]
 

@@ -45,4 +45,7 @@ class Vectors(Task):
 
 def _short(vector: np.ndarray) -> str:
     more = " …" if len(vector) > SHOWN else ""
+    vector = np.where(
+        np.abs(vector) < 1e-6 * np.abs(vector).max(initial=0.0), 0.0, vector
+    )  # was scaled and scaled back
     return " ".join(f"{v:.3g}" for v in vector[:SHOWN]) + more
