@@ -234,6 +234,12 @@ def test_a_masked_password_comes_back_from_the_environment(monkeypatch: pytest.M
     assert restored("mysql://me:***@host/db") == "mysql://me:s3%2Fcret@host/db"
 
 
+def test_the_process_that_trained_knows_the_password_to_explain_and_to_export() -> None:
+    assert restored("mysql://you:***@host/db?ssl=1") is None
+    assert restored("mysql://you:s3cret@host/db?ssl=1") == "mysql://you:s3cret@host/db?ssl=1"
+    assert restored("mysql://you:***@host/db?ssl=1") == "mysql://you:s3cret@host/db?ssl=1"
+
+
 def test_errors_from_opening_never_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in ADDRESSES:
         with pytest.raises(DapengError) as caught:
@@ -249,6 +255,7 @@ def test_the_password_is_in_no_file_of_the_run_and_in_nothing_that_is_said(
     overrides = ["train.epochs=1", "model=linear", "evaluate.resamples=10"]
     run = dapeng.train(address, outputs="job", overrides=overrides, runs=tmp_path / "runs")
     run.evaluate(address)
+    assert (run.path / "explain.json").is_file(), "its own rows were found again"
     said = capfd.readouterr()
     assert "s3cret" not in said.out + said.err
     inside = [f for f in run.path.rglob("*") if f.is_file()]

@@ -1,7 +1,7 @@
 """Passwords in addresses: shown as ***, so that no error, log, report or run folder holds one.
 
 The user name stays: it helps to know who was refused. What was masked is given again by the environment variable
-DAPENG_PASSWORD when a run goes on, or is measured anew.
+DAPENG_PASSWORD when another process goes on with a run, or measures it anew.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ _ALONE = re.compile(r"^([a-z][\w+.-]*://[^\s:/@?#]*:)[^@]+((?:@[^/?#@]*(?=@))*)@
 _FIELD = re.compile(rf"(?<![a-z])([\w-]*(?:{_NAMES}))(=|%3D)(?!\*\*\*)(?:(?!%3B)[^;&\s#'\"])+", re.IGNORECASE)
 
 
+_seen: dict[str, str] = {}
+"""Whole addresses by masked ones, for the life of the process: what is trained is explained and exported from its run folder."""
+
+
 def redacted(text: str) -> str:
     """A text, with *** for the passwords of the addresses in it."""
     if "://" not in text:
@@ -29,9 +33,17 @@ def redacted(text: str) -> str:
 
 
 def restored(address: str) -> str | None:
-    """An address whose password was masked, with the one of the environment; None where that names none."""
+    """An address whose password was masked, with the one that this process has seen in it, or that the environment names.
+
+    None where neither is there.
+    """
     if MASK not in address:
+        masked = redacted(address)
+        if masked != address:
+            _seen[masked] = address
         return address
+    if address in _seen:
+        return _seen[address]
     from urllib.parse import quote
 
     word = os.environ.get(VARIABLE)
