@@ -31,9 +31,9 @@ class Parts:
     reason: str
     sides: np.ndarray
     folds: np.ndarray | None = None
+    notes: list[Note] = field(default_factory=list)
     held: bool = False
     """Whether rows outside of all folds test the last training; the folds then only choose."""
-    notes: list[Note] = field(default_factory=list)
 
     def each(self) -> Iterator[np.ndarray]:
         """The sides of every fold; -1 for rows that no fold may see."""
@@ -114,4 +114,4 @@ def _chosen_by_folds(
     folds = np.full(rows, -1, np.int8)
     folds[train] = split.folds_of(len(train), lambda column: cells(column).take(pa.array(train)), seed, target)
     reason = reason.partition(";")[0] + "; folds of train choose, since it is small"
-    return Parts(split, reason, np.asarray(given, np.int8), folds, True)
+    return Parts(split, reason, np.asarray(given, np.int8), folds, held=True)
