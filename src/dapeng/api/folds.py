@@ -22,6 +22,7 @@ from dapeng.core.errors import DataError, Problem
 from dapeng.core.files import Lines
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
+from dapeng.data.draws import permutation
 from dapeng.data.groups import WEIGHT
 from dapeng.data.held import Held
 from dapeng.data.positions import counts, digest, kept, on_side, ranges
@@ -146,7 +147,7 @@ def finished(session: Session, fold: Fold, tested: np.ndarray) -> Tested:
     shares = _share(session, fold, learnt)
     _refit(session, fold, learnt)
     _network_anew(session, fold)
-    return _test(session, fold, learnt, shares, tested)
+    return asked(session, fold, learnt, shares, tested)
 
 
 def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
@@ -209,6 +210,21 @@ def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
         wanted = chosen_learners(spec, name, inputs, target)
         out[name] = fit_learners(wanted, inputs, target, valid, budget / max(len(product.outputs), 1), spec.train.seed)
     return out
+
+
+def fit_all(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
+    """As `fit`, for a fold without validation rows: a fifth of its rows chooses settings, until `refit_all`."""
+    rows = fold.rows
+    order = permutation(len(rows), session.spec.train.seed, 43)
+    cut = max(len(rows) // 5, 1)
+    fold.rows, fold.validation = np.sort(rows[order[cut:]]), np.sort(rows[order[:cut]])
+    return fit(session, fold)
+
+
+def refit_all(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -> None:
+    """The product's learners once more, on the rows that chose as well."""
+    _refit(session, fold, learnt)
+    fold.rows, fold.validation = np.sort(np.concatenate([fold.rows, fold.validation])), np.empty(0, np.int64)
 
 
 def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
@@ -336,7 +352,7 @@ def _network_anew(session: Session, fold: Fold) -> None:
     trained.cpu_seconds += again.cpu_seconds
 
 
-def _test(
+def asked(
     session: Session,
     fold: Fold,
     learnt: dict[str, dict[str, Fitted]],

@@ -12,11 +12,15 @@ import pyarrow as pa
 from dapeng.api.columns import Chosen
 from dapeng.core.errors import DataError
 from dapeng.core.spec import Spec
-from dapeng.data.choose_split import choose_split
+from dapeng.data.choose_split import INNER, choose_split
 from dapeng.data.open import Opened
 from dapeng.data.positions import counts
 from dapeng.data.splits.cross_validation import CrossValidation
+from dapeng.data.splits.given import GivenSplit
 from dapeng.data.table import Note, Source
+
+INNER_FOLDS = 4
+"""Folds that choose epochs, settings and shares where rows that train are few and rows that test are given."""
 
 
 @dataclass
@@ -28,20 +32,30 @@ class Parts:
     sides: np.ndarray
     folds: np.ndarray | None = None
     notes: list[Note] = field(default_factory=list)
+    held: bool = False
+    """Whether rows outside of all folds test the last training; the folds then only choose."""
 
     def each(self) -> Iterator[np.ndarray]:
-        """The sides of every fold."""
+        """The sides of every fold; -1 for rows that no fold may see."""
         if self.folds is None:
             yield self.sides
             return
         for fold in range(int(self.folds.max()) + 1):
-            yield self.split.sides(self.folds, fold)
+            yield np.where(self.folds < 0, np.int8(-1), self.split.sides(self.folds, fold))
+
+    @property
+    def final(self) -> np.ndarray | None:
+        """The sides of the training after all folds; None where every row trains."""
+        return self.sides if self.held else None
 
     @property
     def count(self) -> int:
         return 1 if self.folds is None else int(self.folds.max()) + 1
 
     def describe(self) -> str:
+        if self.folds is not None and self.held:
+            train, _, test = counts(self.sides)
+            return f"{train:,} rows train, {self.count} folds of which choose; {test:,} test"
         if self.folds is not None:
             return f"{len(self.folds):,} rows in {self.count} folds; each row is tested by a model that has not seen it"
         train, validation, test = counts(self.sides)
@@ -70,7 +84,34 @@ def split_rows(spec: Spec, chosen: Chosen, opened: Opened, source: Source, rows:
     if isinstance(split, CrossValidation):
         folds = split.folds_of(rows, cells, seed, name if category else None)
         return Parts(split, reason, split.sides(folds, 0), folds, notes)
+    if _inner(split, spec, given, chosen):
+        return _chosen_by_folds(rows, given, cells, seed, name if category else None, reason)
     sides = split.assign(rows, cells, seed, name if category else None, given=given, notes=notes)
     if not (sides == 0).any():
         raise DataError("no row is left to train on", hint="look at data.split")
     return Parts(split, reason, sides, None, notes)
+
+
+def _inner(split: Any, spec: Spec, given: np.ndarray | None, chosen: Chosen) -> bool:
+    """Whether the rows that train are too few to spare some for choosing, and rows to test on are given."""
+    if not isinstance(split, GivenSplit) or given is None or spec.data.split is not None:
+        return False
+    train, validation, test = counts(given)
+    tabular = all(o.tabular for o in chosen.inputs.values())
+    plain = (
+        spec.train.strategy == "single" and spec.model == "auto" and not spec.train.pretrain and not spec.train.phases
+    )
+    return plain and tabular and not validation and bool(test) and INNER_FOLDS * 8 <= train < INNER
+
+
+def _chosen_by_folds(
+    rows: int, given: np.ndarray | None, cells: Any, seed: int, target: str | None, reason: str
+) -> Parts:
+    """Folds of the rows that train; the rows that test are in none."""
+    assert given is not None
+    train = np.flatnonzero(given == 0)
+    split = CrossValidation(folds=INNER_FOLDS, stratified=target is not None)
+    folds = np.full(rows, -1, np.int8)
+    folds[train] = split.folds_of(len(train), lambda column: cells(column).take(pa.array(train)), seed, target)
+    reason = reason.partition(";")[0] + "; folds of train choose, since it is small"
+    return Parts(split, reason, np.asarray(given, np.int8), folds, held=True)

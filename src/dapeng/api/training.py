@@ -14,10 +14,12 @@ from dapeng.api.tested import Tested
 from dapeng.core.console import say
 from dapeng.core.run import FOLDS
 from dapeng.data.positions import on_side
+from dapeng.evaluate.blend import blend_shares
 from dapeng.learners.constant import ConstantLearner
 from dapeng.product.files import save
 from dapeng.product.product import NETWORK, Product
 from dapeng.train.strategies import agreed
+from dapeng.train.validation import truth
 
 
 def make(session: Session, resume: bool = False) -> Product:
@@ -31,7 +33,12 @@ def make(session: Session, resume: bool = False) -> Product:
         product.model = (
             None  # it was judged, and has no part in the answer: it is neither kept nor measured as if it had
         )
-    save(product, session.spec, session.folder, {"cross_validation": session.parts.folds is not None})
+    save(
+        product,
+        session.spec,
+        session.folder,
+        {"cross_validation": session.parts.folds is not None and not session.parts.held},
+    )
     session.folder.write_json("metrics.json", metrics)
     save_tested(session, fold, tested)
     save_resolved(session, product)
@@ -50,7 +57,7 @@ def make_network_only(session: Session, resume: bool = False) -> None:
             folds.train(session, folds.opened(session, number, sides), resume)
     epochs = agreed(0.0)
     if epochs:
-        folds.train(session, folds.opened(session, session.parts.count, None), resume, epochs)
+        folds.train(session, folds.opened(session, session.parts.count, session.parts.final), resume, epochs)
 
 
 def _single(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
@@ -64,26 +71,24 @@ def _single(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
 
 
 def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
-    """A training for each fold, then one on every row, with the folds' epochs and the mean of their shares."""
-    final = folds.opened(session, session.parts.count, None)
+    """A training for each fold, then one on every row (that no test needs), with the epochs and shares that the folds chose."""
+    final = folds.opened(session, session.parts.count, session.parts.final)
     folds.say_columns(final)
     tested = []
     for number, sides in enumerate(session.parts.each()):
         done = Tested.load(_file(session, number)) if resume and _file(session, number).is_file() else None
         tested.append(done or _fold(session, number, sides, final, resume, tested[-1].log if tested else 0))
-    say(f"training on all {session.rows:,} rows, as the folds taught")
+    say(f"training on all {len(final.rows):,} rows, as the folds taught")
     outputs = final.product.outputs
     for o in outputs:
-        members = {m for t in tested for m in t.shares[o]}
-        shares = {m: float(np.mean([t.shares[o].get(m, 0.0) for t in tested])) for m in members}
-        final.product.shares[o] = {m: s for m, s in sorted(shares.items()) if s > 0}
+        final.product.shares[o] = _shares(session, final, tested, o)
         outputs[o].keep(outputs[o].agreed([t.settings[o] for t in tested if o in t.settings]))
     epochs = 0.0
     if any(NETWORK in final.product.members(o) for o in outputs):
         epochs = max(float(np.median([t.best_epoch for t in tested if NETWORK in t.costs])), 1.0)
     if agreed(epochs):
         folds.train(session, final, resume, epochs, tested[-1].log)
-    learnt = folds.fit(session, final)
+    learnt = folds.fit_all(session, final)
     for o, column in outputs.items():
         shares = final.product.shares[o]
         final.product.learners[o] = {k: f.learner for k, f in learnt[o].items() if shares.get(k, 0) > 0}
@@ -92,7 +97,32 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
             there = {"constant": 1.0}
             final.product.learners[o]["constant"] = ConstantLearner.blind(column)
         final.product.shares[o] = {m: s / sum(there.values()) for m, s in there.items()}
-    return final, tested
+    folds.refit_all(session, final, learnt)
+    if not session.parts.held:
+        return final, tested
+    rows = on_side(session.parts.sides, 2, final.store.left_out)
+    return final, [folds.asked(session, final, learnt, dict(final.product.shares), rows)]
+
+
+def _shares(session: Session, final: Fold, tested: list[Tested], output: str) -> dict[str, float]:
+    """Each member's share, by what all folds say of the rows that they have not seen; the mean of theirs where one chose alone."""
+    column = final.product.outputs[output]
+    known = [t for t in tested if len(t.rows)]
+    names = [m for m in known[0].predictions if m == NETWORK or known[0].roles.get(m) == "learner"] if known else []
+    names = [m for m in names if all(output in t.predictions.get(m, {}) for t in known)]
+    if session.spec.model != "auto" or len(names) < 2:
+        members = {m for t in tested for m in t.shares[output]}
+        mean = {m: float(np.mean([t.shares[output].get(m, 0.0) for t in tested])) for m in members}
+        return {m: s for m, s in sorted(mean.items()) if s > 0}
+    wanted, present = truth(final.store, output, column, np.concatenate([t.rows for t in known]))
+    at = np.flatnonzero(present)
+    each = {
+        m: {
+            k: np.concatenate([t.predictions[m][output][k] for t in known])[at] for k in known[0].predictions[m][output]
+        }
+        for m in names
+    }
+    return blend_shares(column, each, wanted[at])
 
 
 def _fold(session: Session, number: int, sides: np.ndarray, final: Fold, resume: bool, log: int) -> Tested:

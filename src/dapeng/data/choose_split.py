@@ -15,6 +15,8 @@ from dapeng.data.splits.time import TimeSplit
 
 SMALL = 2_000
 """Rows under which a tenth is too few to tell models apart."""
+INNER = 4_000
+"""Training rows under which, where rows to test on are given, folds of them choose epochs, settings and shares."""
 LARGE = 4_000_000
 """Rows above which a tenth is more than figures need, and chance alone keeps classes in proportion."""
 VALIDATES, TESTS = 100_000, 500_000

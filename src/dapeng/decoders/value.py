@@ -38,7 +38,9 @@ class ValueDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
 
-    def __init__(self, widths: Widths, criterion: nn.Module, dropout: float, activation: str = "identity", levels: int = 0):
+    def __init__(
+        self, widths: Widths, criterion: nn.Module, dropout: float, activation: str = "identity", levels: int = 0
+    ):
         super().__init__()
         assert widths.pooled is not None
         self.levels = levels

@@ -15,6 +15,7 @@ ROUNDS = 40
 LEAST_GAIN = 0.002
 ERRORS = 0.5
 FEWEST_ROWS = 300
+"""Rows at which what they choose counts as much as the plain mean of the members that they can't tell apart."""
 
 
 def blend_shares(
@@ -34,10 +35,9 @@ def blend_shares(
     def losses_of(mixed: np.ndarray) -> np.ndarray:
         return column.losses({tensor: mixed}, wanted)
 
-    alone = [float(losses_of(a).mean()) for a in arrays]
+    each = [losses_of(a) for a in arrays]
+    alone = [float(e.mean()) for e in each]
     best = int(np.argmin(alone))
-    if len(wanted) < FEWEST_ROWS:
-        return {names[best]: 1.0}
     counts = np.zeros(len(names))
     counts[best] = 1
     total = arrays[best].copy()
@@ -47,8 +47,24 @@ def blend_shares(
         counts[next_one] += 1
         total += arrays[next_one]
     shares = counts / counts.sum()
+    level = _level(each, best)
+    trust = len(wanted) / (len(wanted) + FEWEST_ROWS)
+    shares = trust * shares + (1 - trust) * level / level.sum()
     mixed = np.sum([s * a for s, a in zip(shares, arrays)], 0)
-    gains = losses_of(arrays[best]) - losses_of(mixed)
-    if gains.mean() < max(LEAST_GAIN * alone[best], ERRORS * gains.std() / len(gains) ** 0.5):
+    gains = each[best] - losses_of(mixed)
+    if gains.mean() < max(LEAST_GAIN * alone[best], ERRORS * gains.std() / len(gains) ** 0.5) * trust**2 - _spread(
+        gains, trust
+    ):
         return {names[best]: 1.0}
     return {n: round(float(s), 4) for n, s in zip(names, shares) if s > 0}
+
+
+def _level(each: list[np.ndarray], best: int) -> np.ndarray:
+    """(members,) 1 for those that these rows can't tell from the best one: worse by less than a standard error."""
+    errors = [(e - each[best]).std() / len(e) ** 0.5 for e in each]
+    return np.array([float(e.mean() - each[best].mean() <= s) for e, s in zip(each, errors)])
+
+
+def _spread(gains: np.ndarray, trust: float) -> float:
+    """What a blend may lose on few rows and still be preferred: a mean of models that can't be told apart is the safer bet."""
+    return (1 - trust) * ERRORS * float(gains.std()) / len(gains) ** 0.5
