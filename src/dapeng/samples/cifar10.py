@@ -14,7 +14,7 @@ from dapeng.samples.find import members
 
 @samples
 class Cifar10(Sample):
-    """60,000 photographs, 32 x 32 pixels, ten classes; the official 50,000 train and 10,000 test, as JPEG."""
+    """60,000 photographs, 32 x 32 pixels, ten classes; the official 50,000 train and 10,000 test, as JPEG; one class after the other in turn."""
 
     type: Literal["cifar10"] = "cifar10"
     licence: ClassVar = "research use"
@@ -30,13 +30,16 @@ class Cifar10(Sample):
     )
 
     def load(self) -> dict[str, Source]:
-        cells: dict[str, list[bytes]] = {"train": [], "test": []}
-        labels: dict[str, list[str]] = {"train": [], "test": []}
+        found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
         for path, content in members(self.find(), ".jpg"):
-            _, name, label, _ = path.split("/")
-            cells[name].append(content)
-            labels[name].append(label)
-        return {
-            n: part(self.type, n, {"image": pa.array(cells[n], pa.binary()), "label": pa.array(labels[n])})
-            for n in cells
-        }
+            _, name, label, file = path.split("/")
+            found[name].append((file, label, content))
+        out: dict[str, Source] = {}
+        for name, pictures in found.items():
+            pictures.sort(key=lambda p: p[:2])  # the archive has class after class: one of each in turn
+            columns = {
+                "image": pa.array([content for _, _, content in pictures], pa.binary()),
+                "label": pa.array([label for _, label, _ in pictures]),
+            }
+            out[name] = part(self.type, name, columns)
+        return out
