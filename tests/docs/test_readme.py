@@ -24,6 +24,33 @@ train:
 """
 
 
+def more_data(folder: Path) -> None:
+    """What the README's commands read beside samples: a workbook, a database, shards of pictures."""
+    import io
+    import sqlite3
+    import tarfile
+
+    import pandas as pd
+    from PIL import Image
+    from sklearn.datasets import load_digits, load_iris
+
+    found = load_iris(as_frame=True)
+    table = found.frame.drop(columns="target").assign(species=found.target_names[found.target])
+    table.to_excel(folder / "book.xlsx", sheet_name="Sheet1", index=False)
+    with sqlite3.connect(folder / "iris.db") as database:
+        table.to_sql("iris", database, index=False)
+    digits = load_digits()
+    for number in range(13):
+        with tarfile.open(folder / f"shards-{number:03d}.tar", "w") as shard:
+            for i in range(number * 30, number * 30 + 30):
+                picture = io.BytesIO()
+                Image.fromarray((digits.images[i] * 15.9).astype("uint8")).save(picture, "PNG")
+                for ending, content in (("png", picture.getvalue()), ("cls", str(digits.target[i]).encode())):
+                    member = tarfile.TarInfo(f"{i:06d}.{ending}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
+
+
 def console(text: str) -> list[tuple[str, str]]:
     """(command, what it shows) of every console block."""
     out: list[tuple[str, str]] = []
@@ -43,6 +70,7 @@ def words(text: str) -> str:
 def test_the_commands_of_the_readme_run_and_show_what_it_says(name: str, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text(NEW)
     (tmp_path / "typo.yaml").write_text(TYPO)
+    more_data(tmp_path)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     commands = console((ROOT / name).read_text(encoding="utf-8"))
     assert len(commands) >= 5

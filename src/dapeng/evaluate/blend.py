@@ -12,17 +12,19 @@ import numpy as np
 from dapeng.columns.base import Column
 
 ROUNDS = 40
-LEAST_GAIN = 0.002
-ERRORS = 0.5
-FEWEST_ROWS = 300
+FEWEST_ROWS = 1_000
 """Rows at which what they choose counts as much as the plain mean of the members that they can't tell apart."""
+MANY_ROWS = 10_000
+LEAST_SHARE = 0.02
+LEAST_GAIN = 0.002
+"""Share of its loss by which a blend must beat the best member where so many rows can tell: a second model costs time."""
 
 
 def blend_shares(
     column: Column, predictions: Mapping[str, Mapping[str, np.ndarray]], wanted: np.ndarray
 ) -> dict[str, float]:
-    """Shares that sum to 1. The best member stands alone unless the blend is clearly better: by 0.2 % of its loss, and by
-    half a standard error of the rows' differences.
+    """Shares that sum to 1: what these rows choose, leaning on the plain mean of the members that they can't tell apart from the
+    best one, the more the fewer they are. Where they are many, the best member stands alone unless the blend is better.
 
     predictions: by member, in the column's layout, of rows whose target is known. wanted: their truth.
     """
@@ -51,20 +53,13 @@ def blend_shares(
     trust = len(wanted) / (len(wanted) + FEWEST_ROWS)
     shares = trust * shares + (1 - trust) * level / level.sum()
     mixed = np.sum([s * a for s, a in zip(shares, arrays)], 0)
-    gains = each[best] - losses_of(mixed)
-    if gains.mean() < max(LEAST_GAIN * alone[best], ERRORS * gains.std() / len(gains) ** 0.5) * trust**2 - _spread(
-        gains, trust
-    ):
+    gain = alone[best] - float(losses_of(mixed).mean())
+    if len(wanted) >= MANY_ROWS and gain < LEAST_GAIN * alone[best]:
         return {names[best]: 1.0}
-    return {n: round(float(s), 4) for n, s in zip(names, shares) if s > 0}
+    return {n: round(float(s), 4) for n, s in zip(names, shares) if s >= LEAST_SHARE}
 
 
 def _level(each: list[np.ndarray], best: int) -> np.ndarray:
     """(members,) 1 for those that these rows can't tell from the best one: worse by less than a standard error."""
     errors = [(e - each[best]).std() / len(e) ** 0.5 for e in each]
     return np.array([float(e.mean() - each[best].mean() <= s) for e, s in zip(each, errors)])
-
-
-def _spread(gains: np.ndarray, trust: float) -> float:
-    """What a blend may lose on few rows and still be preferred: a mean of models that can't be told apart is the safer bet."""
-    return (1 - trust) * ERRORS * float(gains.std()) / len(gains) ** 0.5
