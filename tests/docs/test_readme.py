@@ -30,7 +30,6 @@ def more_data(folder: Path) -> None:
     import sqlite3
     import tarfile
 
-    import pandas as pd
     from PIL import Image
     from sklearn.datasets import load_digits, load_iris
 
