@@ -18,7 +18,7 @@ def ragged() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(4, 7, 6), torch.arange(7)[None] < LENGTHS[:, None]
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_recurrent_stack_is_torchs_over_packed_sequences(kind: str, bidirectional: bool) -> None:
     x, mask = ragged()

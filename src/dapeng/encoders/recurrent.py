@@ -1,7 +1,7 @@
 """Recurrent networks over the tokens of a text, or over the rows of a picture from top to bottom.
 
 Hochreiter, Schmidhuber: Long Short-Term Memory, 1997 (https://doi.org/10.1162/neco.1997.9.8.1735); Cho et al., 2014
-(https://arxiv.org/abs/1406.1078); Elman: Finding Structure in Time, 1990.
+(https://arxiv.org/abs/1406.1078).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dapeng.nn.tables import Lent
 
 
 class RecurrentOptions(EncoderOptions):
-    """What LSTM, GRU and the simple network have in common."""
+    """What LSTM and GRU have in common."""
 
     type: str
     fits: ClassVar[tuple[str, ...]] = ("text", "image")
@@ -71,17 +71,6 @@ class GRU(RecurrentOptions):
     """
 
     type: Literal["gru"] = "gru"
-
-
-@encoders
-class RNN(RecurrentOptions):
-    """The simple recurrent network: the state is a tanh of input and last state; forgets within some ten steps.
-
-    Paper: Elman, 1990, https://doi.org/10.1207/s15516709cog1402_1
-    Example: `inputs: {review: {type: text, encoder: {type: rnn, hidden: 64}}}`
-    """
-
-    type: Literal["rnn"] = "rnn"
 
 
 class _Stack(nn.Module):
