@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tests.contract.parts import encoder_cases, fitted, with_encoder
 
 from dapeng.core.kinds import columns, encoders, fusions
 from dapeng.core.spec import Spec
@@ -16,7 +17,6 @@ from dapeng.data.table import Frame
 from dapeng.export.onnx_file import write_onnx
 from dapeng.models.build import Choices, build_model
 from dapeng.product.product import NETWORK, Product
-from tests.contract.parts import encoder_cases, fitted, with_encoder
 
 pytest.importorskip("onnxruntime", reason="exports by the extra `export`")
 pytest.importorskip("onnxscript", reason="exports by the extra `export`")
