@@ -13,7 +13,7 @@ from make import IDS, make  # type: ignore[import-not-found]
 
 from dapeng.core.errors import DapengError, DataError, LimitError
 from dapeng.core.spec import Data
-from dapeng.data.check import check
+from dapeng.checks.look import check
 from dapeng.data.infer import Guess, infer
 from dapeng.data.open import Opened, open_data
 

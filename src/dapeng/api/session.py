@@ -113,10 +113,10 @@ def _typed_outputs(loaded: Loaded) -> dict[str, ColumnOptions]:
 
 def _warn_of_traps(source: Source, chosen: Chosen) -> None:
     """What makes figures too good or labels too many, said before training; `dapeng check` looks at more."""
-    from dapeng.data.check import traps
+    from dapeng.checks.look import traps
 
-    kinds = {n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if not o.reads_files}
-    for finding in traps(source.head(ROWS_LOOKED_AT).select(list(kinds)), kinds, list(chosen.outputs)):
+    names = [n for n, o in {**chosen.inputs, **chosen.outputs}.items() if not o.reads_files]
+    for finding in traps(source.head(ROWS_LOOKED_AT).select(names), chosen.inputs, chosen.outputs):
         warn(f"{finding.kind}: {finding.text}")
 
 

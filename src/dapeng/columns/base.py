@@ -154,6 +154,11 @@ class Column(ABC):
         return bool(self.state.get("missing"))
 
     @property
+    def direction(self) -> int:
+        """1 if what is predicted may only rise with it, -1 if only fall, 0 where nothing is promised."""
+        return 0
+
+    @property
     def places(self) -> float:
         """How often a network's weights are used for one cell: about 1, or the pixels or tokens that it goes over."""
         return 1.0

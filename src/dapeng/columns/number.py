@@ -5,8 +5,9 @@ A cell that isn't a number is bad, never silently 0. Missing are empty cells and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,9 @@ pc: Any = pyarrow.compute  # its functions are made at run time, where no type c
 MISSING = ["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "#na", "<na>", "missing", "unknown"]
 PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 SKETCH = 4096
+FAR = 4.0
+"""Times the distance from the median to the outer sixteenth, on its side, past which a value is an outlier."""
+Fences: TypeAlias = tuple[float, float]
 
 
 @kinds.columns
@@ -33,6 +37,7 @@ class Number(ColumnOptions):
 
     type: Literal["number"] = "number"
     tabular: ClassVar[bool] = True
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "outliers", "monotone")
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("number", auto=True)] = None
     """How it is read. auto: piecewise-linear embedding."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("number", default="value")] = DEFAULT
@@ -47,6 +52,19 @@ class Number(ColumnOptions):
     """Decimal mark."""
     scale: Literal["standard", "log", "none"] = "standard"
     """Before the network: mean 0 and standard deviation 1, the same of sign(x) log(1 + |x|), or as it is."""
+    outliers: Literal["keep", "clip", "missing"] = "keep"
+    """Values far outside what is usual in the training rows (inputs): as they are, moved to the fence, or as if there were none.
+
+    A fence is four times as far from the median as the outer sixteenth of the values on its side.
+    """
+    monotone: Literal["none", "increasing", "decreasing"] = "none"
+    """What is predicted never falls (never rises) where this input rises, all else equal: the number, or the probability of the
+    positive label of two. Trees and linear models promise it; the network can't and has no part in the answer (inputs).
+    """
+
+    @property
+    def direction(self) -> int:
+        return {"none": 0, "increasing": 1, "decreasing": -1}[self.monotone]
 
     @classmethod
     def examples(cls) -> list[Any]:
@@ -118,6 +136,38 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
     return values, present, bad
 
 
+def fences(points: np.ndarray, weights: np.ndarray | None = None) -> Fences | None:
+    """Least and largest usual value, each side by its own spread, so that skewed columns keep their tail; None without spread.
+
+    points: rising values, each as often as its weight says (once by default).
+    """
+    if not len(points):
+        return None
+    total = np.cumsum(np.ones(len(points)) if weights is None else weights)
+
+    def at(share: float) -> float:
+        return float(points[min(int(np.searchsorted(total, share * total[-1])), len(points) - 1)])
+
+    middle = at(0.5)
+    below, above = middle - at(1 / 16), at(15 / 16) - middle
+    spread = max(below, above)  # a side where most values are the same borrows the other's
+    if spread <= 0:
+        spread = max(middle - at(1 / 100), at(99 / 100) - middle)
+    if spread <= 0:
+        return None
+    return middle - FAR * (below or spread), middle + FAR * (above or spread)
+
+
+def fenced(values: np.ndarray, how: str, bounds: Sequence[float] | None) -> np.ndarray:
+    """Values with outliers clipped, or as nan where they count as missing."""
+    if bounds is None or how == "keep":
+        return values
+    low, high = bounds
+    if how == "clip":
+        return np.clip(values, low, high)
+    return np.where((values < low) | (values > high), np.nan, values)
+
+
 def mostly(cells: Cells) -> bool:
     """True if hardly a cell is anything but a number, with a point or a comma, whatever else it could be."""
     for decimal in ".,":
@@ -186,6 +236,31 @@ class NumberSummary(Summary):
         self.points, self.weights = points, weights
 
     def result(self) -> dict[str, Any]:
+        return self._result() if self.options.outliers == "keep" else self._without_outliers()
+
+    def _without_outliers(self) -> dict[str, Any]:
+        """The statistics of the values within the fences, and how many are outside."""
+        how, bounds = self.options.outliers, fences(self.points, self.weights)
+        if bounds is None:
+            return {**self._result(), "fences": None, "outside": 0}
+        moved = fenced(self.points, how, bounds)
+        outside = float(self.weights[(self.points < bounds[0]) | (self.points > bounds[1])].sum())
+        there = ~np.isnan(moved)
+        inner = NumberSummary(self.options)
+        inner.points, where = np.unique(moved[there], return_inverse=True)
+        inner.weights = np.bincount(where, self.weights[there])
+        total = inner.weights.sum()
+        inner.mean = float(inner.points @ inner.weights / total)
+        inner.squares = float(((inner.points - inner.mean) ** 2) @ inner.weights / total * self.count)
+        inner.count, inner.low, inner.high = self.count, float(inner.points[0]), float(inner.points[-1])
+        inner.whole = self.whole and bool((inner.points == np.round(inner.points)).all())
+        gone = round(outside) if how == "missing" else 0
+        found = {**inner._result(), "count": self.count - gone, "missing": self.missing + gone}
+        if self.options.scale == "log":
+            bounds = tuple(float(np.sign(b) * np.expm1(abs(b))) for b in bounds)
+        return {**found, "fences": list(bounds), "outside": round(outside)}
+
+    def _result(self) -> dict[str, Any]:
         std = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
         total = np.cumsum(self.weights)
         at = np.linspace(0, 1, 65) * (total[-1] if len(total) else 0)
@@ -237,8 +312,27 @@ class NumberColumn(Column):
             values = np.sign(values) * np.log1p(np.abs(values))
         return (values - self.state["mean"]) / self.state["std"]
 
-    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+    @property
+    def direction(self) -> int:
+        return 0 if self.target else self.options.direction
+
+    def remarks(self) -> list[str]:
+        outside, bounds = self.state.get("outside"), self.state.get("fences")
+        if not outside or bounds is None:
+            return []
+        done = "clipped" if self.options.outliers == "clip" else "read as missing"
+        return [f"{outside:,} cells outside {bounds[0]:.6g} to {bounds[1]:.6g} are outliers, and {done}"]
+
+    def _parsed(self, cells: Cells) -> tuple[np.ndarray, np.ndarray, Bad]:
+        """As `parse`, outliers treated as asked."""
         values, present, bad = parse(cells, self.options.missing, self.options.decimal)
+        if self.options.outliers == "keep" or self.state.get("fences") is None:
+            return values, present, bad
+        values = fenced(values, self.options.outliers, self.state["fences"])
+        return values, present & ~np.isnan(values), bad
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        values, present, bad = self._parsed(cells)
         scaled = np.where(present, self.standardise(np.where(present, values, 0.0)), 0.0)
         return Encoded({"values": scaled.astype(np.float32)}, None if present.all() else present, bad=bad)
 
@@ -305,8 +399,7 @@ class NumberColumn(Column):
         return [float(v) for v in prediction["mean"]]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
-        values, _, _ = parse(cells, self.options.missing, self.options.decimal)
-        return values.astype(np.float32)[:, None]
+        return self._parsed(cells)[0].astype(np.float32)[:, None]
 
     def entry(self) -> Entry:
         if self.options.scale == "log":
@@ -327,14 +420,17 @@ class NumberColumn(Column):
             "scale": self.options.scale,
             "missing": [m.lower() for m in missing],
             "decimal": self.options.decimal,
+            "outliers": self.options.outliers,
+            "fences": s.get("fences"),
         }
 
 
 class NumberReader:
     """Raw cells to standardised values, with numpy and the standard library alone."""
 
-    def __init__(self, mean, std, scale, missing, decimal):
+    def __init__(self, mean, std, scale, missing, decimal, outliers="keep", fences=None):
         self.mean, self.std, self.scale, self.missing, self.decimal = mean, std, scale, set(missing), decimal
+        self.outliers, self.fences = outliers, fences
 
     def unusual(self, text):
         """As `dapeng.columns.number.unusual`; raises ValueError for what is no number."""
@@ -368,7 +464,9 @@ class NumberReader:
             return None
         if math.isinf(value):
             raise ValueError(f"{cell} is not a finite number")
-        return value
+        if self.fences is None or self.outliers == "keep" or self.fences[0] <= value <= self.fences[1]:
+            return value
+        return min(max(value, self.fences[0]), self.fences[1]) if self.outliers == "clip" else None
 
     def encode(self, cells):
         import numpy as np
