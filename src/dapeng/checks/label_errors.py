@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -18,9 +17,6 @@ from dapeng.evaluate.label_errors import FEWEST, MOST, Suspects, suspects
 SHOWN = 10
 TRIED = 200
 """Rows that are read to tell how long all will take."""
-LEAST_GAIN = 0.3
-"""Of the way from the commonest label to certainty that the learners must go, before they may doubt a label."""
-
 
 @checks
 class LabelErrors(Check):
@@ -64,19 +60,15 @@ def _too_much(seen: Seen, seconds: float) -> str:
 
 def _told(column: Cells, found: Suspects, seen: Seen) -> Iterator[Finding]:
     rows = len(found.rows)
-    commonest = max(Counter(found.labels).values()) / rows
-    right = float((found.doubts < 0).mean())
-    if right - commonest < LEAST_GAIN * (1 - commonest):
-        said = f"a quick learner is right in {right:.0%} of the rows, the commonest label in {commonest:.0%}"
+    if not found.telling:
+        said = "a quick learner is right in {:.0%} of the rows, the commonest label in {:.0%}".format(*found.right)
         seen.notes.append(f"{column.name}: wrong labels can't be told from hard rows: {said}")
         return
-    if not found.count:
-        return
-    text = f"{column.name}: {found.count:,} of {rows:,} labels ({found.count / rows:.1%}) are probably wrong (confident learning)"
-    first = range(min(SHOWN, found.count))
-    shown = tuple(f"{found.labels[i]!r}, likely {found.likely[i]!r}" for i in first)
     at = {int(place): row for row, place in enumerate(seen.places)}
-    kept = [i for i in first if int(found.rows[i]) in at]
-    places = tuple(at[int(found.rows[i])] for i in kept)
-    what = f"{text}; look at them, or leave them out of training: data.label_errors=drop"
-    yield Finding("label_errors", (column.name,), places, what, "warning", tuple(shown[i] for i in kept))
+    shown = [i for i in found.called if int(found.rows[i]) in at][:SHOWN]
+    if shown:
+        many = f"{found.count:,} of {rows:,} labels ({found.count / rows:.1%})"
+        text = f"{column.name}: {many} are called wrong by confident learning; look at them, or leave them out of training: data.label_errors=drop"
+        places = tuple(at[int(found.rows[i])] for i in shown)
+        each = tuple(f"{found.labels[i]!r}, likely {found.likely[i]!r}" for i in shown)
+        yield Finding("label_errors", (column.name,), places, text, "warning", each)
