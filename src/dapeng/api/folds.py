@@ -99,7 +99,12 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
 
 
 def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
-    """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins."""
+    """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins.
+
+    None is trained where a column promises a direction, which no network here keeps.
+    """
+    if session.directed:
+        return
     spec, product, where = session.spec, fold.product, session.folder.path
     torch.manual_seed(spec.train.seed)
     product.model = fresh_model(spec, product.inputs, product.outputs, fold.choices)

@@ -258,6 +258,8 @@ class LearnerOptions(Options):
     product: ClassVar[bool] = False
     free: ClassVar[bool] = False
     """It costs nothing, and asks for no second class: never left out."""
+    directed: ClassVar[bool] = False
+    """It keeps what columns promise (`Column.direction`): predictions that never fall, or never rise, with them."""
 
     def reads(self, inputs: Any, target: Any) -> bool:
         """Whether it makes sense for these `dapeng.learners.base.Inputs` (n-grams want texts, HOG wants pictures)."""
