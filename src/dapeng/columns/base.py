@@ -214,6 +214,10 @@ class Column(ABC):
         """A prediction with what follows from such settings beside it."""
         return prediction
 
+    def decision(self) -> str:
+        """How an answer follows from a prediction, where it is not simply the likeliest; nothing else."""
+        return ""
+
     def agreed(self, settings: list[dict[str, Any]]) -> dict[str, Any]:
         """One for several folds' settings."""
         return settings[0] if settings else {}
