@@ -60,7 +60,7 @@ def _goes_with(absent: np.ndarray, target: Cells) -> str:
         shares = [float((places[rows] == place).mean()) for rows in (gone, kept)]
         both = float((places[gone | kept] == place).mean())
         error = np.sqrt(both * (1 - both) * (1 / gone.sum() + 1 / kept.sum()))
-        gap = abs(shares[0] - shares[1])
+        gap = shares[0] - shares[1]  # of some label there are more than elsewhere
         if error > 0 and gap > SURE * error and gap > LEAST:
             found.append((gap, f"{target.name} is {value!r} in {shares[0]:.0%} of these rows, and in {shares[1]:.0%} of the others"))
     return max(found)[1] if found else ""
