@@ -276,8 +276,10 @@ class CategoryColumn(Column):
         return -np.log(np.clip(p[np.arange(len(wanted)), wanted], 1e-9, 1))
 
     def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
-        if self.rare and (wanted == self.positive).any():
-            return "average_precision", average_precision(prediction["probabilities"][:, self.positive], wanted == self.positive)
+        if self.rare and len(wanted):  # accuracy stands still there, and orders of a few positives are mostly luck
+            known = self.counts[self.positive] / sum(self.counts)
+            share = np.where(np.arange(2) == self.positive, known, 1 - known)
+            return "pseudo_r2", float(1 - self.losses(prediction, wanted).mean() / -np.log(share[wanted]).mean())
         return "accuracy", float((prediction["probabilities"].argmax(1) == wanted).mean()) if len(wanted) else 0.0
 
     def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
@@ -363,12 +365,6 @@ class CategoryColumn(Column):
             "missing": sorted({normal(m, self.options.normalise) for m in self.options.missing} | {""}),
             "form": self.options.normalise,
         }
-
-
-def average_precision(p: np.ndarray, flags: np.ndarray) -> float:
-    """Mean precision over the rows whose flag is set, in the order of p (N,)."""
-    at = np.flatnonzero(flags[np.argsort(-p, kind="stable")])
-    return float((np.arange(1, len(at) + 1) / (at + 1)).mean())
 
 
 def steady_threshold(p: np.ndarray, flags: np.ndarray) -> float:
