@@ -16,7 +16,11 @@ from dapeng.core.kinds import columns, samples
 from dapeng.data.table import Frame
 from dapeng.evaluate.label_errors import suspects
 
-SETS = {"mnist": ("image", "image", "label"), "sentiment_zh": ("text", "text", "label"), "digits": ("image", "image", "label")}
+SETS = {
+    "mnist": ("image", "image", "label"),
+    "sentiment_zh": ("text", "text", "label"),
+    "digits": ("image", "image", "label"),
+}
 
 
 def measure(name: str, share: float, first: float, seconds: float) -> str:
@@ -50,7 +54,9 @@ def main() -> None:
     asked.add_argument("--first", type=float, default=0.07)
     asked.add_argument("--seconds", type=float, default=120)
     options = asked.parse_args()
-    print(f"| set | rows | planted | among the first {options.first:.0%} | called wrong | of the planted | of these planted | CPU seconds |")
+    print(
+        f"| set | rows | planted | among the first {options.first:.0%} | called wrong | of the planted | of these planted | CPU seconds |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in options.sets:
         print(measure(name, options.share, options.first, options.seconds), flush=True)

@@ -28,7 +28,9 @@ NOISE = RANDOM.normal(size=ROWS).round(6).tolist()
 LABELS = ["ab"[i] for i in RANDOM.integers(0, 2, ROWS)]
 
 
-def found(columns: dict[str, list], kinds: dict[str, str], sides: np.ndarray | None = None, **options: object) -> list[Finding]:
+def found(
+    columns: dict[str, list], kinds: dict[str, str], sides: np.ndarray | None = None, **options: object
+) -> list[Finding]:
     plan = [Guess(n, {"type": t}, None, "", n == "y") for n, t in kinds.items()]
     return check(open_data(Data(), objects={"all": columns}), plan, sides, **options)  # type: ignore[arg-type]
 
@@ -47,10 +49,14 @@ def test_every_check_is_a_file_of_its_own_that_registers_itself() -> None:
 def test_missing_cells_are_counted_and_their_absence_is_held_against_the_answer() -> None:
     telling = [None if y == "a" and i % 2 else x for i, (x, y) in enumerate(zip(NOISE, LABELS))]
     silent = [None if i % 10 == 0 else x for i, x in enumerate(NOISE)]
-    every = of_kind(found({"t": telling, "s": silent, "y": LABELS}, {"t": "number", "s": "number", "y": "category"}), "missing")
+    every = of_kind(
+        found({"t": telling, "s": silent, "y": LABELS}, {"t": "number", "s": "number", "y": "category"}), "missing"
+    )
     by_name = {f.columns[0]: f for f in every}
-    assert by_name["s"].severity == "info" and "40 of 400 cells (10.0%)" in by_name["s"].text
-    assert by_name["t"].severity == "warning" and "y is 'a' in 100% of these rows" in by_name["t"].text
+    assert by_name["s"].severity == "info"
+    assert "40 of 400 cells (10.0%)" in by_name["s"].text
+    assert by_name["t"].severity == "warning"
+    assert "y is 'a' in 100% of these rows" in by_name["t"].text
     assert by_name["s"].where[:2] == ("the data frame row 0", "the data frame row 10")
 
 
@@ -58,9 +64,12 @@ def test_an_outlier_is_shown_with_its_row_and_skewed_columns_keep_their_tail() -
     planted = list(NOISE)
     planted[77] = 1e6
     tail = np.exp(RANDOM.normal(size=ROWS)).tolist()
-    every = of_kind(found({"x": planted, "z": tail, "y": LABELS}, {"x": "number", "z": "number", "y": "category"}), "outliers")
+    every = of_kind(
+        found({"x": planted, "z": tail, "y": LABELS}, {"x": "number", "z": "number", "y": "category"}), "outliers"
+    )
     x = next(f for f in every if f.columns == ("x",))
-    assert x.rows == (77,) and x.examples == ("1,000,000",)
+    assert x.rows == (77,)
+    assert x.examples == ("1,000,000",)
     assert sum(len(f.rows) for f in every if f.columns == ("z",)) <= 0.01 * ROWS
 
 
@@ -84,17 +93,26 @@ def test_letters_that_are_not_what_they_seem_are_shown_with_their_row(cell: str,
     assert every[0].rows == (42,)
 
 
-@pytest.mark.parametrize("text", ["Ça va très bien, señor", "Ã la carte", "âge", "太好看了", "naïve façade", "Grüße", "ÇA VA", "в порядке", "ça €5"])
+@pytest.mark.parametrize(
+    "text",
+    ["Ça va très bien, señor", "Ã la carte", "âge", "太好看了", "naïve façade", "Grüße", "ÇA VA", "в порядке", "ça €5"],
+)
 def test_letters_of_other_languages_are_no_damage(text: str) -> None:
     assert not wrongly_decoded(text)
-    assert not of_kind(found({"t": [text, "other"] * 50, "y": LABELS[:100]}, {"t": "category", "y": "category"}), "unicode")
+    assert not of_kind(
+        found({"t": [text, "other"] * 50, "y": LABELS[:100]}, {"t": "category", "y": "category"}), "unicode"
+    )
 
 
 def test_equal_rows_are_found_across_a_split_that_is_made_and_not_given(tmp_path: Path) -> None:
     lines = ["x,z,y", *(f"{x},{i % 7},{y}" for i, (x, y) in enumerate(zip(NOISE, LABELS)))]
     (tmp_path / "d.csv").write_text("\n".join([*lines, *lines[1:101]]) + "\n")
     split = {"by": "random"}
-    spec = {"data": {"path": str(tmp_path / "d.csv"), "split": split}, "inputs": {"x": "number", "z": "number"}, "outputs": {"y": "category"}}
+    spec = {
+        "data": {"path": str(tmp_path / "d.csv"), "split": split},
+        "inputs": {"x": "number", "z": "number"},
+        "outputs": {"y": "category"},
+    }
     made = of_kind(api.check(spec, fast=True), "split")
     assert {f.text.split(" rows of ")[1].split(" ")[0] for f in made} == {"validation", "test"}
     for finding in made:
@@ -121,7 +139,9 @@ def test_texts_that_differ_in_case_blanks_and_marks_alone_are_near_duplicates() 
     sides = np.repeat([0, 2], [80, 20]).astype(np.int8)
     every = found({"t": texts, "y": LABELS[:100]}, {"t": "text", "y": "category"}, sides)
     near = of_kind(every, "near_duplicates")
-    assert len(near) == 1 and near[0].rows == (90,) and "the data frame row 3" in near[0].examples[0]
+    assert len(near) == 1
+    assert near[0].rows == (90,)
+    assert "the data frame row 3" in near[0].examples[0]
     assert of_kind(every, "split")[0].rows == (91,), "the very same text is said once, as a duplicate"
 
 
@@ -139,7 +159,8 @@ def test_the_same_picture_under_two_names_is_found_across_the_split(tmp_path: Pa
     sides = np.repeat([0, 2], [15, 5]).astype(np.int8)
     every = found(dict(zip(table.column_names, table.columns)), {"image": "image", "y": "category"}, sides)
     same = [f for f in of_kind(every, "same_pictures") if f.severity == "warning"]
-    assert len(same) == 1 and same[0].rows == (19,)
+    assert len(same) == 1
+    assert same[0].rows == (19,)
 
 
 def digits_with_errors(rows: int = 900) -> tuple[pa.Table, np.ndarray]:
@@ -161,7 +182,8 @@ def test_planted_wrong_labels_are_shown_first_with_the_likely_label() -> None:
     table, planted = digits_with_errors()
     plan = [Guess("image", {"type": "image"}), Guess("label", {"type": "category"}, target=True)]
     every = of_kind(check(open_data(Data(), objects={"all": table}), plan, seconds=60), "label_errors")
-    assert len(every) == 1 and len(every[0].rows) == 10
+    assert len(every) == 1
+    assert len(every[0].rows) == 10
     assert np.isin(every[0].rows, planted).mean() >= 0.9
     assert all("likely" in e for e in every[0].examples)
 
@@ -180,17 +202,24 @@ def test_a_skipped_search_for_wrong_labels_is_said() -> None:
 
 
 def test_output_of_one_kind_stays_short() -> None:
-    many = [Finding("outliers", (f"c{i}",), (1, 2), f"c{i}: far", "info", ("a", "b"), ("f:1", "f:2")) for i in range(60)]
+    many = [
+        Finding("outliers", (f"c{i}",), (1, 2), f"c{i}: far", "info", ("a", "b"), ("f:1", "f:2")) for i in range(60)
+    ]
     shown = lines(many)
     assert len(shown) <= 11
-    assert "and 56 more like these" in shown[-1] and "c59" in shown[-1]
+    assert "and 56 more like these" in shown[-1]
+    assert "c59" in shown[-1]
 
 
-def test_json_has_every_finding_with_its_rows_and_the_command_says_what_the_data_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_finding_with_its_rows_and_the_command_says_what_the_data_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in zip([*NOISE[:-1], 1e9], LABELS)))
     (tmp_path / "s.yaml").write_text(f"data: {tmp_path / 'd.csv'}\ninputs: {{x: number}}\noutputs: {{y: category}}\n")
     assert main(["check", str(tmp_path / "s.yaml"), "--json", "--fast"]) == 0
     done = capsys.readouterr()
     far = [f for f in json.loads(done.out) if f["kind"] == "outliers"]
-    assert far[0]["where"] == [f"d.csv:{ROWS + 1}"] and far[0]["rows"] == [ROWS - 1]
-    assert "bytes a row prepared" in done.err and "--fast" in done.err
+    assert far[0]["where"] == [f"d.csv:{ROWS + 1}"]
+    assert far[0]["rows"] == [ROWS - 1]
+    assert "bytes a row prepared" in done.err
+    assert "--fast" in done.err

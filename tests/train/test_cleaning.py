@@ -36,8 +36,10 @@ def test_fences_do_not_move_when_one_value_in_twenty_is_wild() -> None:
     usual = np.sort(RANDOM.normal(size=10_000))
     wild = np.sort(np.concatenate([usual, np.full(500, 1e9)]))
     clean, spoilt = fences(usual), fences(wild)
-    assert clean is not None and spoilt is not None
-    assert 5 < clean[1] < 7 and spoilt[1] < 2 * clean[1]
+    assert clean is not None
+    assert spoilt is not None
+    assert 5 < clean[1] < 7
+    assert spoilt[1] < 2 * clean[1]
     assert fences(np.zeros(50)) is None
 
 
@@ -47,7 +49,8 @@ def test_outliers_are_treated_alike_in_tensors_matrices_and_the_portable_reader(
     values = [*RANDOM.normal(50, 5, 500).tolist(), 1e7, -1e7]
     column = number(values, outliers=how, scale=scale)
     low, high = column.state["fences"]
-    assert 0 < low < 50 < high < 120 and column.state["outside"] == 2
+    assert 0 < low < 50 < high < 120
+    assert column.state["outside"] == 2
     asked = pa.array([50.0, 1e9, None, low, -5e8])
     encoded, matrix = column.encode(asked), column.matrix(asked)[:, 0]
     reader = NumberReader(**column.reader()[1]).encode(asked.to_pylist())
@@ -78,7 +81,8 @@ def test_outliers_that_count_as_missing_are_the_same_however_the_rows_are_cut() 
         part.add(pa.array(values[start : start + 100]))
         total.merge(part)
     first, second = one.result(), total.result()
-    assert first["fences"] == second["fences"] and first["outside"] == second["outside"] == 1
+    assert first["fences"] == second["fences"]
+    assert first["outside"] == second["outside"] == 1
     assert first["std"] == pytest.approx(second["std"])
 
 
@@ -129,15 +133,19 @@ def test_dropping_labels_that_are_called_wrong_helps_and_leaves_validation_and_t
         gains.append(after["headline"]["value"] - before["headline"]["value"])
         assert before["rows"] == after["rows"] == len(parts["test"])
         found = dropped.read_json("dropped.json")["all"]["label_errors"]["label"]
-        assert np.isin(found["rows"], wrong).mean() > 0.8 and len(found["rows"]) > 0.5 * len(wrong)
+        assert np.isin(found["rows"], wrong).mean() > 0.8
+        assert len(found["rows"]) > 0.5 * len(wrong)
         assert len(found["where"]) == len(found["likely"]) == len(found["rows"])
         assert max(found["rows"]) < len(parts["train"]), "no row of test"
         assert not (kept.path / "dropped.json").exists()
         assert "their label is called wrong" in (dropped.path / "report.html").read_text(encoding="utf-8")
-    assert min(gains) > 0 and np.mean(gains) > 0.004
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.004
 
 
-def test_repeated_rows_are_dropped_from_training_alone_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_rows_are_dropped_from_training_alone_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x = RANDOM.permutation(3000) - 1500.0
     table = pa.table({"x": x, "y": np.where(x > 0, "a", "b").tolist()})
     twice = pa.concat_tables([table, table.slice(0, 500)])
@@ -171,4 +179,6 @@ def folds(table: pa.Table, tmp_path: Path, asked: dict[str, Any], data: dict[str
     from dapeng.api.start import started
     from dapeng.core.loader import load_spec
 
-    return started(load_spec({**asked, "outputs": {"label": "category"}, "data": data}), None, {"all": table}, tmp_path, "run")
+    return started(
+        load_spec({**asked, "outputs": {"label": "category"}, "data": data}), None, {"all": table}, tmp_path, "run"
+    )

@@ -26,7 +26,10 @@ def credit() -> pa.Table:
 
 
 def train(table: pa.Table, tmp_path: Path, model: str, output: dict, **promises: str) -> object:
-    inputs = {n: {"type": "number", "monotone": promises.get(n, "none")} for n in ("LIMIT_BAL", "AGE", "PAY_0", "BILL_AMT1", "PAY_AMT1")}
+    inputs = {
+        n: {"type": "number", "monotone": promises.get(n, "none")}
+        for n in ("LIMIT_BAL", "AGE", "PAY_0", "BILL_AMT1", "PAY_AMT1")
+    }
     spec = {"model": model, "inputs": inputs, "evaluate": {"baselines": [], "resamples": 0}}
     return dapeng.train(table, outputs=output, runs=tmp_path, **spec)
 
@@ -45,7 +48,9 @@ def answers(run: object, table: pa.Table, column: str, values: np.ndarray, outpu
 
 @pytest.mark.parametrize("model", ["trees", "linear"])
 @pytest.mark.parametrize("positive", ["yes", "no"])
-def test_a_probability_never_falls_where_a_column_that_may_only_rise_with_it_rises(model: str, positive: str, tmp_path: Path) -> None:
+def test_a_probability_never_falls_where_a_column_that_may_only_rise_with_it_rises(
+    model: str, positive: str, tmp_path: Path
+) -> None:
     table = credit()
     rises, falls = ("increasing", "decreasing") if positive == "yes" else ("decreasing", "increasing")
     output = {"default": {"type": "category", "positive": positive}}
@@ -74,7 +79,8 @@ def test_without_a_promise_trees_do_fall_somewhere_so_that_the_test_above_can_fa
     run = train(table, tmp_path, "trees", {"default": "category"})
     grid = np.unique(np.quantile(table.column("LIMIT_BAL").to_numpy(), np.linspace(0, 1, 25)))
     found = answers(run, table.slice(0, 200), "LIMIT_BAL", grid, "default")
-    assert np.diff(found, axis=1).min() < -1e-3 and np.diff(found, axis=1).max() > 1e-3
+    assert np.diff(found, axis=1).min() < -1e-3
+    assert np.diff(found, axis=1).max() > 1e-3
 
 
 def test_the_network_is_left_out_and_the_reason_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +96,9 @@ def test_the_network_is_left_out_and_the_reason_is_said(tmp_path: Path, capsys: 
         ({"default": "category"}, "network", "network can't promise"),
     ],
 )
-def test_a_promise_that_has_no_meaning_is_an_error_of_the_spec(output: dict, model: str, what: str, tmp_path: Path) -> None:
+def test_a_promise_that_has_no_meaning_is_an_error_of_the_spec(
+    output: dict, model: str, what: str, tmp_path: Path
+) -> None:
     with pytest.raises(SpecError, match=what):
         train(credit(), tmp_path, model, output, PAY_0="increasing")
 

@@ -73,7 +73,9 @@ def _spoilt(session: Session, sides: np.ndarray) -> dict[str, Any]:
         keys = source_hashes(source, [*chosen.inputs, *chosen.outputs])[rows]
         twice = np.setdiff1d(rows, rows[np.unique(keys, return_index=True)[1]])
         rows = np.setdiff1d(rows, twice)
-    wrong = {n: _wrong(session, n, rows) for n, o in chosen.outputs.items() if data.label_errors == "drop" and o.labelled}
+    wrong = {
+        n: _wrong(session, n, rows) for n, o in chosen.outputs.items() if data.label_errors == "drop" and o.labelled
+    }
     return {"duplicates": twice.tolist(), "label_errors": {n: w for n, w in wrong.items() if w}}
 
 
@@ -108,9 +110,13 @@ def _within(rows: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def _tell(session: Session, found: dict[str, Any]) -> None:
-    said = [f"{len(found['duplicates']):,} rows that train equal another and are dropped"] if found["duplicates"] else []
+    said = (
+        [f"{len(found['duplicates']):,} rows that train equal another and are dropped"] if found["duplicates"] else []
+    )
     for name, one in found["label_errors"].items():
-        said.append(f"{len(one['rows']):,} rows that train are dropped: their {name} is called wrong ({FILE} lists them)")
+        said.append(
+            f"{len(one['rows']):,} rows that train are dropped: their {name} is called wrong ({FILE} lists them)"
+        )
     for text in said:
         say(text)
         session.source.note("info", "data", text)

@@ -17,23 +17,31 @@ def promised(inputs: Mapping[str, ColumnOptions]) -> list[str]:
     return [n for n, o in inputs.items() if getattr(o, "direction", 0)]
 
 
-def keep_promises(spec: Spec, inputs: Mapping[str, ColumnOptions], outputs: Mapping[str, ColumnOptions], source: Source) -> None:
+def keep_promises(
+    spec: Spec, inputs: Mapping[str, ColumnOptions], outputs: Mapping[str, ColumnOptions], source: Source
+) -> None:
     """Raise SpecError where a promise can't be kept, and say what it costs."""
     names = promised(inputs)
     if not names:
         return
     problems = [
-        Problem(f"inputs.{names[0]}.monotone", f"{output} {why}: rising with a column has no meaning there", "monotone=none")
+        Problem(
+            f"inputs.{names[0]}.monotone", f"{output} {why}: rising with a column has no meaning there", "monotone=none"
+        )
         for output, options in outputs.items()
         if (why := _unfit(output, options, source))
     ]
     if spec.model == "network":
         what = "a network can't promise to rise with a column"
-        problems.append(Problem("model", what, "model: auto, trees or linear; or inputs." + names[0] + ".monotone=none"))
+        problems.append(
+            Problem("model", what, "model: auto, trees or linear; or inputs." + names[0] + ".monotone=none")
+        )
     if problems:
         raise SpecError(problems)
     if spec.model == "auto":
-        say(f"no network is trained: it could not promise what {', '.join(names)} say (monotone); trees and a linear model do")
+        say(
+            f"no network is trained: it could not promise what {', '.join(names)} say (monotone); trees and a linear model do"
+        )
 
 
 def _unfit(name: str, options: ColumnOptions, source: Source) -> str:

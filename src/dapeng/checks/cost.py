@@ -23,7 +23,9 @@ def cost(source: Source, inputs: Mapping[str, ColumnOptions], outputs: Mapping[s
     store = Prepared({n: fitted[n] for n in inputs}, targets, None, 1.0).store(some)
     each = sum(a.nbytes for s in store.stored.values() for a in s.tensors.values()) / max(some.count(), 1)
     place = "in memory" if rows * each <= IN_MEMORY else "in files, memory-mapped"
-    return f"{rows:,} rows of {len(inputs)} inputs: about {each:,.0f} bytes a row prepared, {_size(rows * each)} {place}"
+    return (
+        f"{rows:,} rows of {len(inputs)} inputs: about {each:,.0f} bytes a row prepared, {_size(rows * each)} {place}"
+    )
 
 
 def _size(count: float) -> str:

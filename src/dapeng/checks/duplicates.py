@@ -74,4 +74,10 @@ def _conflicts(seen: Seen, group: np.ndarray, counts: np.ndarray, distinct: int)
     rows = rows[np.argsort(group[rows], kind="stable")]
     answers = seen.table.select(outputs).take(list(first(rows))).to_pylist()
     shown = tuple(", ".join(f"{k}: {v!r}" for k, v in a.items()) for a in answers)
-    yield Finding("conflict", tuple(outputs), first(rows), f"{different:,} rows have equal inputs and another answer", examples=shown)
+    yield Finding(
+        "conflict",
+        tuple(outputs),
+        first(rows),
+        f"{different:,} rows have equal inputs and another answer",
+        examples=shown,
+    )

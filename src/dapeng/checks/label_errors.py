@@ -18,6 +18,7 @@ SHOWN = 10
 TRIED = 200
 """Rows that are read to tell how long all will take."""
 
+
 @checks
 class LabelErrors(Check):
     """The most doubtful labels of each category output, and how many confident learning calls wrong.
@@ -68,7 +69,7 @@ def _told(column: Cells, found: Suspects, seen: Seen) -> Iterator[Finding]:
     shown = [i for i in found.called if int(found.rows[i]) in at][:SHOWN]
     if shown:
         many = f"{found.count:,} of {rows:,} labels ({found.count / rows:.1%})"
-        text = f"{column.name}: {many} are called wrong by confident learning; look at them, or leave them out of training: data.label_errors=drop"
+        text = f"{column.name}: {many} are called wrong by confident learning; look at them; where they are wrong, not merely hard, data.label_errors=drop leaves them out of training"
         places = tuple(at[int(found.rows[i])] for i in shown)
         each = tuple(f"{found.labels[i]!r}, likely {found.likely[i]!r}" for i in shown)
         yield Finding("label_errors", (column.name,), places, text, "warning", each)

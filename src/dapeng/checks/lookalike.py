@@ -27,4 +27,6 @@ class Lookalike(Check):
             found = alike(sorted({normal(v) for v in labels_of(column)}), lambda label: label.translate(LOOKALIKES))
             if found:
                 why = "letters of another script that look the same"
-                yield written(column, "lookalike", found, f"{column.name}: labels that differ in {why} stay apart: {shown(found)}")
+                yield written(
+                    column, "lookalike", found, f"{column.name}: labels that differ in {why} stay apart: {shown(found)}"
+                )

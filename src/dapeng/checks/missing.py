@@ -40,7 +40,10 @@ class Missing(Check):
                 text += ": such rows teach nothing and are not judged"
             tells = [] if column.target else [t for t in (_goes_with(absent, target) for target in targets) if t]
             if tells:
-                severity, text = "warning", f"{text}; {'; '.join(tells)}: the absence itself tells, will it be the same in use?"
+                severity, text = (
+                    "warning",
+                    f"{text}; {'; '.join(tells)}: the absence itself tells, will it be the same in use?",
+                )
             yield Finding("missing", (column.name,), first(np.flatnonzero(absent), 3), text, severity)
 
 
@@ -62,7 +65,12 @@ def _goes_with(absent: np.ndarray, target: Cells) -> str:
         error = np.sqrt(both * (1 - both) * (1 / gone.sum() + 1 / kept.sum()))
         gap = shares[0] - shares[1]  # of some label there are more than elsewhere
         if error > 0 and gap > SURE * error and gap > LEAST:
-            found.append((gap, f"{target.name} is {value!r} in {shares[0]:.0%} of these rows, and in {shares[1]:.0%} of the others"))
+            found.append(
+                (
+                    gap,
+                    f"{target.name} is {value!r} in {shares[0]:.0%} of these rows, and in {shares[1]:.0%} of the others",
+                )
+            )
     return max(found)[1] if found else ""
 
 

@@ -36,8 +36,13 @@ class NearDuplicates(Check):
                 if other:
                     count, share = len(other), share * len(other) / len(rows)
                     text = f"{column.name}: {count:,} {what} ({share:.1%}) differ from one in {seen.elsewhere} in case, blanks or punctuation alone"
-                    shown = tuple(f"{quoted(raw[r], 40)} as {seen.whole.where(int(seen.places[p]))} {quoted(raw[p], 40)}" for r, p in other[:5])
-                    yield Finding("near_duplicates", (column.name,), first(np.array([r for r, _ in other])), text, examples=shown)
+                    shown = tuple(
+                        f"{quoted(raw[r], 40)} as {seen.whole.where(int(seen.places[p]))} {quoted(raw[p], 40)}"
+                        for r, p in other[:5]
+                    )
+                    yield Finding(
+                        "near_duplicates", (column.name,), first(np.array([r for r, _ in other])), text, examples=shown
+                    )
 
 
 def bare(text: str) -> str:

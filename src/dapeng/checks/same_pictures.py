@@ -28,7 +28,9 @@ class SamePictures(Check):
         for column in seen.columns(("image",), targets=False):
             group, read = _groups(column.cells.to_pylist(), seen.whole.base)
             if read < len(group):
-                seen.notes.append(f"{column.name}: {read:,} of {len(group):,} pictures were compared within {SECONDS:.0f} seconds")
+                seen.notes.append(
+                    f"{column.name}: {read:,} of {len(group):,} pictures were compared within {SECONDS:.0f} seconds"
+                )
             counts = np.bincount(group)
             first_of = np.full(len(counts), len(group))
             np.minimum.at(first_of, group, np.arange(len(group)))

@@ -103,8 +103,14 @@ def _alphabets(text: str) -> bool:
 
 TESTS = {
     "invisible": (_invisible, "hold characters that can't be seen (zero-width, soft hyphen, control)"),
-    "replaced": (_replaced, "hold the replacement character: what stood there is lost; read the original in its own encoding"),
-    "decoded": (wrongly_decoded, "look like UTF-8 that was read in another encoding (é as Ã©); mend the file, or set data.encoding"),
+    "replaced": (
+        _replaced,
+        "hold the replacement character: what stood there is lost; read the original in its own encoding",
+    ),
+    "decoded": (
+        wrongly_decoded,
+        "look like UTF-8 that was read in another encoding (é as Ã©); mend the file, or set data.encoding",
+    ),
     "forms": (_decomposed, "have letters and their accents apart, where others have them in one (NFD beside NFC)"),
     "alphabets": (_alphabets, "mix alphabets within a word: letters that look Latin and are Cyrillic or Greek"),
 }

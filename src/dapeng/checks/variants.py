@@ -52,7 +52,9 @@ def shown(groups: list[list[str]]) -> str:
     return "; ".join(" / ".join(ascii(v) if not v.isascii() else repr(v) for v in g[:4]) for g in groups[:3])
 
 
-def written(column: Cells, kind: str, groups: list[list[str]], text: str, severity: Literal["warning", "info"] = "warning") -> Finding:
+def written(
+    column: Cells, kind: str, groups: list[list[str]], text: str, severity: Literal["warning", "info"] = "warning"
+) -> Finding:
     """A finding with the first row of each spelling."""
     places, values = codes(column.cells)
     at = {str(v): i for i, v in enumerate(values)}

@@ -267,7 +267,10 @@ class CategoryColumn(Column):
         if len(self.labels) > MOST_CLASSES:
             return f"{len(self.labels):,} different labels", f"outputs.{self.name}=number, or text"
         if self.options.threshold != "auto" and len(self.labels) != 2:
-            return f"a threshold is for two labels, and it has {len(self.labels)}", f"outputs.{self.name}.threshold=auto"
+            return (
+                f"a threshold is for two labels, and it has {len(self.labels)}",
+                f"outputs.{self.name}.threshold=auto",
+            )
         return None
 
     def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
@@ -400,7 +403,7 @@ class CategoryReader:
             if isinstance(cell, float) and cell == int(cell):
                 cell = int(cell)
             text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
-            text = text if self.form == "none" else unicodedata.normalize(self.form, text)
+            text = text if self.form == "none" else unicodedata.normalize(self.form, text)  # type: ignore[arg-type]
             text = re.sub("[\u200b\u200c\u200d\u2060\ufeff\u00ad]", "", text).strip()
             codes.append(0 if text in self.missing else self.codes.get(text, 0))
         return {"codes": np.array(codes, np.int64)}

@@ -66,7 +66,12 @@ class Suspects:
 
 
 def suspects(
-    inputs: Mapping[str, ColumnOptions], name: str, options: ColumnOptions, source: Source, seconds: float = 60.0, seed: int = 0
+    inputs: Mapping[str, ColumnOptions],
+    name: str,
+    options: ColumnOptions,
+    source: Source,
+    seconds: float = 60.0,
+    seed: int = 0,
 ) -> Suspects | None:
     """Every row of a category column that has a label, ranked by doubt; None where there are too few rows or classes.
 

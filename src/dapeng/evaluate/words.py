@@ -68,7 +68,13 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
 
 def _title(metric: str, title: str) -> str:
     """A metric's name within a sentence: letters that stand for words stay large."""
-    return metric if metric == "accuracy" else title if title.split()[0].isalpha() and title.split()[0].isupper() else title.lower()
+    return (
+        metric
+        if metric == "accuracy"
+        else title
+        if title.split()[0].isalpha() and title.split()[0].isupper()
+        else title.lower()
+    )
 
 
 def _known(found: dict[str, Any], metric: str) -> bool:

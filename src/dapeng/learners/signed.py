@@ -39,7 +39,11 @@ def fit_signed(x: Any, target: Target, strength: float, signs: np.ndarray) -> tu
 
     bounds = [(0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs]
     start = np.zeros(x.shape[1] + 1)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)], options={"maxiter": ITERATIONS}).x
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)], options={"maxiter": ITERATIONS}
+    ).x
     if target.classes:
-        return np.stack([-found[:-1], found[:-1]]).astype(np.float32) / 2, np.array([-found[-1], found[-1]], np.float32) / 2
+        return np.stack([-found[:-1], found[:-1]]).astype(np.float32) / 2, np.array(
+            [-found[-1], found[-1]], np.float32
+        ) / 2
     return (found[None, :-1] * spread).astype(np.float32), np.array([found[-1] * spread + middle], np.float32)

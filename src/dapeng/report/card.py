@@ -93,7 +93,9 @@ def _use(folder: RunFolder) -> list[str]:
         chosen = found.get("threshold") or {}
         if chosen.get("by") in ("validation", "spec"):
             how = "chosen on the validation rows" if chosen["by"] == "validation" else "as its spec says"
-            lines.append(f"- It says {plain(found['positive'])} for {plain(name)} from a probability of {chosen['value']:.3g} on ({how}).")
+            lines.append(
+                f"- It says {plain(found['positive'])} for {plain(name)} from a probability of {chosen['value']:.3g} on ({how})."
+            )
         weak = sorted(found.get("per_class", []), key=lambda r: r["f1"])[:3]
         if weak and weak[0]["f1"] < 1:
             shown = ", ".join(f"{plain(r['label'])} ({r['f1']:.2f})" for r in weak)
