@@ -182,3 +182,32 @@ def folds(table: pa.Table, tmp_path: Path, asked: dict[str, Any], data: dict[str
     return started(
         load_spec({**asked, "outputs": {"label": "category"}, "data": data}), None, {"all": table}, tmp_path, "run"
     )
+
+
+@pytest.mark.parametrize("model", ["trees", "network"])
+@pytest.mark.parametrize("how", ["clip", "missing"])
+def test_a_server_a_standalone_export_and_predict_treat_an_outlier_alike(how: str, model: str, tmp_path: Path) -> None:
+    from dapeng.core.kinds import exporters
+    from dapeng.data.table import Frame
+    from dapeng.export.run_standalone import run as run_standalone
+    from dapeng.serve.engine import Engine
+
+    x = RANDOM.normal(50, 5, 600)
+    y = np.where(x + RANDOM.normal(0, 1, 600) > 52, "a", "b")
+    x[::100] = 1e6
+    table = pa.table({"x": x, "c": np.where(np.arange(600) % 2, "Ａ", "B").tolist(), "y": y.tolist()})
+    inputs = {"x": {"type": "number", "outliers": how}, "c": {"type": "category", "normalise": "NFKC"}}
+    few = {"epochs": 2, "batch_size": 64}
+    asked = {"inputs": inputs, "model": model, "evaluate": {"baselines": [], "resamples": 0}, "train": few}
+    product = dapeng.train(table, outputs="y", runs=tmp_path, data={"split": {"by": "random"}}, **asked).product
+    rows = [{"x": v, "c": c} for v in (50.0, 1e9, -1e9, 62.0) for c in ("A", "Ａ", "B")]
+    some = Frame(pa.table({"x": [r["x"] for r in rows], "c": [r["c"] for r in rows]}))
+    wanted = product.predict(some).tensors["y"]["probabilities"]
+    engine = Engine(product, "run")
+    answers = engine.answers(engine.check(rows).rows)
+    served = [[a["y"]["probabilities"][v] for v in product.outputs["y"].labels] for a in answers]
+    np.testing.assert_allclose(served, wanted, atol=1e-5)
+    exporters.members()["standalone"]().export(product, tmp_path / "out", some)
+    alone = [[r[f"y.{v}"] for v in product.outputs["y"].labels] for r in run_standalone(tmp_path / "out", rows)]
+    np.testing.assert_allclose(alone, wanted, atol=1e-5)
+    np.testing.assert_allclose(wanted[0], wanted[1], atol=1e-7)  # Ａ is A

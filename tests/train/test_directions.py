@@ -106,3 +106,18 @@ def test_a_promise_that_has_no_meaning_is_an_error_of_the_spec(
 def test_a_direction_is_for_inputs_alone() -> None:
     with pytest.raises(SpecError, match="for inputs only"):
         dapeng.train(credit(), outputs={"AGE": {"type": "number", "monotone": "increasing"}})
+
+
+def test_a_promise_says_nothing_of_values_that_count_as_missing() -> None:
+    inputs = {"AGE": {"type": "number", "monotone": "increasing", "outliers": "missing"}}
+    with pytest.raises(SpecError, match="would count as missing"):
+        dapeng.train(credit(), outputs={"default": "category"}, inputs=inputs)
+
+
+def test_folds_keep_promises_too(tmp_path: Path) -> None:
+    table = credit().slice(0, 1_200)
+    run = train(table, tmp_path, "auto", {"default": "category"}, PAY_0="increasing", LIMIT_BAL="decreasing")
+    grid = np.unique(np.quantile(table.column("PAY_0").to_numpy(), np.linspace(0, 1, 25)))
+    found = answers(run, table.slice(0, 200), "PAY_0", grid, "default")
+    assert np.diff(found, axis=1).min() >= -1e-6
+    assert np.ptp(found) > 1e-3

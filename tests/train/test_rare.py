@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 import dapeng
+from dapeng.api import compare
 from dapeng.columns.category import Category, steady_threshold
 from dapeng.core.errors import DapengError
 from dapeng.core.kinds import exporters, samples
 from dapeng.data.table import Frame
 from dapeng.export.run_standalone import run as run_standalone
+from dapeng.serve.engine import Engine
 
 INPUTS = ("LIMIT_BAL", "AGE", "PAY_0", "PAY_2", "BILL_AMT1", "PAY_AMT1", "PAY_AMT2")
 
@@ -110,6 +112,15 @@ def test_a_standalone_export_says_the_same(rare: tuple[pa.Table, Any], tmp_path:
     assert "yes" in {r["default"] for r in out}
 
 
+def test_a_server_says_the_same(rare: tuple[pa.Table, Any]) -> None:
+    table, run = rare
+    some = table.slice(0, 400).select(list(INPUTS))
+    engine = Engine(run.product, "rare")
+    said = [a["default"]["value"] for a in engine.answers(engine.check(some.to_pylist()).rows)]
+    assert said == run.product.predict(Frame(some)).values["default"]
+    assert "yes" in said
+
+
 def test_balanced_classes_are_judged_and_decided_as_before(tmp_path: Path) -> None:
     run = train(credit(0.22, 4_000), tmp_path)
     metrics = run.folder.read_json("metrics.json")
@@ -130,6 +141,27 @@ def test_a_threshold_of_the_spec_is_obeyed(tmp_path: Path) -> None:
     found = run.folder.read_json("metrics.json")["outputs"]["default"]["threshold"]
     assert found["by"] == "spec"
     assert found["value"] == 0.3
+
+
+def test_with_costs_the_report_says_both_thresholds(tmp_path: Path) -> None:
+    costs = {"default": [[0.0, 1.0], [10.0, 0.0]]}
+    evaluate = {"baselines": [], "resamples": 0, "costs": costs}
+    run = train(credit(0.06, 3_000), tmp_path, evaluate=evaluate)
+    found = run.folder.read_json("metrics.json")["outputs"]["default"]
+    assert found["threshold"]["by"] == "costs"
+    assert found["threshold"]["value"] == pytest.approx(1 / 11)
+    assert found["cut"] == run.product.outputs["default"].cut
+    report = (run.folder.path / "report.html").read_text(encoding="utf-8")
+    assert "it follows from the costs" in report
+    assert f"Predictions go by {found['cut']:.3g}" in report
+
+
+def test_two_runs_are_compared_by_what_they_say(tmp_path: Path) -> None:
+    table = credit(0.06, 3_000)
+    first, second = train(table, tmp_path), train(table, tmp_path, model="linear")
+    found = compare(first.folder.path, second.folder.path)["outputs"]["default"]
+    assert next(iter(found["metrics"])) == "auprc"
+    assert found["mcnemar"]["only_first"] + found["mcnemar"]["only_second"] > 0
 
 
 def test_a_threshold_for_three_labels_is_an_error(tmp_path: Path) -> None:
@@ -174,3 +206,17 @@ def test_the_threshold_is_steady_where_one_row_would_move_the_best_cut() -> None
     assert np.ptp(cuts) < 0.5 * np.mean(cuts)
     assert p.min() < min(cuts)
     assert max(cuts) < p.max()
+
+
+def test_an_explanation_is_of_what_is_said(rare: tuple[pa.Table, Any]) -> None:
+    from dapeng.explain.rows import explain_rows
+
+    table, run = rare
+    cut = run.product.outputs["default"].cut
+    p = run.product.predict(Frame(table)).tensors["default"]["probabilities"][:, 1]
+    at = np.flatnonzero((p >= cut) & (p < 0.5))[:2]
+    assert len(at)
+    for row in explain_rows(run.product, Frame(table.take(pa.array(at))), 2, 20.0):
+        found = row["outputs"]["default"]
+        assert found["prediction"] == "yes"
+        assert cut <= found["probability"] < 0.5

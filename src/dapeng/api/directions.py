@@ -31,6 +31,10 @@ def keep_promises(
         for output, options in outputs.items()
         if (why := _unfit(output, options, source))
     ]
+    for name in names:
+        if getattr(inputs[name], "outliers", "keep") == "missing":
+            what = "values past a fence would count as missing, and a promise says nothing of those"
+            problems.append(Problem(f"inputs.{name}.outliers", what, f"inputs.{name}.outliers=clip"))
     if spec.model == "network":
         what = "a network can't promise to rise with a column"
         problems.append(

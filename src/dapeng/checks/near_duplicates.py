@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from dapeng.checks.base import Check, Finding, Seen, first, quoted
+from dapeng.checks.base import Check, Finding, Seen, quoted
 from dapeng.core.kinds import checks
 
 SHORTEST = 8
@@ -31,18 +31,29 @@ class NearDuplicates(Check):
             worth = np.array([_worth(k) for k in group], bool)[code] if len(code) else np.empty(0, bool)
             exact = _codes(raw)[1]
             code = np.where(worth, code, len(group) + np.arange(len(code)))  # each short one stands alone
+            order = np.argsort(code, kind="stable")
             for what, rows, share in seen.across(code):
-                other = [(r, p) for r in rows for p in [_partner(seen, int(r), code, exact)] if p is not None]
+                found = [(int(r), _partner(seen, int(r), order[_slice(code[order], code[r])], exact)) for r in rows]
+                other = [(r, p) for r, p in found if p is not None]
                 if other:
-                    count, share = len(other), share * len(other) / len(rows)
-                    text = f"{column.name}: {count:,} {what} ({share:.1%}) differ from one in {seen.elsewhere} in case, blanks or punctuation alone"
-                    shown = tuple(
-                        f"{quoted(raw[r], 40)} as {seen.whole.where(int(seen.places[p]))} {quoted(raw[p], 40)}"
-                        for r, p in other[:5]
-                    )
-                    yield Finding(
-                        "near_duplicates", (column.name,), first(np.array([r for r, _ in other])), text, examples=shown
-                    )
+                    yield _told(seen, column.name, raw, other, what, share * len(other) / len(rows))
+
+
+def _slice(rising: np.ndarray, value: int) -> slice:
+    """Where a value stands among rising ones; the first hundred of many."""
+    start, stop = np.searchsorted(rising, [value, value + 1])
+    return slice(int(start), min(int(stop), int(start) + 100))
+
+
+def _told(seen: Seen, name: str, raw: list[str], pairs: list[tuple[int, int]], what: str, share: float) -> Finding:
+    how = f"differ from one in {seen.elsewhere} in case, blanks or punctuation alone"
+    shown = tuple(
+        f"{quoted(raw[r], 40)} as {seen.whole.where(int(seen.places[p]))} {quoted(raw[p], 40)}" for r, p in pairs[:5]
+    )
+    rows = tuple(r for r, _ in pairs[:5])
+    return Finding(
+        "near_duplicates", (name,), rows, f"{name}: {len(pairs):,} {what} ({share:.1%}) {how}", examples=shown
+    )
 
 
 def bare(text: str) -> str:
@@ -60,10 +71,10 @@ def _codes(texts: list[str]) -> tuple[list[str], np.ndarray]:
     return list(at), found
 
 
-def _partner(seen: Seen, row: int, code: np.ndarray, exact: np.ndarray) -> int | None:
+def _partner(seen: Seen, row: int, alike: np.ndarray, exact: np.ndarray) -> int | None:
     """A row of another side that is nearly the same; None where one is the very same, which duplicates say."""
     assert seen.sides is not None
-    there = (code == code[row]) & (seen.sides >= 0)
-    there &= (seen.sides != seen.sides[row]) if seen.folds else (seen.sides == 0)
-    rows = np.flatnonzero(there)
+    there = seen.sides[alike] >= 0
+    there &= (seen.sides[alike] != seen.sides[row]) if seen.folds else (seen.sides[alike] == 0)
+    rows = alike[there]
     return None if not len(rows) or (exact[rows] == exact[row]).any() else int(rows[0])

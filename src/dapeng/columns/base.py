@@ -214,6 +214,20 @@ class Column(ABC):
         """A prediction with what follows from such settings beside it."""
         return prediction
 
+    @property
+    def rare(self) -> bool:
+        """Whether what is asked for is so rare that the likeliest answer is mostly no answer."""
+        return False
+
+    @property
+    def cut(self) -> float | None:
+        """Probability from which on the positive label of two is said; None: the likelier label is."""
+        return None
+
+    def said(self, prediction: dict[str, np.ndarray]) -> np.ndarray | None:
+        """What a prediction says of each row, in the terms of `truth`; None: the likeliest, or the value itself."""
+        return None
+
     def decision(self) -> str:
         """How an answer follows from a prediction, where it is not simply the likeliest; nothing else."""
         return ""

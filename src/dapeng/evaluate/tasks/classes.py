@@ -33,18 +33,18 @@ class Classes(Task):
     decides: ClassVar[bool] = True
 
     def leads(self, column: Column) -> str:
-        return "auprc" if column.rare else self.headline  # type: ignore[attr-defined]
+        return "auprc" if column.rare else self.headline
 
     def shows(self, column: Column) -> tuple[str, ...]:
-        return ("auprc", "auroc", "lift_10", "f1_macro", "log_loss") if column.rare else self.beside  # type: ignore[attr-defined]
+        return ("auprc", "auroc", "lift_10", "f1_macro", "log_loss") if column.rare else self.beside
 
     def chance(self, column: Column) -> str:
-        if not column.rare:  # type: ignore[attr-defined]
+        if not column.rare:
             return super().chance(column)
         return f"Any order by chance (the share of {column.labels[column.positive]!r})"  # type: ignore[attr-defined]
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> ClassView:
-        decided = column.said(dict(prediction))  # type: ignore[attr-defined]
+        decided = column.said(dict(prediction))
         return ClassView(prediction["probabilities"], values, column.positive, decided)  # type: ignore[attr-defined]
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class Classes(Task):
         costs = (options.costs or {}).get(name)
         if costs is not None:
             found["threshold"] = by_costs(view, _checked(name, costs, labels))
-        elif column.cut is not None:  # type: ignore[attr-defined]
-            cut: float = column.cut  # type: ignore[attr-defined]
-            by = "validation" if column.options.threshold == "auto" else "spec"  # type: ignore[attr-defined]
-            found["threshold"] = {"by": by, "value": cut, **at_threshold(view, cut)}
+        elif column.cut is not None:
+            found["threshold"] = {"by": _by(column), "value": column.cut, **at_threshold(view, column.cut)}
         elif view.classes == 2 and view.positive in area:
             found["threshold"] = by_f1(view)
+        if column.cut is not None:
+            found |= {"cut": column.cut, "cut_by": _by(column)}
         return found
 
     def paired(self, first: Told, second: Told) -> tuple[View, View]:
@@ -81,7 +81,8 @@ class Classes(Task):
         for mine, (column, prediction, values) in zip(each, (first, second)):
             places = places_in(labels, mine)
             spread = spread_to(np.asarray(prediction["probabilities"], np.float64), places, len(labels))
-            decided = places[np.asarray(column.said(dict(prediction)), np.int64)]  # type: ignore[attr-defined]
+            said = column.said(dict(prediction))
+            decided = None if said is None else places[said]
             made.append(ClassView(spread, places[np.asarray(values, np.int64)], positive, decided))
         return made[0], made[1]
 
@@ -99,11 +100,15 @@ class Classes(Task):
 
 def _said(found: dict[str, Any], p: np.ndarray) -> np.ndarray:
     """(N,) classes as the run decides: by its threshold, where it has one, else the likeliest."""
-    about = found.get("threshold") or {}
-    if about.get("by") not in ("validation", "spec"):
+    if found.get("cut") is None:
         return p.argmax(1)
     positive = found["labels"].index(found["positive"])
-    return np.where(p[:, positive] >= about["value"], positive, 1 - positive)
+    return np.where(p[:, positive] >= found["cut"], positive, 1 - positive)
+
+
+def _by(column: Column) -> str:
+    """Where the threshold of an output comes from."""
+    return "spec" if isinstance(column.options.threshold, float) else "validation"  # type: ignore[attr-defined]
 
 
 def _checked(name: str, costs: list[list[float]], labels: list[str]) -> np.ndarray:

@@ -80,4 +80,6 @@ def _threshold(name: str, found: dict[str, Any]) -> Safe | None:
             f"Threshold: call it {found['positive']} from a probability of {chosen['value']:.3g} on ({where}): "
             f"precision {percent(chosen['precision'])}, recall {percent(chosen['recall'])}, F1 {chosen['f1']:.3f}."
         )
+    if chosen["by"] == "costs" and found.get("cut") is not None:
+        parts.append(f"Predictions go by {found['cut']:.3g}: outputs.NAME.threshold sets another.")
     return el("p", " ".join(parts), class_="note") if parts else None
