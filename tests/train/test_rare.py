@@ -191,6 +191,14 @@ def test_with_a_handful_of_positives_as_many_are_said_as_training_has() -> None:
     assert (p >= settings["threshold"]).mean() == pytest.approx(0.05, abs=0.002)
 
 
+def test_probabilities_that_tell_nothing_lead_to_no_threshold() -> None:
+    wanted = (np.arange(1000) < 40).astype(np.int64)
+    same = {"probabilities": np.tile([0.96, 0.04], (1000, 1))}
+    assert fitted(40, 960).settle(same, wanted) == {}
+    assert fitted(40, 960).settle(same, np.zeros(1000, np.int64)) == {}
+    assert fitted(9, 960).settle({"probabilities": np.random.RandomState(0).dirichlet([9, 1], 1000)}, wanted) == {}
+
+
 def test_a_tenth_is_not_rare() -> None:
     assert fitted(99, 901).rare
     assert not fitted(100, 900).rare

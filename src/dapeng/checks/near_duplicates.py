@@ -32,8 +32,9 @@ class NearDuplicates(Check):
             exact = _codes(raw)[1]
             code = np.where(worth, code, len(group) + np.arange(len(code)))  # each short one stands alone
             order = np.argsort(code, kind="stable")
+            rising = code[order]
             for what, rows, share in seen.across(code):
-                found = [(int(r), _partner(seen, int(r), order[_slice(code[order], code[r])], exact)) for r in rows]
+                found = [(int(r), _partner(seen, int(r), order[_slice(rising, int(code[r]))], exact)) for r in rows]
                 other = [(r, p) for r, p in found if p is not None]
                 if other:
                     yield _told(seen, column.name, raw, other, what, share * len(other) / len(rows))

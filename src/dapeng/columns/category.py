@@ -30,6 +30,8 @@ RARE = 0.1
 RESAMPLES = 51
 FEWEST_POSITIVES = 10
 """Positive rows that a threshold can be found by; with fewer, as many are called positive as training has."""
+MOST_SAID = 0.5
+"""Largest share of the rows of which a chosen threshold may say what is rare."""
 MOST_LISTED = 1_000
 """Labels that a schema names."""
 
@@ -286,13 +288,15 @@ class CategoryColumn(Column):
         return "accuracy", float((prediction["probabilities"].argmax(1) == wanted).mean()) if len(wanted) else 0.0
 
     def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
-        if self.options.threshold != "auto" or not self.rare:
+        positives = self.counts[self.positive] if self.labels else 0
+        if self.options.threshold != "auto" or not self.rare or positives < FEWEST_POSITIVES or not len(wanted):
             return {}
         p, flags = np.asarray(prediction["probabilities"], np.float64)[:, self.positive], wanted == self.positive
-        if flags.sum() < FEWEST_POSITIVES:
-            share = self.counts[self.positive] / sum(self.counts)
-            return {"threshold": round(float(np.clip(np.quantile(p, 1 - share), 1e-6, 1 - 1e-6)), 6)} if len(p) else {}
-        return {"threshold": round(steady_threshold(p, flags), 6)}
+        few = flags.sum() < FEWEST_POSITIVES
+        cut = float(np.quantile(p, 1 - positives / sum(self.counts))) if few else steady_threshold(p, flags)
+        cut = round(float(np.clip(cut, 1e-6, 1 - 1e-6)), 6)
+        # probabilities that tell nothing are best served, by F1, with yes to all: that is no decision
+        return {"threshold": cut} if (p >= cut).mean() <= MOST_SAID else {}
 
     def keep(self, settings: dict[str, Any]) -> None:
         if settings:

@@ -64,8 +64,7 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
 def _said(product: Product, output: str, tensors: Mapping[str, np.ndarray], at: int) -> int:
     """Which label is explained: the one that is said, where it is one; the likeliest of several."""
     said = product.outputs[output].said({k: v[at : at + 1] for k, v in tensors.items()})
-    one = said is not None and said.ndim == 1
-    return int(said[0] if one else tensors["probabilities"][at].argmax())
+    return int(tensors["probabilities"][at].argmax() if said is None or said.ndim > 1 else said[0])
 
 
 def _means(product: Product, batch: Batch) -> dict[str, torch.Tensor]:
