@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -222,3 +224,30 @@ def test_json_has_every_finding_with_its_rows_and_the_command_says_what_the_data
     assert far[0]["rows"] == [ROWS - 1]
     assert "bytes a row prepared" in done.err
     assert "--fast" in done.err
+
+
+ODD: dict[str, Any] = {
+    "floats": [None if i % 7 == 0 else float(i) for i in range(60)],
+    "infinite": [float("inf") if i == 3 else float(i) for i in range(60)],
+    "large": [10**17 + i for i in range(60)],
+    "truth": [bool(i % 2) for i in range(60)],
+    "lists": [[f"a{i % 3}", "b"] if i % 4 else None for i in range(60)],
+    "vectors": [[1.0, 2.0, float(i)] for i in range(60)],
+    "bytes": [b"\x89PNG" if i % 3 else None for i in range(60)],
+    "nothing": [None] * 60,
+    "not a number": [float("nan")] * 60,
+    "dates": [datetime(2020, 1, 1) + timedelta(i) for i in range(60)],
+    "zeros": ["a\x00b"] * 30 + ["c"] * 30,
+}
+
+
+@pytest.mark.parametrize("cells", ODD)
+@pytest.mark.parametrize("kind", ["number", "category", "text", "image", "set", "vector", "date"])
+def test_no_kind_of_cell_breaks_a_check(kind: str, cells: str) -> None:
+    sides = (np.arange(60) % 3).astype(np.int8)
+    for columns in ({"x": ODD[cells], "y": LABELS[:60]}, {"x": NOISE[:60], "y": ODD[cells]}):
+        kinds = {"x": kind, "y": "category"} if columns["x"] is ODD[cells] else {"x": "number", "y": kind}
+        for finding in found(columns, kinds, sides):
+            assert finding.text
+            assert len(finding.where) == len(finding.rows)
+            assert len(finding.examples) in (0, len(finding.rows))

@@ -211,3 +211,15 @@ def test_a_server_a_standalone_export_and_predict_treat_an_outlier_alike(how: st
     alone = [[r[f"y.{v}"] for v in product.outputs["y"].labels] for r in run_standalone(tmp_path / "out", rows)]
     np.testing.assert_allclose(alone, wanted, atol=1e-5)
     np.testing.assert_allclose(wanted[0], wanted[1], atol=1e-7)  # Ａ is A
+
+
+def test_whole_numbers_past_what_a_float_holds_and_infinite_labels_are_read() -> None:
+    assert number([10**17 + i for i in range(50)]).state["count"] == 50
+    cells = pa.array([float("inf"), 1.0, 2.5])
+    asked = Category()
+    summary = asked.summary(False)
+    summary.add(cells)
+    column = asked.fitted("c", summary.result(), False)
+    assert set(column.labels) == {"inf", "1", "2.5"}
+    codes = CategoryReader(**column.reader()[1]).encode(cells.to_pylist())["codes"]
+    np.testing.assert_array_equal(codes, column.encode(cells).tensors["codes"])

@@ -94,12 +94,14 @@ class Seen:
     """What was not looked at, and why."""
 
     def columns(self, kinds: Iterable[str] | None = None, targets: bool = True) -> Iterator[Cells]:
-        """The columns that are there, of some types or all; inputs first."""
+        """The columns that are there, of some types or all; inputs first. Of some types: those that can be read as such."""
         wanted = None if kinds is None else set(kinds)
         for target, group in ((False, self.inputs), (True, self.outputs if targets else {})):
             for name, options in group.items():
                 if name in self.table.column_names and (wanted is None or options.type in wanted):
-                    yield Cells(name, self.table.column(name), options, target)
+                    found = Cells(name, self.table.column(name), options, target)
+                    if wanted is None or found.plain or options.reads_files:
+                        yield found
 
     @property
     def read(self) -> list[str]:

@@ -45,7 +45,7 @@ class SamePictures(Check):
                 yield Finding("same_pictures", (column.name,), first(rows), text)
 
 
-def _groups(cells: list[str | bytes | None], base: Path | None) -> tuple[np.ndarray, int]:
+def _groups(cells: list[object], base: Path | None) -> tuple[np.ndarray, int]:
     """(rows,) the code of each picture's content, and how many were read; one that wasn't, or can't be, stands alone."""
     known: dict[bytes, int] = {}
     group = np.arange(len(cells))
@@ -59,9 +59,11 @@ def _groups(cells: list[str | bytes | None], base: Path | None) -> tuple[np.ndar
     return group, len(cells)
 
 
-def _content(cell: str | bytes | None, base: Path | None) -> bytes:
-    if isinstance(cell, bytes) or not cell:
-        return cell or b""
+def _content(cell: object, base: Path | None) -> bytes:
+    if isinstance(cell, bytes):
+        return cell
+    if not isinstance(cell, str) or not cell:
+        return b""
     try:
         return ((base or Path()) / cell).read_bytes()
     except (OSError, ValueError):

@@ -34,12 +34,15 @@ class Unreadable(Check):
                 yield Finding("unreadable", (column.name,), some, text, examples=tuple(why for _, why in bad[:5]))
 
 
-def _unreadable(value: str | bytes, base: Path | None) -> str:
+def _unreadable(value: object, base: Path | None) -> str:
+    """Why a picture can't be read; nothing where it can."""
     import io
     import warnings
 
     from PIL import Image
 
+    if not isinstance(value, (str, bytes)):
+        return f"{type(value).__name__} is no picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -102,7 +102,7 @@ def coded(cells: Cells) -> tuple[list[str], np.ndarray]:
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_floating(array.type):
         array = pa.array(
-            [None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()],
+            [None if v is None or v != v else (str(int(v)) if v.is_integer() else repr(v)) for v in array.to_pylist()],
             pa.string(),
         )
     found = strings(array).dictionary_encode()
@@ -404,7 +404,7 @@ class CategoryReader:
 
         codes = []
         for cell in cells:
-            if isinstance(cell, float) and cell == int(cell):
+            if isinstance(cell, float) and cell.is_integer():
                 cell = int(cell)
             text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
             text = text if self.form == "none" else unicodedata.normalize(self.form, text)  # type: ignore[arg-type]

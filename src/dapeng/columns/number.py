@@ -81,7 +81,7 @@ def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.nda
     """Cells as float64 (nan where there is none), which are present, and which could not be read."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type):
-        values = array.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
         return _finite(values, ~np.isnan(values))
     if pa.types.is_decimal(array.type):
         return parse(array.cast(pa.float64()), missing, decimal)
