@@ -10,8 +10,11 @@ import pyarrow as pa
 import pytest
 
 import dapeng
-from dapeng.columns.category import Category, CategoryReader
-from dapeng.columns.number import Number, NumberReader, fences
+from dapeng.columns.category import Category
+from dapeng.columns.category_reader import CategoryReader
+from dapeng.columns.fences import fences
+from dapeng.columns.number import Number
+from dapeng.columns.number_reader import NumberReader
 from dapeng.core.errors import DapengError, SpecError
 from dapeng.core.kinds import samples
 

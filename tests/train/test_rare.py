@@ -11,7 +11,8 @@ import pytest
 
 import dapeng
 from dapeng.api import compare
-from dapeng.columns.category import Category, steady_threshold
+from dapeng.columns.category import Category
+from dapeng.columns.thresholds import steady_threshold
 from dapeng.core.errors import DapengError
 from dapeng.core.kinds import exporters, samples
 from dapeng.data.table import Frame

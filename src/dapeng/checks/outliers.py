@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dapeng.checks.base import Check, Finding, Seen, first
-from dapeng.columns.number import fences
+from dapeng.columns.fences import fences
 from dapeng.core.kinds import checks
 
 FEWEST = 30

@@ -17,6 +17,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.category_reader import CategoryReader
+from dapeng.columns.thresholds import steady_threshold
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -27,7 +29,6 @@ MOST_SPELLINGS = 10_000
 MOST_CLASSES = 10_000
 RARE = 0.1
 """Share of the positive rows of two labels, below which the likelier label is mostly no answer."""
-RESAMPLES = 51
 FEWEST_POSITIVES = 10
 """Positive rows that a threshold can be found by; with fewer, as many are called positive as training has."""
 MOST_SAID = 0.5
@@ -372,42 +373,3 @@ class CategoryColumn(Column):
             "missing": sorted({normal(m, self.options.normalise) for m in self.options.missing} | {""}),
             "form": self.options.normalise,
         }
-
-
-def steady_threshold(p: np.ndarray, flags: np.ndarray) -> float:
-    """The cut of p (N,) with the best F1 for flags (N,), as the median over resamples of the rows: few positives make one jump.
-
-    Breiman: Bagging Predictors, 1996.
-    """
-    from dapeng.columns.set import best_threshold
-
-    draw = np.random.RandomState(0)
-    found = []
-    for _ in range(RESAMPLES):
-        rows = draw.randint(0, len(p), len(p))
-        if flags[rows].any():
-            found.append(best_threshold(p[rows], flags[rows]))
-    return float(np.median(found)) if found else best_threshold(p, flags)
-
-
-class CategoryReader:
-    """Raw labels to codes, with numpy and the standard library alone."""
-
-    def __init__(self, labels, missing, form="NFC"):
-        self.codes, self.missing, self.form = {label: i + 1 for i, label in enumerate(labels)}, set(missing), form
-
-    def encode(self, cells):
-        import re
-        import unicodedata
-
-        import numpy as np
-
-        codes = []
-        for cell in cells:
-            if isinstance(cell, float) and cell.is_integer():
-                cell = int(cell)
-            text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
-            text = text if self.form == "none" else unicodedata.normalize(self.form, text)  # type: ignore[arg-type]
-            text = re.sub("[\u200b\u200c\u200d\u2060\ufeff\u00ad]", "", text).strip()
-            codes.append(0 if text in self.missing else self.codes.get(text, 0))
-        return {"codes": np.array(codes, np.int64)}

@@ -5,9 +5,8 @@ A cell that isn't a number is bad, never silently 0. Missing are empty cells and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,8 @@ import pyarrow.compute
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.fences import fenced, fences
+from dapeng.columns.number_reader import NumberReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -26,9 +27,6 @@ pc: Any = pyarrow.compute  # its functions are made at run time, where no type c
 MISSING = ["", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "#na", "<na>", "missing", "unknown"]
 PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 SKETCH = 4096
-FAR = 4.0
-"""Times the distance from the median to the outer sixteenth, on its side, past which a value is an outlier."""
-Fences: TypeAlias = tuple[float, float]
 
 
 @kinds.columns
@@ -134,38 +132,6 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
         values = values.copy()
         values[bad.rows] = np.nan
     return values, present, bad
-
-
-def fences(points: np.ndarray, weights: np.ndarray | None = None) -> Fences | None:
-    """Least and largest usual value, each side by its own spread, so that skewed columns keep their tail; None without spread.
-
-    points: rising values, each as often as its weight says (once by default).
-    """
-    if not len(points):
-        return None
-    total = np.cumsum(np.ones(len(points)) if weights is None else weights)
-
-    def at(share: float) -> float:
-        return float(points[min(int(np.searchsorted(total, share * total[-1])), len(points) - 1)])
-
-    middle = at(0.5)
-    below, above = middle - at(1 / 16), at(15 / 16) - middle
-    spread = max(below, above)  # a side where most values are the same borrows the other's
-    if spread <= 0:
-        spread = max(middle - at(1 / 100), at(99 / 100) - middle)
-    if spread <= 0:
-        return None
-    return middle - FAR * (below or spread), middle + FAR * (above or spread)
-
-
-def fenced(values: np.ndarray, how: str, bounds: Sequence[float] | None) -> np.ndarray:
-    """Values with outliers clipped, or as nan where they count as missing."""
-    if bounds is None or how == "keep":
-        return values
-    low, high = bounds
-    if how == "clip":
-        return np.clip(values, low, high)
-    return np.where((values < low) | (values > high), np.nan, values)
 
 
 def mostly(cells: Cells) -> bool:
@@ -423,62 +389,6 @@ class NumberColumn(Column):
             "outliers": self.options.outliers,
             "fences": s.get("fences"),
         }
-
-
-class NumberReader:
-    """Raw cells to standardised values, with numpy and the standard library alone."""
-
-    def __init__(self, mean, std, scale, missing, decimal, outliers="keep", fences=None):
-        self.mean, self.std, self.scale, self.missing, self.decimal = mean, std, scale, set(missing), decimal
-        self.outliers, self.fences = outliers, fences
-
-    def unusual(self, text):
-        """As `dapeng.columns.number.unusual`; raises ValueError for what is no number."""
-        sign, cell = 1.0, text
-        if cell.startswith("(") and cell.endswith(")"):
-            sign, cell = -1.0, cell[1:-1]
-        percent = cell.endswith(("%", "％"))
-        cell = cell.strip("$€£¥￥%％ \u00a0").replace("\u2212", "-")
-        for separator in (",", " ", "\u00a0", "'", "_"):
-            groups = cell.split(separator)
-            if len(groups) > 1 and groups[0].lstrip("+-") and all(len(g.partition(".")[0]) == 3 for g in groups[1:]):
-                cell = "".join(groups)
-        try:
-            value = float("" if "_" in cell else cell)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a number") from None
-        return sign * value / (100 if percent else 1)
-
-    def number(self, cell):
-        import math
-
-        if cell is None or (isinstance(cell, str) and cell.strip().lower() in self.missing):
-            return None
-        if isinstance(cell, str):
-            cell = cell.strip()
-            if self.decimal == ",":
-                cell = cell.replace(".", "").replace(",", ".")
-            cell = self.unusual(cell)
-        value = float(cell)
-        if math.isnan(value):
-            return None
-        if math.isinf(value):
-            raise ValueError(f"{cell} is not a finite number")
-        if self.fences is None or self.outliers == "keep" or self.fences[0] <= value <= self.fences[1]:
-            return value
-        return min(max(value, self.fences[0]), self.fences[1]) if self.outliers == "clip" else None
-
-    def encode(self, cells):
-        import numpy as np
-
-        read = [self.number(c) for c in cells]
-        present = np.array([v is not None for v in read])
-        x = np.array([0.0 if v is None else v for v in read], np.float64)
-        if self.scale == "log":
-            x = np.sign(x) * np.log1p(np.abs(x))
-        if self.scale != "none":
-            x = (x - self.mean) / self.std
-        return {"values": np.where(present, x, 0.0).astype(np.float32), "present": present}
 
 
 def _thinned(values: np.ndarray, count: int) -> np.ndarray:
