@@ -40,7 +40,7 @@ def measure(name: str, share: float, first: float, seconds: float) -> str:
     spent = time.process_time() - began
     assert found is not None
     caught = np.isin(found.rows[: round(first * len(labels))], planted).sum() / len(planted)
-    right = np.isin(found.rows[: found.count], planted)
+    right = np.isin(found.rows[found.called], planted)
     return (
         f"| {name} | {len(labels):,} | {len(planted):,} | {caught:.1%} | {found.count:,} | {right.sum() / len(planted):.1%} "
         f"| {right.mean():.1%} | {spent:.0f} |"

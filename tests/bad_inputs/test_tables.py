@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from make import IDS, make  # type: ignore[import-not-found]
 
+from dapeng.checks.look import check
 from dapeng.core.errors import DapengError, DataError, LimitError
 from dapeng.core.spec import Data
-from dapeng.data.check import check
 from dapeng.data.infer import Guess, infer
 from dapeng.data.open import Opened, open_data
 

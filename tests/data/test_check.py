@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dapeng.checks.base import Finding
+from dapeng.checks.look import check
 from dapeng.core.spec import Data
-from dapeng.data.check import Finding, check
 from dapeng.data.infer import Guess
 from dapeng.data.open import Opened, open_data
 

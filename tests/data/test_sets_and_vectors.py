@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dapeng.columns.set import Set, SetColumn, best_threshold
+from dapeng.columns.set import Set, SetColumn
+from dapeng.columns.thresholds import best_threshold
 from dapeng.columns.vector import Vector, VectorColumn
 from dapeng.data.infer import guess
 

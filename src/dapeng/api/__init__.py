@@ -103,13 +103,17 @@ def init(data: Any, target: list[str] | None = None) -> str:
     return init_yaml(source, infer(source, target))
 
 
-def check(spec: Any, overrides: list[str] | None = None) -> list[Any]:
-    """Findings about a spec's data: leakage, duplicates, constants, rare labels, unreadable cells."""
-    from dapeng.data.check import check as look
-    from dapeng.data.open import open_data
+def check(
+    spec: Any, overrides: list[str] | None = None, *, fast: bool = False, notes: list[str] | None = None
+) -> list[Any]:
+    """Findings about a spec's data: leakage, duplicates, outliers, wrong labels, constants, rare labels, unreadable cells.
+
+    fast: without the search for wrong labels, which trains. notes: grows by what was not looked at, and what the data costs.
+    """
+    from dapeng.api.checking import checked
 
     loaded = spec if isinstance(spec, Loaded) else load_spec(spec, overrides or [])
-    return look(open_data(loaded.spec.data, loaded.folder), loaded.spec)
+    return checked(loaded, fast, notes if notes is not None else [])
 
 
 def compare(first: str | Path, second: str | Path) -> Any:

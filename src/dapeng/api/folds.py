@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from dapeng.api.cleaning import cleaned
 from dapeng.api.session import Session
 from dapeng.api.tested import Tested
 from dapeng.columns.base import Column
@@ -79,7 +80,7 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     wanted: dict[str, Any] = {n: (o, False) for n, o in chosen.inputs.items()} | {
         n: (o, True) for n, o in chosen.outputs.items()
     }
-    given = np.zeros(session.rows, np.int8) if sides is None else sides
+    given = cleaned(session, number, np.zeros(session.rows, np.int8) if sides is None else sides)
     kept_apart = isinstance(source, Held) or any(o.reads_files for o in chosen.inputs.values())
     made_of = None if kept_apart else f"{session.data} {digest(given)}"
     fitted = fit_columns(source, wanted, lambda start, count: given[start : start + count] == 0, made_of)
@@ -99,7 +100,12 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
 
 
 def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
-    """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins."""
+    """Train the network of a fold. epochs: as other folds taught. log_start: where its part of metrics.jsonl begins.
+
+    None is trained where a column promises a direction, which no network here keeps.
+    """
+    if session.directed:
+        return
     spec, product, where = session.spec, fold.product, session.folder.path
     torch.manual_seed(spec.train.seed)
     product.model = fresh_model(spec, product.inputs, product.outputs, fold.choices)

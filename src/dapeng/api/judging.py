@@ -35,7 +35,7 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     judged = []
     for name in (n for n in known[0].predictions if all(n in t.predictions for t in known)):
         together = {
-            o: {k: np.concatenate([t.predictions[name][o][k] for t in known]) for k in known[0].predictions[name][o]}
+            o: {k: np.concatenate([t.predictions[name][o][k] for t in known]) for k in _shared(known, name, o)}
             for o in outputs
             if all(o in t.predictions[name] for t in known)
         }
@@ -44,11 +44,19 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
         judged.append(Judged(name, role, together, sum(t.costs.get(name, 0.0) for t in known), shares))
     how = session.parts.describe()
     found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed)
+    found["notes"] = [words for c in outputs.values() if (words := c.decision())]
     if "weight" in session.chosen.roles:
         column = session.chosen.roles["weight"]
-        found["notes"] = [f"{column} weighs rows in training; here every test row counts once."]
+        found["notes"] += [f"{column} weighs rows in training; here every test row counts once."]
+    if not found["notes"]:
+        del found["notes"]
     found["seconds"] = {"wall": time.monotonic() - session.began, "cpu": time.process_time() - session.began_cpu}
     return found
+
+
+def _shared(known: list[Tested], member: str, output: str) -> list[str]:
+    """Tensors that every fold has: one may have had too little to decide by."""
+    return [k for k in known[0].predictions[member][output] if all(k in t.predictions[member][output] for t in known)]
 
 
 def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
@@ -61,7 +69,7 @@ def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     for name, column in fold.product.outputs.items():
         wanted, columns[f"{name}.present"] = truth(fold.store, name, column, rows)
         columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted)
-        for k in known[0].predictions["product"][name]:
+        for k in _shared(known, "product", name):
             found = np.concatenate([t.predictions["product"][name][k] for t in known])
             columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found)
     pq.write_table(pa.table(columns), session.folder.path / "predictions.parquet")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dapeng.api.columns import Chosen, from_data, from_spec, settled_encoders
+from dapeng.api.directions import keep_promises, promised
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
 from dapeng.core.duration import seconds
@@ -53,6 +54,11 @@ class Session:
         given = self.spec.train.time_limit
         return None if given is None else seconds(given)
 
+    @property
+    def directed(self) -> bool:
+        """Whether a column promises that predictions only rise, or only fall, with it."""
+        return bool(promised(self.chosen.inputs))
+
     def pace(self) -> float:
         """CPU seconds that a second of the clock has given so far; at most 1."""
         wall, spent = time.monotonic() - self.began, time.process_time() - self.began_cpu
@@ -91,6 +97,7 @@ def begin(
             )
         )
     _refuse_hopeless(source, chosen)
+    keep_promises(spec, chosen.inputs, chosen.outputs, source)
     parts = split_rows(spec, chosen, opened, source, rows)
     say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
     for note in [*opened.notes(), *parts.notes]:
@@ -113,10 +120,10 @@ def _typed_outputs(loaded: Loaded) -> dict[str, ColumnOptions]:
 
 def _warn_of_traps(source: Source, chosen: Chosen) -> None:
     """What makes figures too good or labels too many, said before training; `dapeng check` looks at more."""
-    from dapeng.data.check import traps
+    from dapeng.checks.look import traps
 
-    kinds = {n: o.type for n, o in {**chosen.inputs, **chosen.outputs}.items() if not o.reads_files}
-    for finding in traps(source.head(ROWS_LOOKED_AT).select(list(kinds)), kinds, list(chosen.outputs)):
+    names = [n for n, o in {**chosen.inputs, **chosen.outputs}.items() if not o.reads_files]
+    for finding in traps(source.head(ROWS_LOOKED_AT).select(names), chosen.inputs, chosen.outputs):
         warn(f"{finding.kind}: {finding.text}")
 
 

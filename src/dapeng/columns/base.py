@@ -154,6 +154,11 @@ class Column(ABC):
         return bool(self.state.get("missing"))
 
     @property
+    def direction(self) -> int:
+        """1 if what is predicted may only rise with it, -1 if only fall, 0 where nothing is promised."""
+        return 0
+
+    @property
     def places(self) -> float:
         """How often a network's weights are used for one cell: about 1, or the pixels or tokens that it goes over."""
         return 1.0
@@ -208,6 +213,24 @@ class Column(ABC):
     def settled(self, prediction: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str, np.ndarray]:
         """A prediction with what follows from such settings beside it."""
         return prediction
+
+    @property
+    def rare(self) -> bool:
+        """Whether what is asked for is so rare that the likeliest answer is mostly no answer."""
+        return False
+
+    @property
+    def cut(self) -> float | None:
+        """Probability from which on the positive label of two is said; None: the likelier label is."""
+        return None
+
+    def said(self, prediction: dict[str, np.ndarray]) -> np.ndarray | None:
+        """What a prediction says of each row, in the terms of `truth`; None: the likeliest, or the value itself."""
+        return None
+
+    def decision(self) -> str:
+        """How an answer follows from a prediction, where it is not simply the likeliest; nothing else."""
+        return ""
 
     def agreed(self, settings: list[dict[str, Any]]) -> dict[str, Any]:
         """One for several folds' settings."""

@@ -17,6 +17,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.category_reader import CategoryReader
+from dapeng.columns.thresholds import steady_threshold
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -25,6 +27,12 @@ INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 MOST_DISTINCT = 1_000_000
 MOST_SPELLINGS = 10_000
 MOST_CLASSES = 10_000
+RARE = 0.1
+"""Share of the positive rows of two labels, below which the likelier label is mostly no answer."""
+FEWEST_POSITIVES = 10
+"""Positive rows that a threshold can be found by; with fewer, as many are called positive as training has."""
+MOST_SAID = 0.5
+"""Largest share of the rows of which a chosen threshold may say what is rare."""
 MOST_LISTED = 1_000
 """Labels that a schema names."""
 
@@ -36,6 +44,7 @@ class Category(ColumnOptions):
     type: Literal["category"] = "category"
     tabular: ClassVar[bool] = True
     labelled: ClassVar[bool] = True
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "threshold")
     of_labels: ClassVar[bool] = True
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("category", auto=True)] = None
     """How it is read. auto: an embedding."""
@@ -53,6 +62,12 @@ class Category(ColumnOptions):
     """Keep only so many of the most frequent labels (inputs)."""
     positive: str | None = None
     """The label that counts as positive in two-class metrics. auto: the rarer one."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = "auto"
+    """Probability from which on the positive label of two is said. auto: 0.5; where under a tenth of the training rows are positive, the
+    one with the best F1 on the validation rows.
+    """
+    normalise: Literal["NFC", "NFKC", "none"] = "NFC"
+    """The Unicode form in which labels are compared. NFKC also takes full-width letters, ligatures and the like for the plain ones."""
     like: str | None = None
     """Share labels and embedding table with this column."""
 
@@ -67,20 +82,20 @@ class Category(ColumnOptions):
         return CategoryColumn(name, self, state, target)
 
 
-def normal(label: str) -> str:
-    """The form in which labels are compared."""
-    return INVISIBLE.sub("", unicodedata.normalize("NFC", label)).strip()
+def normal(label: str, form: str = "NFC") -> str:
+    """The form in which labels are compared; form: of Unicode, or "none"."""
+    return INVISIBLE.sub("", label if form == "none" else unicodedata.normalize(form, label)).strip()  # type: ignore[arg-type]
 
 
-def labelled(cells: Cells, missing: list[str]) -> tuple[list[str | None], np.ndarray]:
+def labelled(cells: Cells, missing: list[str], form: str = "NFC") -> tuple[list[str | None], np.ndarray]:
     """Distinct normal labels (None where missing) and each cell's position among them, -1 for null."""
     raw, indices = coded(cells)
-    return _normal_labels(raw, missing), indices
+    return _normal_labels(raw, missing, form), indices
 
 
-def _normal_labels(raw: list[str], missing: list[str]) -> list[str | None]:
-    gone = {normal(m) for m in missing} | {""}
-    return [None if label in gone else label for label in map(normal, raw)]
+def _normal_labels(raw: list[str], missing: list[str], form: str) -> list[str | None]:
+    gone = {normal(m, form) for m in missing} | {""}
+    return [None if label in gone else label for label in (normal(v, form) for v in raw)]
 
 
 def coded(cells: Cells) -> tuple[list[str], np.ndarray]:
@@ -88,7 +103,7 @@ def coded(cells: Cells) -> tuple[list[str], np.ndarray]:
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_floating(array.type):
         array = pa.array(
-            [None if v is None or v != v else (str(int(v)) if v == int(v) else repr(v)) for v in array.to_pylist()],
+            [None if v is None or v != v else (str(int(v)) if v.is_integer() else repr(v)) for v in array.to_pylist()],
             pa.string(),
         )
     found = strings(array).dictionary_encode()
@@ -108,7 +123,7 @@ class CategorySummary(Summary):
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
         raw, indices = coded(cells)
-        labels = _normal_labels(raw, self.options.missing)
+        labels = _normal_labels(raw, self.options.missing, self.options.normalise)
         seen = np.bincount(indices[indices >= 0], minlength=len(labels))
         self.missing += int((indices < 0).sum())
         for label, written, count in zip(labels, raw, seen.tolist()):
@@ -198,6 +213,18 @@ class CategoryColumn(Column):
         return min(range(len(self.counts)), key=lambda i: (self.counts[i], -i))
 
     @property
+    def rare(self) -> bool:
+        """Whether there are two labels, and under a tenth of the training rows have the positive one."""
+        return len(self.labels) == 2 and self.counts[self.positive] < RARE * sum(self.counts)
+
+    @property
+    def cut(self) -> float | None:
+        """Probability from which on the positive label is said; None: the likelier label is."""
+        if len(self.labels) != 2:
+            return None
+        return self.state.get("threshold") if self.options.threshold == "auto" else self.options.threshold
+
+    @property
     def can_be_absent(self) -> bool:
         return False
 
@@ -208,7 +235,7 @@ class CategoryColumn(Column):
         return {"codes": Dims("B", "int64", low=0, high=max(self.size - 1, 0))}
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
-        labels, indices = labelled(cells, self.options.missing)
+        labels, indices = labelled(cells, self.options.missing, self.options.normalise)
         unknown = -1 if self.target else 0
         table = np.array([unknown if v is None else self._codes.get(v, unknown) for v in labels] + [unknown], np.int64)
         codes = table[indices]
@@ -222,7 +249,7 @@ class CategoryColumn(Column):
         return Encoded({"codes": np.maximum(codes, 0)}, None if present.all() else present, bad=bad)
 
     def unseen(self, cells: Cells) -> dict[str, int]:
-        labels, indices = labelled(cells, self.options.missing)
+        labels, indices = labelled(cells, self.options.missing, self.options.normalise)
         counts = np.bincount(indices[indices >= 0], minlength=len(labels))
         strange = sorted((v, int(n)) for v, n in zip(labels, counts) if v is not None and n and v not in self._codes)
         found: dict[str, int] = {}
@@ -242,6 +269,11 @@ class CategoryColumn(Column):
             return f"only class {self.labels[0]!r} occurs: there is nothing to tell apart", ""
         if len(self.labels) > MOST_CLASSES:
             return f"{len(self.labels):,} different labels", f"outputs.{self.name}=number, or text"
+        if self.options.threshold != "auto" and len(self.labels) != 2:
+            return (
+                f"a threshold is for two labels, and it has {len(self.labels)}",
+                f"outputs.{self.name}.threshold=auto",
+            )
         return None
 
     def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
@@ -250,7 +282,52 @@ class CategoryColumn(Column):
         return -np.log(np.clip(p[np.arange(len(wanted)), wanted], 1e-9, 1))
 
     def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        if self.rare and len(wanted):  # accuracy stands still there, and orders of a few positives are mostly luck
+            known = self.counts[self.positive] / sum(self.counts)
+            share = np.where(np.arange(2) == self.positive, known, 1 - known)
+            return "pseudo_r2", float(1 - self.losses(prediction, wanted).mean() / -np.log(share[wanted]).mean())
         return "accuracy", float((prediction["probabilities"].argmax(1) == wanted).mean()) if len(wanted) else 0.0
+
+    def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
+        positives = self.counts[self.positive] if self.labels else 0
+        if self.options.threshold != "auto" or not self.rare or positives < FEWEST_POSITIVES or not len(wanted):
+            return {}
+        p, flags = np.asarray(prediction["probabilities"], np.float64)[:, self.positive], wanted == self.positive
+        few = flags.sum() < FEWEST_POSITIVES
+        cut = float(np.quantile(p, 1 - positives / sum(self.counts))) if few else steady_threshold(p, flags)
+        cut = round(float(np.clip(cut, 1e-6, 1 - 1e-6)), 6)
+        # probabilities that tell nothing are best served, by F1, with yes to all: that is no decision
+        return {"threshold": cut} if (p >= cut).mean() <= MOST_SAID else {}
+
+    def keep(self, settings: dict[str, Any]) -> None:
+        if settings:
+            self.state["threshold"] = settings["threshold"]
+
+    def agreed(self, settings: list[dict[str, Any]]) -> dict[str, Any]:
+        known = [s["threshold"] for s in settings if s]
+        return {"threshold": round(float(np.mean(known)), 6)} if known else {}
+
+    def settled(self, prediction: dict[str, np.ndarray], settings: dict[str, Any]) -> dict[str, np.ndarray]:
+        if not settings:
+            return prediction
+        return {**prediction, "said": self._said(prediction, settings["threshold"])}
+
+    def _said(self, prediction: dict[str, np.ndarray], cut: float | None) -> np.ndarray:
+        p = np.asarray(prediction["probabilities"])
+        if cut is None or not len(p):
+            return p.argmax(1)
+        return np.where(p[:, self.positive] >= cut, self.positive, 1 - self.positive)
+
+    def said(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
+        """(N,) codes of the labels that a prediction says."""
+        return np.asarray(prediction["said"]) if "said" in prediction else self._said(prediction, self.cut)
+
+    def decision(self) -> str:
+        cut = self.cut
+        if cut is None:
+            return ""
+        why = "chosen on the validation rows" if self.options.threshold == "auto" else "as the spec says"
+        return f"{self.name}: {self.labels[self.positive]!r} is said from a probability of {cut:.3g} on ({why})"
 
     def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self.labels, prediction["probabilities"].T))
@@ -272,10 +349,13 @@ class CategoryColumn(Column):
         out = np.zeros((len(found), len(self.labels)), found.dtype)
         for there, label in enumerate(fitted.labels):
             out[:, self._codes[label]] = found[:, there]
+        if "said" in prediction:
+            mine = np.array([self._codes[label] for label in fitted.labels])
+            return {**prediction, "probabilities": out, "said": mine[np.asarray(prediction["said"], np.int64)]}
         return {**prediction, "probabilities": out}
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        return [self.labels[i] for i in prediction["probabilities"].argmax(1)]
+        return [self.labels[i] for i in self.said(prediction)]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         return self.encode(cells).tensors["codes"].astype(np.float32)[:, None]
@@ -290,27 +370,6 @@ class CategoryColumn(Column):
     def reader(self) -> tuple[type, dict[str, Any]]:
         return CategoryReader, {
             "labels": self.labels,
-            "missing": sorted({normal(m) for m in self.options.missing} | {""}),
+            "missing": sorted({normal(m, self.options.normalise) for m in self.options.missing} | {""}),
+            "form": self.options.normalise,
         }
-
-
-class CategoryReader:
-    """Raw labels to codes, with numpy and the standard library alone."""
-
-    def __init__(self, labels, missing):
-        self.codes, self.missing = {label: i + 1 for i, label in enumerate(labels)}, set(missing)
-
-    def encode(self, cells):
-        import re
-        import unicodedata
-
-        import numpy as np
-
-        codes = []
-        for cell in cells:
-            if isinstance(cell, float) and cell == int(cell):
-                cell = int(cell)
-            text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
-            text = re.sub("[\u200b\u200c\u200d\u2060\ufeff\u00ad]", "", unicodedata.normalize("NFC", text)).strip()
-            codes.append(0 if text in self.missing else self.codes.get(text, 0))
-        return {"codes": np.array(codes, np.int64)}

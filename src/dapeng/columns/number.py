@@ -14,6 +14,8 @@ import pyarrow.compute
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.fences import fenced, fences
+from dapeng.columns.number_reader import NumberReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -33,6 +35,7 @@ class Number(ColumnOptions):
 
     type: Literal["number"] = "number"
     tabular: ClassVar[bool] = True
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "outliers", "monotone")
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("number", auto=True)] = None
     """How it is read. auto: piecewise-linear embedding."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("number", default="value")] = DEFAULT
@@ -47,6 +50,19 @@ class Number(ColumnOptions):
     """Decimal mark."""
     scale: Literal["standard", "log", "none"] = "standard"
     """Before the network: mean 0 and standard deviation 1, the same of sign(x) log(1 + |x|), or as it is."""
+    outliers: Literal["keep", "clip", "missing"] = "keep"
+    """Values far outside what is usual in the training rows (inputs): as they are, moved to the fence, or as if there were none.
+
+    A fence is four times as far from the median as the outer sixteenth of the values on its side.
+    """
+    monotone: Literal["none", "increasing", "decreasing"] = "none"
+    """What is predicted never falls (never rises) where this input rises, all else equal: the number, or the probability of the
+    positive label of two. Trees and linear models promise it; the network can't and has no part in the answer (inputs).
+    """
+
+    @property
+    def direction(self) -> int:
+        return {"none": 0, "increasing": 1, "decreasing": -1}[self.monotone]
 
     @classmethod
     def examples(cls) -> list[Any]:
@@ -63,7 +79,7 @@ def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.nda
     """Cells as float64 (nan where there is none), which are present, and which could not be read."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type):
-        values = array.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
         return _finite(values, ~np.isnan(values))
     if pa.types.is_decimal(array.type):
         return parse(array.cast(pa.float64()), missing, decimal)
@@ -186,6 +202,31 @@ class NumberSummary(Summary):
         self.points, self.weights = points, weights
 
     def result(self) -> dict[str, Any]:
+        return self._result() if self.options.outliers == "keep" else self._without_outliers()
+
+    def _without_outliers(self) -> dict[str, Any]:
+        """The statistics of the values within the fences, and how many are outside."""
+        how, bounds = self.options.outliers, fences(self.points, self.weights)
+        if bounds is None:
+            return {**self._result(), "fences": None, "outside": 0}
+        moved = fenced(self.points, how, bounds)
+        outside = float(self.weights[(self.points < bounds[0]) | (self.points > bounds[1])].sum())
+        there = ~np.isnan(moved)
+        inner = NumberSummary(self.options)
+        inner.points, where = np.unique(moved[there], return_inverse=True)
+        inner.weights = np.bincount(where, self.weights[there])
+        total = inner.weights.sum()
+        inner.mean = float(inner.points @ inner.weights / total)
+        inner.squares = float(((inner.points - inner.mean) ** 2) @ inner.weights / total * self.count)
+        inner.count, inner.low, inner.high = self.count, float(inner.points[0]), float(inner.points[-1])
+        inner.whole = self.whole and bool((inner.points == np.round(inner.points)).all())
+        gone = round(outside) if how == "missing" else 0
+        found = {**inner._result(), "count": self.count - gone, "missing": self.missing + gone}
+        if self.options.scale == "log":
+            bounds = tuple(float(np.sign(b) * np.expm1(abs(b))) for b in bounds)
+        return {**found, "fences": list(bounds), "outside": round(outside)}
+
+    def _result(self) -> dict[str, Any]:
         std = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
         total = np.cumsum(self.weights)
         at = np.linspace(0, 1, 65) * (total[-1] if len(total) else 0)
@@ -237,8 +278,27 @@ class NumberColumn(Column):
             values = np.sign(values) * np.log1p(np.abs(values))
         return (values - self.state["mean"]) / self.state["std"]
 
-    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+    @property
+    def direction(self) -> int:
+        return 0 if self.target else self.options.direction
+
+    def remarks(self) -> list[str]:
+        outside, bounds = self.state.get("outside"), self.state.get("fences")
+        if not outside or bounds is None:
+            return []
+        done = "clipped" if self.options.outliers == "clip" else "read as missing"
+        return [f"{outside:,} cells outside {bounds[0]:.6g} to {bounds[1]:.6g} are outliers, and {done}"]
+
+    def _parsed(self, cells: Cells) -> tuple[np.ndarray, np.ndarray, Bad]:
+        """As `parse`, outliers treated as asked."""
         values, present, bad = parse(cells, self.options.missing, self.options.decimal)
+        if self.options.outliers == "keep" or self.state.get("fences") is None:
+            return values, present, bad
+        values = fenced(values, self.options.outliers, self.state["fences"])
+        return values, present & ~np.isnan(values), bad
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        values, present, bad = self._parsed(cells)
         scaled = np.where(present, self.standardise(np.where(present, values, 0.0)), 0.0)
         return Encoded({"values": scaled.astype(np.float32)}, None if present.all() else present, bad=bad)
 
@@ -305,8 +365,7 @@ class NumberColumn(Column):
         return [float(v) for v in prediction["mean"]]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
-        values, _, _ = parse(cells, self.options.missing, self.options.decimal)
-        return values.astype(np.float32)[:, None]
+        return self._parsed(cells)[0].astype(np.float32)[:, None]
 
     def entry(self) -> Entry:
         if self.options.scale == "log":
@@ -327,60 +386,9 @@ class NumberColumn(Column):
             "scale": self.options.scale,
             "missing": [m.lower() for m in missing],
             "decimal": self.options.decimal,
+            "outliers": self.options.outliers,
+            "fences": s.get("fences"),
         }
-
-
-class NumberReader:
-    """Raw cells to standardised values, with numpy and the standard library alone."""
-
-    def __init__(self, mean, std, scale, missing, decimal):
-        self.mean, self.std, self.scale, self.missing, self.decimal = mean, std, scale, set(missing), decimal
-
-    def unusual(self, text):
-        """As `dapeng.columns.number.unusual`; raises ValueError for what is no number."""
-        sign, cell = 1.0, text
-        if cell.startswith("(") and cell.endswith(")"):
-            sign, cell = -1.0, cell[1:-1]
-        percent = cell.endswith(("%", "％"))
-        cell = cell.strip("$€£¥￥%％ \u00a0").replace("\u2212", "-")
-        for separator in (",", " ", "\u00a0", "'", "_"):
-            groups = cell.split(separator)
-            if len(groups) > 1 and groups[0].lstrip("+-") and all(len(g.partition(".")[0]) == 3 for g in groups[1:]):
-                cell = "".join(groups)
-        try:
-            value = float("" if "_" in cell else cell)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a number") from None
-        return sign * value / (100 if percent else 1)
-
-    def number(self, cell):
-        import math
-
-        if cell is None or (isinstance(cell, str) and cell.strip().lower() in self.missing):
-            return None
-        if isinstance(cell, str):
-            cell = cell.strip()
-            if self.decimal == ",":
-                cell = cell.replace(".", "").replace(",", ".")
-            cell = self.unusual(cell)
-        value = float(cell)
-        if math.isnan(value):
-            return None
-        if math.isinf(value):
-            raise ValueError(f"{cell} is not a finite number")
-        return value
-
-    def encode(self, cells):
-        import numpy as np
-
-        read = [self.number(c) for c in cells]
-        present = np.array([v is not None for v in read])
-        x = np.array([0.0 if v is None else v for v in read], np.float64)
-        if self.scale == "log":
-            x = np.sign(x) * np.log1p(np.abs(x))
-        if self.scale != "none":
-            x = (x - self.mean) / self.std
-        return {"values": np.where(present, x, 0.0).astype(np.float32), "present": present}
 
 
 def _thinned(values: np.ndarray, count: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Su
 from dapeng.columns.category import normal
 from dapeng.columns.number import mostly
 from dapeng.columns.set_reader import SetReader
+from dapeng.columns.thresholds import best_threshold
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
@@ -382,17 +383,3 @@ class SetColumn(Column):
             "empty": self.options.empty,
             "kept": self._reader.kept,
         }
-
-
-def best_threshold(probabilities: np.ndarray, wanted: np.ndarray) -> float:
-    """The cut of probabilities (N,) with the best F1 for flags (N,), halfway between two of them; 0.5 where no flag is set."""
-    if not wanted.any():
-        return 0.5
-    order = np.argsort(-probabilities, kind="stable")
-    falling = probabilities[order]
-    ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    hits = np.cumsum(wanted[order])[ends]
-    f1 = 2 * hits / (ends + 1 + wanted.sum())
-    best = int(f1.argmax())
-    below = falling[ends[best + 1]] if best + 1 < len(ends) else 0.0
-    return float(np.clip((falling[ends[best]] + below) / 2, 1e-6, 1 - 1e-6))

@@ -38,6 +38,7 @@ splits = Registry("dapeng.data.splits", "split", tag="by")
 sections = Registry("dapeng.report.sections", "report section")
 exporters = Registry("dapeng.export.formats", "export format")
 compressors = Registry("dapeng.compress.methods", "compression")
+checks = Registry("dapeng.checks", "check")
 
 
 class ColumnOptions(Options):
@@ -257,6 +258,8 @@ class LearnerOptions(Options):
     product: ClassVar[bool] = False
     free: ClassVar[bool] = False
     """It costs nothing, and asks for no second class: never left out."""
+    directed: ClassVar[bool] = False
+    """It keeps what columns promise (`Column.direction`): predictions that never fall, or never rise, with them."""
 
     def reads(self, inputs: Any, target: Any) -> bool:
         """Whether it makes sense for these `dapeng.learners.base.Inputs` (n-grams want texts, HOG wants pictures)."""
@@ -346,4 +349,18 @@ class CompressorOptions(Options):
 
         Also called on a freshly built model before compressed weights are loaded into it, so it depends on shapes alone.
         """
+        raise NotImplementedError
+
+
+class CheckOptions(Options):
+    """One thing that spoils models, looked for in data before training (`dapeng check`)."""
+
+    type: str
+    order: ClassVar[int] = 50
+    """When it looks, beside the others: what is dear comes late."""
+    always: ClassVar[bool] = False
+    """Cheap enough for every training, on its first rows."""
+
+    def look(self, seen: Any) -> Any:
+        """The `dapeng.checks.base.Finding`s about a `dapeng.checks.base.Seen`."""
         raise NotImplementedError

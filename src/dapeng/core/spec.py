@@ -77,6 +77,13 @@ class Data(Options):
     """Decimal mark of numbers. auto: found by looking."""
     bad_rows: Literal["reject", "quarantine"] = "reject"
     """What to do with rows that have too many fields."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Rows that train and equal another such row in every used column: all of them, or the first alone. Validation and test stay."""
+    label_errors: Literal["keep", "drop"] = "keep"
+    """Rows that train and whose label confident learning calls wrong: kept, or dropped and listed in the run folder's dropped.json.
+
+    Dropping helps where labels are wrong, and costs a little where rows are merely hard: look at what `dapeng check` shows first.
+    """
     max_bad: float = Field(0.01, ge=0, le=1)
     """Largest share of cells of a column that may be unreadable before it is an error."""
     max_rows: int | None = Field(None, ge=1)

@@ -34,6 +34,8 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
             out[tag] = (members[tag](), True)
     for name, options in spec.learners.items():
         out[name] = (options, type(options).product)
+    if inputs.directions:  # the others may be compared with, and can't be the answer
+        out = {n: (o, p and type(o).directed) for n, (o, p) in out.items()}
     readable = {n: (o, p) for n, (o, p) in out.items() if o.reads(inputs, target)}
     alike = (target.classes and len(np.unique(target.values)) < 2) or (target.tags and not target.values.any())
     if len(target.values) < FEWEST_ROWS or alike:  # nothing to learn from

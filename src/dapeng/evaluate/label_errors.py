@@ -8,6 +8,7 @@ the first time, so that wrong labels don't teach.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ FEWEST, MOST = 60, 120_000
 """Rows that are worth a look, and that are looked at."""
 LEFT_OUT = 0.1
 """Share of the rows that don't teach the second time, at most."""
+LEAST_GAIN = 0.3
+"""Of the way from the commonest label to certainty that the learners must go, before they may doubt a label."""
 BY_KIND = {"image": "hog", "text": "linear"}
 """The learner for inputs of which one is of this type; trees for all others."""
 
@@ -36,14 +39,30 @@ class Suspects:
     """Rows of one output, the most suspect first.
 
     rows: positions. labels: what they say. likely: what they probably are. doubts: (N,) how much likelier that is, -1 to 1.
-    count: how many of them confident learning calls wrong.
+    called: which of them, as places in the lists, confident learning calls wrong.
     """
 
     rows: np.ndarray
     labels: list[str]
     likely: list[str]
     doubts: np.ndarray
-    count: int
+    called: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many confident learning calls wrong."""
+        return len(self.called)
+
+    @property
+    def right(self) -> tuple[float, float]:
+        """Share of the rows that the learners answer as labelled, and that the commonest label would."""
+        return float((self.doubts < 0).mean()), max(Counter(self.labels).values()) / len(self.labels)
+
+    @property
+    def telling(self) -> bool:
+        """Whether the learners know enough to doubt a label: else hard rows would be called wrong."""
+        reached, commonest = self.right
+        return reached - commonest >= LEAST_GAIN * (1 - commonest)
 
 
 def suspects(
@@ -81,7 +100,7 @@ def suspects(
         [column.labels[c] for c in codes[order]],
         [column.labels[c] for c in likely[order]],
         doubts[order],
-        int(wrong.sum()),
+        np.flatnonzero(wrong[order]),
     )
 
 

@@ -83,9 +83,9 @@ def _output(
     }
     product = next(iter(views.values()))
     task = task_of(column.task)
-    headline = task.headline
+    headline = task.leads(column)
     every = metrics_for(product)
-    beside = {n: every[n] for n in task.beside if n in every}
+    beside = {n: every[n] for n in task.shows(column) if n in every}
     wanted: dict[str, tuple[View, Mapping[str, Metric]]] = {
         m: (view, beside if at else every) for at, (m, view) in enumerate(views.items())
     }
@@ -102,7 +102,7 @@ def _output(
         "leaderboard": ranked,
     }
     found |= task.details(options, name, column, product, seed)
-    return {**found, "words": words_of(name, task.floor, found, options.confidence)}
+    return {**found, "words": words_of(name, task.chance(column), found, options.confidence)}
 
 
 def _intervals(

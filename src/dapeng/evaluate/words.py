@@ -23,7 +23,7 @@ FEW_ROWS = 100
 
 
 def words_of(name: str, floor: str, found: dict[str, Any], confidence: float) -> str:
-    """A few sentences on one output. floor: what a constant answers. found: its part of metrics.json, so far as it is made."""
+    """A few sentences on one output. floor: what reaches the floor. found: its part of metrics.json, so far as it is made."""
     sentences = [_reached(name, found, confidence), _floor(found, floor), _rival(found), _parts(found)]
     if found["rows"] < FEW_ROWS:
         sentences.append(f"{found['rows']} rows are few: take the interval seriously.")
@@ -58,12 +58,23 @@ def between(metric: str, figure: dict[str, Any]) -> str:
 def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     metric = found["headline"]
     figure = found["metrics"][metric]
-    title = "accuracy" if metric == "accuracy" else found["titles"][metric].lower()
+    title = _title(metric, found["titles"][metric])
     bounds = between(metric, figure)
     level = f" ({confidence:.0%} interval)" if bounds else ""
     explained = next((m for m in ("r2", "r2_elements") if m in found["metrics"] and _known(found, m)), None)
     beside = f", R2 {rounded(found['metrics'][explained]['value'])}" if explained else ""
     return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
+
+
+def _title(metric: str, title: str) -> str:
+    """A metric's name within a sentence: letters that stand for words stay large."""
+    return (
+        metric
+        if metric == "accuracy"
+        else title
+        if title.split()[0].isalpha() and title.split()[0].isupper()
+        else title.lower()
+    )
 
 
 def _known(found: dict[str, Any], metric: str) -> bool:
@@ -79,8 +90,8 @@ def _floor(found: dict[str, Any], what: str) -> str:
     reached = shown(metric, row["metrics"][metric]["value"])
     better = row["difference"]
     if better["low"] is not None and better["low"] > 0:
-        return f"Always answering {what} reaches {reached}."
-    return f"Always answering {what} reaches {reached}, and nothing here is clearly better: the inputs say little about it."
+        return f"{what} reaches {reached}."
+    return f"{what} reaches {reached}, and nothing here is clearly better: the inputs say little about it."
 
 
 def _row(found: dict[str, Any], name: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,10 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
         outputs = {}
         for name in product.outputs:
             probabilities = answer.tensors[name].get("probabilities")
-            label = None if probabilities is None else int(probabilities[at].argmax())
+            label = None if probabilities is None else _said(product, name, answer.tensors[name], at)
             found: dict[str, Any] = {"prediction": answer.values[name][at]}
             if probabilities is not None:
-                found["probability"] = float(probabilities[at].max())
+                found["probability"] = float(probabilities[at][label])
             if name in table.column_names:
                 found["truth"] = _plain(table.column(name)[row].as_py())
             member = max(product.members(name), key=lambda m: (m == NETWORK, product.shares[name][m]))
@@ -58,6 +59,12 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
             outputs[name] = found
         out.append({"row": int(row), "outputs": outputs})
     return out
+
+
+def _said(product: Product, output: str, tensors: Mapping[str, np.ndarray], at: int) -> int:
+    """Which label is explained: the one that is said, where it is one; the likeliest of several."""
+    said = product.outputs[output].said({k: v[at : at + 1] for k, v in tensors.items()})
+    return int(tensors["probabilities"][at].argmax() if said is None or said.ndim > 1 else said[0])
 
 
 def _means(product: Product, batch: Batch) -> dict[str, torch.Tensor]:

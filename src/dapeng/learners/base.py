@@ -30,6 +30,11 @@ class Inputs:
     def rows(self) -> int:
         return next(iter(self.matrices.values())).shape[0]
 
+    @property
+    def directions(self) -> dict[str, int]:
+        """Columns with which predictions may only rise (1) or fall (-1)."""
+        return {n: c.direction for n, c in self.columns.items() if c.direction}
+
     def take(self, rows: np.ndarray) -> Inputs:
         return Inputs(self.columns, {n: m[rows] for n, m in self.matrices.items()})
 
@@ -50,6 +55,11 @@ class Target:
         """Number of classes of which each row has one; 0 for anything else."""
         codes = self.values.ndim == 1 and self.values.dtype.kind in "iu"
         return len(self.column.labels) if codes else 0  # type: ignore[attr-defined]
+
+    @property
+    def sign(self) -> int:
+        """1 where what rises with a column is the number or the second of two classes, -1 where it is the first of two."""
+        return -1 if self.classes == 2 and self.column.positive == 0 else 1  # type: ignore[attr-defined]
 
     @property
     def tags(self) -> int:

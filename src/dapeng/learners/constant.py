@@ -23,6 +23,7 @@ class Constant(LearnerOptions):
     type: Literal["constant"] = "constant"
     fits: ClassVar[tuple[str, ...]] = ("category", "number", "set", "vector")
     free: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
 
     def reads(self, inputs: Inputs, target: Target) -> bool:
         return True

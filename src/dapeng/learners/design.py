@@ -7,6 +7,7 @@ reviews: the product beats either factor alone (docs/log.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ class Design:
         gone = np.isnan(x)
         x = np.where(gone, 0.0, x).astype(np.float32)
         return np.concatenate([x, gone.astype(np.float32)], 1) if how["gaps"] else x
+
+    def signs(self, directions: Mapping[str, int]) -> np.ndarray:
+        """(k,) 1, -1 or 0 for each column of the design: those of the values of columns with a direction."""
+        parts = []
+        for name, how in self.state.items():
+            flags = how["size"] if how.get("gaps") else 0
+            parts += [np.full(how["size"], directions.get(name, 0)), np.zeros(flags, int)]
+        return np.concatenate(parts)
 
     @property
     def text(self) -> bool:

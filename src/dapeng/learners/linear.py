@@ -20,6 +20,7 @@ from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 from dapeng.learners.design import Design
+from dapeng.learners.signed import fit_signed
 
 Gives = Literal["one", "tags", "number", "vector"]
 MOST_TAGS = 300
@@ -36,6 +37,7 @@ class Linear(LearnerOptions):
     type: Literal["linear"] = "linear"
     fits: ClassVar[tuple[str, ...]] = ("category", "number", "set", "vector")
     product: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
     strength: list[float] = Field(default=[], max_length=20)
     """Inverse regularisations (C) to try on the validation rows. auto: a few."""
 
@@ -48,7 +50,7 @@ class Linear(LearnerOptions):
         began = time.process_time()
         design = Design.fit(inputs, target)
         x = design.transform(inputs)
-        fit_one = _way(target, design)
+        fit_one = _way(target, design, inputs)
         strengths = self.strength or ([0.1, 0.3, 1.0] if design.text else [0.01, 0.1, 1.0])
         if target.tags and design.text and not self.strength:
             strengths = [3.0, 10.0, 30.0]  # of logistic regression on vectors of length 1
@@ -73,7 +75,7 @@ class Linear(LearnerOptions):
         """The chosen strength and sharpness, on all rows."""
         began = time.process_time()
         design = Design.fit(inputs, target)
-        fit_one = _way(target, design)
+        fit_one = _way(target, design, inputs)
         weights, bias = fit_one(design.transform(inputs), target, fitted.facts["strength"], seed)
         temperature = fitted.learner.temperature  # type: ignore[attr-defined]
         learner = LinearLearner(design, weights, bias, target.classes, temperature, _gives(target))
@@ -84,8 +86,13 @@ def _gives(target: Target) -> Gives:
     return "one" if target.classes else "tags" if target.tags else "vector" if target.values.ndim == 2 else "number"
 
 
-def _way(target: Target, design: Design) -> Any:
-    """(x, target, strength, seed) -> weights and bias."""
+def _way(target: Target, design: Design, inputs: Inputs) -> Any:
+    """(x, target, strength, seed) -> weights and bias. Raises ValueError where a promise of a column can't be kept."""
+    if inputs.directions:
+        if design.text or target.tags or target.classes > 2 or target.values.ndim == 2:
+            raise ValueError("beside texts, or for more than two classes, it can't promise to rise with a column")
+        signs = design.signs({n: d * target.sign for n, d in inputs.directions.items()})
+        return lambda x, target, c, seed: fit_signed(x, target, c, signs)
     if target.tags:
         return _fit_tags
     return _fit_number if not target.classes else _fit_svm if design.text else _fit_logistic

@@ -40,6 +40,7 @@ class Trees(LearnerOptions):
     type: Literal["trees"] = "trees"
     fits: ClassVar[tuple[str, ...]] = ("category", "number", "set")
     product: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
     rounds: int = Field(2000, ge=1, le=1_000_000)
     """Most trees a class; fewer where the validation rows or the time say so."""
     learning_rate: float | Literal["auto"] = Field("auto", gt=0, le=10)
@@ -74,7 +75,7 @@ class Trees(LearnerOptions):
         )
         seen = table_of(valid[0], names, contrasts)[0]
         checked = lgb.Dataset(seen, valid[1].values, weight=valid[1].weights, reference=train)
-        parameters = self._parameters(target, len(x), seed)
+        parameters = {**self._parameters(target, len(x), seed), **_directed(inputs, target, names, x.shape[1])}
         stops = [lgb.early_stopping(50, verbose=False), _until(began + seconds)]
         booster = lgb.train(parameters, train, self.rounds, valid_sets=[checked], callbacks=stops)
         best = booster.best_iteration or booster.current_iteration()
@@ -134,7 +135,8 @@ class Trees(LearnerOptions):
         x, categories = table_of(inputs, names, contrasts)
         train = lgb.Dataset(x, target.values, weight=target.weights, categorical_feature=categories)
         rounds = max(1, round(fitted.facts["rounds"] * 1.1))
-        booster = lgb.train(self._parameters(target, len(x), seed), train, rounds)
+        parameters = {**self._parameters(target, len(x), seed), **_directed(inputs, target, names, x.shape[1])}
+        booster = lgb.train(parameters, train, rounds)
         learner = TreesLearner(booster.model_to_string(), names, target.classes, contrasts)
         return Fitted(learner, fitted.cpu_seconds + time.process_time() - began, f"{rounds} rounds", fitted.facts)
 
@@ -173,6 +175,14 @@ class Trees(LearnerOptions):
         if target.classes > 2:
             parameters["num_class"] = target.classes
         return parameters
+
+
+def _directed(inputs: Inputs, target: Target, names: list[str], width: int) -> dict[str, Any]:
+    """Constraints of the table's columns, where some may only rise or fall with the prediction; the contrasts have none."""
+    if not any(n in inputs.directions for n in names):
+        return {}
+    signs = [inputs.directions.get(n, 0) * target.sign for n in names for _ in range(inputs.matrices[n].shape[1])]
+    return {"monotone_constraints": signs + [0] * (width - len(signs)), "monotone_constraints_method": "advanced"}
 
 
 def _lightgbm() -> Any:
@@ -239,7 +249,8 @@ class Contrasts:
         """Those of training rows; None where there are none."""
         from dapeng.nn.contrasts import FEWEST_ROWS, directions
 
-        numbers = [n for n in names if inputs.columns[n].amounts]
+        # a column with a promise to keep must not come back in disguise
+        numbers = [n for n in names if inputs.columns[n].amounts and not inputs.columns[n].direction]
         if len(numbers) < 2:
             return None
         x = np.concatenate([np.asarray(inputs.matrices[n], np.float64) for n in numbers], 1)

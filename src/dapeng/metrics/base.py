@@ -97,7 +97,8 @@ class LabelView(View):
 class ClassView(LabelView):
     """A class prediction beside the truth.
 
-    probabilities: (N, A). codes: (N,) true classes. positive: the class that two-class metrics ask about.
+    probabilities: (N, A). codes: (N,) true classes. positive: the class that two-class metrics ask about. decided: (N,) classes that
+    were said; None: the likeliest ones.
     """
 
     task: ClassVar[str] = "category"
@@ -105,13 +106,15 @@ class ClassView(LabelView):
     probabilities: np.ndarray
     codes: np.ndarray
     positive: int = 1
+    decided: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.probabilities = np.asarray(self.probabilities, np.float64)
         self.codes = np.asarray(self.codes, np.int64)
 
     def take(self, rows: np.ndarray) -> ClassView:
-        return ClassView(self.probabilities[rows], self.codes[rows], self.positive)
+        decided = None if self.decided is None else self.decided[rows]
+        return ClassView(self.probabilities[rows], self.codes[rows], self.positive, decided)
 
     def same(self, other: View) -> bool:
         return isinstance(other, ClassView) and bool(np.allclose(self.probabilities, other.probabilities, atol=1e-6))
@@ -121,8 +124,8 @@ class ClassView(LabelView):
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """(N,) the likeliest class."""
-        return self.probabilities.argmax(1)
+        """(N,) the class that is said: the likeliest, unless it was decided otherwise."""
+        return self.probabilities.argmax(1) if self.decided is None else np.asarray(self.decided, np.int64)
 
     @cached_property
     def right(self) -> np.ndarray:  # type: ignore[override]
@@ -146,7 +149,7 @@ class ClassView(LabelView):
 
     @property
     def believed(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
-        return self.probabilities.max(1), self.right
+        return self.probabilities[np.arange(self.rows), self.predicted], self.right
 
     def ones(self, what: str) -> np.ndarray | None:
         if self.rows * self.classes > LARGEST_ONE_HOT:

@@ -66,7 +66,7 @@ class CalibrationError(_Probabilities):
     def values(self, drawn: Drawn) -> np.ndarray:
         view = drawn.view
         assert isinstance(view, ClassView)
-        confidence = view.probabilities.max(1)
+        confidence, right = view.believed
         gap = np.zeros((view.rows, BINS))
-        gap[np.arange(view.rows), bins_of(confidence)] = view.right - confidence
+        gap[np.arange(view.rows), bins_of(confidence)] = right - confidence
         return ratio(np.abs(drawn.counts @ gap).sum(1), drawn.total)

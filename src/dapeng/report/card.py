@@ -90,6 +90,10 @@ def _use(folder: RunFolder) -> list[str]:
     lines = ["## What it is for, and its limits", ""]
     lines.append("- It holds for rows like the ones that it was trained on; how it does elsewhere was not measured.")
     for name, found in outputs(folder).items():
+        if found.get("cut") is not None:
+            how = "chosen on the validation rows" if found.get("cut_by") == "validation" else "by its spec"
+            said = f"It says {plain(found['positive'])} for {plain(name)} from a probability of {found['cut']:.3g} on"
+            lines.append(f"- {said} ({how}).")
         weak = sorted(found.get("per_class", []), key=lambda r: r["f1"])[:3]
         if weak and weak[0]["f1"] < 1:
             shown = ", ".join(f"{plain(r['label'])} ({r['f1']:.2f})" for r in weak)

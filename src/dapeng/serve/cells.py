@@ -75,6 +75,8 @@ class NumberReader(Reader):
         super().__init__(column)
         missing = column.options.missing
         self.missing = {m.lower() for m in (["", *missing] if missing is not None else MISSING)}
+        self.how = column.options.outliers
+        self.fences = None if self.how == "keep" else column.state.get("fences")
 
     def check(self, value: Any, notes: list[str]) -> float:
         kind = type(value)
@@ -85,10 +87,14 @@ class NumberReader(Reader):
         elif kind is not float and kind is not int:
             raise Unfit("a number", shown(value))
         if -LARGEST < value < LARGEST:
-            return value
+            return value if self.fences is None else self._fenced(value)
         if value != value and kind is str:
             return value
         raise Unfit("a finite number", shown(value))
+
+    def _fenced(self, value: float) -> float:
+        low, high = self.fences  # type: ignore[misc]
+        return value if low <= value <= high else min(max(value, low), high) if self.how == "clip" else math.nan
 
     def _text(self, value: str) -> float:
         text = value.strip()
@@ -115,7 +121,8 @@ class CategoryReader(Reader):
     def __init__(self, column: Any):
         super().__init__(column)
         self.codes = {label: i + 1 for i, label in enumerate(column.labels)}
-        self.missing = {normal(m) for m in column.options.missing} | {""}
+        self.form = column.options.normalise
+        self.missing = {normal(m, self.form) for m in column.options.missing} | {""}
         self.known: dict[Any, int] = {}
 
     def check(self, value: Any, notes: list[str]) -> int:
@@ -147,7 +154,7 @@ class CategoryReader(Reader):
                 raise Unfit("a label", shown(value))
             return str(int(value)) if value == int(value) else repr(value)
         if isinstance(value, (str, int)):
-            return normal(str(value))
+            return normal(str(value), self.form)
         raise Unfit("a label", shown(value))
 
     def matrix(self, values: list[Any]) -> np.ndarray:

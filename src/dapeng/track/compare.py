@@ -110,7 +110,7 @@ def _output(name: str, first: Tested, second: Tested, names: tuple[str, str]) ->
     task = task_of(first.column.task)
     views = task.paired(first.told(at), second.told(other))
     every = metrics_for(views[0])
-    metrics = {n: every[n] for n in task.beside if n in every}
+    metrics = {n: every[n] for n in task.shows(first.column) if n in every}
     draws = draw({"second": (views[1], metrics), "first": (views[0], metrics)}, RESAMPLES, 0)
     figures = {}
     for metric, how in metrics.items():

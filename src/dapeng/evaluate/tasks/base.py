@@ -44,6 +44,18 @@ class Task(TaskOptions):
     decides: ClassVar[bool] = False
     """True if an answer is right or wrong, rather than off by something."""
 
+    def leads(self, column: Column) -> str:
+        """The headline for this very output."""
+        return self.headline
+
+    def shows(self, column: Column) -> tuple[str, ...]:
+        """What the leaderboard shows for it, the headline among them."""
+        return self.beside
+
+    def chance(self, column: Column) -> str:
+        """What reaches the floor, as the subject of a sentence."""
+        return f"Always answering {self.floor}"
+
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> View:
         """Predictions in the column's layout beside the true values of the same rows."""
         raise NotImplementedError

@@ -29,7 +29,7 @@ class Sets(Task):
     decides: ClassVar[bool] = True
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> SetView:
-        said = column.said(dict(prediction))  # type: ignore[attr-defined]
+        said: Any = column.said(dict(prediction))
         return SetView(prediction["probabilities"], values, said)
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:

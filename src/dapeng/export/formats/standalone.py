@@ -152,6 +152,9 @@ def _about(
         said: dict[str, Any] = {"answers": column.answers, "joint": column.joint}
         if column.answers == "labels":
             said["thresholds"] = column.thresholds.tolist()  # type: ignore[attr-defined]
+        cut = getattr(column, "cut", None)
+        if cut is not None:
+            said |= {"threshold": cut, "positive": column.positive}  # type: ignore[attr-defined]
         about = {"name": name, "labels": labels, "shares": shares, "places": mine, "tensor": tensors.get(name)}
         outputs.append({**about, **said})
     return {"inputs": inputs, "network": network, "outputs": outputs, "learners": places}

@@ -123,6 +123,9 @@ class Program:
 
     def value(self, output, x):
         """What is said of one row."""
+        if output["answers"] == "label" and output.get("threshold") is not None:
+            yes = output["positive"]
+            return output["labels"][yes if x[yes] >= output["threshold"] else 1 - yes]
         if output["answers"] == "label":
             return output["labels"][int(x.argmax())]
         if output["answers"] == "labels":

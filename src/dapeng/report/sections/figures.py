@@ -12,6 +12,13 @@ from dapeng.report.section import Section, outputs, read
 EQUAL = ("precision_micro", "recall_micro", "f1_micro")
 """With one label a row these equal accuracy."""
 
+WHY = {
+    "f1": "chosen on these very rows, so it flatters a little",
+    "validation": "chosen on the validation rows, and what predictions go by",
+    "spec": "as the spec says, and what predictions go by",
+}
+"""Where a threshold comes from."""
+
 
 @sections
 class Figures(Section):
@@ -68,13 +75,11 @@ def _threshold(name: str, found: dict[str, Any]) -> Safe | None:
             f"least expected cost {number(chosen['cost_cheapest'])}."
         )
     if "value" in chosen:
-        where = (
-            "chosen on these very rows, so it flatters a little"
-            if chosen["by"] == "f1"
-            else "it follows from the costs"
-        )
+        where = WHY.get(chosen["by"], "it follows from the costs")
         parts.append(
             f"Threshold: call it {found['positive']} from a probability of {chosen['value']:.3g} on ({where}): "
             f"precision {percent(chosen['precision'])}, recall {percent(chosen['recall'])}, F1 {chosen['f1']:.3f}."
         )
+    if chosen["by"] == "costs" and found.get("cut") is not None:
+        parts.append(f"Predictions go by {found['cut']:.3g}: outputs.NAME.threshold sets another.")
     return el("p", " ".join(parts), class_="note") if parts else None

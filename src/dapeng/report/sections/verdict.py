@@ -34,7 +34,8 @@ class VerdictSection(Section):
 def _output(name: str, found: dict[str, Any], whole: dict[str, Any], several: bool) -> Safe:
     metric = found["headline"]
     figure = found["metrics"][metric]
-    title = found["titles"][metric].lower()
+    title = found["titles"][metric]
+    title = title if title.split()[0].isalpha() and title.split()[0].isupper() else title.lower()
     unit = el("p", title if not several else join(own(name), ": ", title), class_="what")
     bounds = None
     if figure["low"] is not None:
