@@ -5,7 +5,7 @@ python bench/tables.py --tables german crime --methods auto linear
 python bench/tables.py --show                         # the table of results alone
 
 Every method trains in a process of its own, on one thread, on the same four fifths of the rows, and is asked for the others. Classes
-are ranked by log loss, numbers by root mean squared error. Results: bench/results/tables.json, and a Markdown table.
+are ranked by log loss, numbers by root mean squared error. Results: bench/results/2026-11-22-tables.json, and a Markdown table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from table_list import TABLES, split
 OURS = ("auto", "network")
 METHODS = [*OURS, *RIVALS]
 SECONDS = 60
-RESULTS = Path(__file__).parent / "results" / "tables.json"
+RESULTS = Path(__file__).parent / "results" / "2026-11-22-tables.json"
 
 
 def ours(method: str, folder: Path, target: str, task: str, classes: list[str]) -> np.ndarray:
