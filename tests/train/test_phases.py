@@ -173,6 +173,11 @@ def test_plateau_falls_when_validation_no_longer_gains() -> None:
     assert plateau.factor(0.5, [*falling, *flat, {"loss": 0.5}, {"loss": 0.4}]) == pytest.approx(0.1)
 
 
+def test_a_point_beyond_the_run_is_refused() -> None:
+    with pytest.raises(SpecError, match="at"):
+        schedules.members()["step"](at=[2.0])
+
+
 def test_steps_lines_and_restarts_are_where_they_say() -> None:
     step = schedules.members()["step"](at=[0.5, 0.75], gamma=0.1)
     assert [step.factor(p) for p in (0.0, 0.49, 0.5, 0.8)] == pytest.approx([1, 1, 0.1, 0.01])

@@ -210,6 +210,17 @@ def load_file_from(content: bytes, folder: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def test_a_relative_folder_lies_beside_the_spec_or_where_the_user_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = encoders.members()["bert"](weights="tiny-bert")
+    assert options.located(tmp_path).weights == str(folder)
+    monkeypatch.chdir(tmp_path)
+    assert options.located(tmp_path / "package").resolved().embed_dim == 16
+    with pytest.raises(SpecError, match="^weights: nowhere: no such folder"):
+        encoders.members()["bert"](weights="nowhere").located(tmp_path).resolved()
+
+
 def test_a_text_that_is_longer_than_the_positions_is_cut_at_them(folder: Path) -> None:
     options = encoders.members()["bert"](weights=str(folder)).resolved()
     from dapeng.columns.text import Text

@@ -43,7 +43,8 @@ class PublicOptions(EncoderOptions):
         own = self.weights
         if own is None or base is None or own.startswith(SAMPLE) or Path(own).expanduser().is_absolute():
             return self
-        return self.model_copy(update={"weights": str(base / own)})
+        # beside the spec; what was typed, or a recipe names, may also lie where the user is
+        return self.model_copy(update={"weights": str(base / own)}) if (base / own).is_dir() else self
 
     def resolved(self) -> PublicOptions:
         """These options with the network's shape, where public weights decide it.

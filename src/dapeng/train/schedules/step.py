@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class Step(ScheduleOptions):
     """
 
     type: Literal["step"] = "step"
-    at: list[float] = Field(default=[0.5, 0.75], min_length=1, max_length=1000)
+    at: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.5, 0.75], min_length=1, max_length=1000)
     """Shares of the run at which the rate falls, from 0 to 1."""
     gamma: float = Field(0.1, gt=0, le=1)
     """Factor of each fall."""
