@@ -217,7 +217,7 @@ def test_a_relative_folder_lies_beside_the_spec_or_where_the_user_is(
     assert options.located(tmp_path).weights == str(folder)
     monkeypatch.chdir(tmp_path)
     assert options.located(tmp_path / "package").resolved().embed_dim == 16
-    with pytest.raises(SpecError, match="^weights: nowhere: no such folder"):
+    with pytest.raises(SpecError, match=r"^weights: nowhere: no such folder"):
         encoders.members()["bert"](weights="nowhere").located(tmp_path).resolved()
 
 
