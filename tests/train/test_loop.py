@@ -24,6 +24,7 @@ from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Fit, fit
 from dapeng.train.network import Trained, train_network
+from dapeng.train.setting import Setting
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import Single
 
@@ -263,13 +264,13 @@ def test_out_of_memory_with_a_size_that_was_asked_for_says_what_to_type(monkeypa
 
 
 def test_checkpoint_every_is_steps_for_a_whole_number_and_a_time_otherwise() -> None:
-    from dapeng.train.network import _how
-
-    feed = TableFeed((made := Made(rows())).store, made.rows, 32)
+    made = Made(rows())
+    feed = TableFeed(made.store, made.rows, 32)
 
     def asked(value: Any) -> tuple[Any, Any]:
         spec = Spec.model_validate({"outputs": {"y": "category"}, "train": {"checkpoint_every": value}})
-        found = _how(spec, (spec.train.phases or [_phase()])[0], 3, feed, 1e-3, None, "cpu", None, True)
+        setting = Setting(spec.train, {}, {}, made.store, made.rows, Single(None, 0, 0), None, None, "cpu", None)
+        found = setting.how((spec.train.phases or [_phase()])[0], 3, feed, 1e-3)
         return found.checkpoint_steps, found.checkpoint_seconds
 
     assert asked(5) == (5, None)

@@ -190,7 +190,7 @@ def test_steps_lines_and_restarts_are_where_they_say() -> None:
 
 
 def test_schedule_free_keeps_its_rate_and_is_evaluated_on_its_average() -> None:
-    from dapeng.train.network import _schedule
+    from dapeng.train.setting import _schedule
 
     made = Made(rows(300), optimiser="schedule_free", learning_rate=0.02, steps=80)
     assert _schedule(made.spec.train, dapeng.core.spec.Phase()).type == "constant"  # type: ignore[attr-defined]

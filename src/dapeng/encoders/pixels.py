@@ -32,7 +32,21 @@ class PictureEncoder(Encoder):
         self.register_buffer("shift", mean / std, persistent=False)
 
     def embed(self, cells: Cells) -> Tensor:
-        return cells["pixels"].float() * self.scale - self.shift
+        x = cells["pixels"].float() * self.scale - self.shift
+        return x if torch.compiler.is_exporting() or _transformed() else _channels_last(x)
+
+
+def _transformed() -> bool:
+    """Whether a function transform (vmap for per-sample gradients) is at work, which knows no order in memory."""
+    return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """(B, C, Y, X) in the order in memory with which a processor's convolutions are up to twice as fast."""
+    if x.shape[1] > 1:
+        return x.contiguous(memory_format=torch.channels_last)
+    height, width = x.shape[2:]
+    return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))  # one channel has both orders: say which
 
 
 def normalisation_of(facts: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The design matrix of a linear learner: numbers standardised with a flag for missing, categories one-hot, pixels, and texts as
-TF-IDF times how differently the classes use an n-gram.
+TF-IDF times how differently the classes use an n-gram: by the largest log-count ratio, or by the divergence of the classes among
+the rows that have it from those among all.
 
 Wang, Manning: Baselines and Bigrams, 2012 (https://aclanthology.org/P12-2018): log-count ratios. Measured on sentences and Chinese
 reviews: the product beats either factor alone (docs/log.md).
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +20,10 @@ from dapeng.core.files import read_json, write_json
 from dapeng.learners.base import Inputs, Target
 
 MOST_ONE_HOT = 5_000
+MOST_CLASSES = 200
+LEAST_DIVERGENCE = 0.02
+"""Left to n-grams that all classes use alike."""
+Weighing = Literal["ratio", "divergence"]
 
 
 class Design:
@@ -28,7 +33,7 @@ class Design:
         self.state, self.arrays = state, arrays
 
     @classmethod
-    def fit(cls, inputs: Inputs, target: Target | None = None) -> Design:
+    def fit(cls, inputs: Inputs, target: Target | None = None, weighing: Weighing = "ratio") -> Design:
         state: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         for at, (name, matrix) in enumerate(inputs.matrices.items()):
@@ -37,7 +42,7 @@ class Design:
                 kept = np.flatnonzero(seen >= 1)
                 arrays[f"{at}.kept"] = kept.astype(np.int64)
                 idf = np.log((1 + matrix.shape[0]) / (1 + seen[kept])) + 1
-                arrays[f"{at}.weight"] = (idf * _log_ratios(matrix[:, kept], target)).astype(np.float32)
+                arrays[f"{at}.weight"] = (idf * _differences(matrix[:, kept], target, weighing)).astype(np.float32)
                 state[name] = {"kind": "text", "size": int(matrix.shape[1])}
             elif inputs.columns[name].coded:
                 size = inputs.columns[name].size  # type: ignore[attr-defined]
@@ -101,16 +106,30 @@ class Design:
         return cls(read_json(folder / "design.json"), load_file(folder / "design.safetensors"))
 
 
-def _log_ratios(counts: Any, target: Target | None) -> np.ndarray:
-    """(k,) largest |log ratio| over the classes of the share of an n-gram among a class' n-grams to that among the others'."""
-    if target is None or not target.classes or target.classes > 200:
+def _differences(counts: Any, target: Target | None, weighing: Weighing) -> np.ndarray:
+    """(k,) how differently the classes use an n-gram; 1 for each where there are no classes, or very many."""
+    if target is None or not target.classes or target.classes > MOST_CLASSES:
         return np.ones(counts.shape[1])
     used = counts.copy()
     used.data = np.ones_like(used.data)
     of_class = sp.csr_matrix(
         (np.ones(len(target.values)), (target.values, np.arange(len(target.values)))), (target.classes, counts.shape[0])
     )
-    inside = np.asarray((of_class @ used).todense()) + 1.0
+    inside = np.asarray((of_class @ used).todense())
+    return _log_ratios(inside) if weighing == "ratio" else _divergences(inside, np.asarray(of_class.sum(1)))
+
+
+def _log_ratios(counts: np.ndarray) -> np.ndarray:
+    """(k,) largest |log ratio| over the classes of an n-gram's share among a class' n-grams to that among the others'."""
+    inside = counts + 1.0
     outside = inside.sum(0) - inside + 1.0
     ratios = np.abs(np.log(inside / inside.sum(1, keepdims=True)) - np.log(outside / outside.sum(1, keepdims=True)))
     return ratios.max(0)
+
+
+def _divergences(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(k,) root of the divergence (Kullback, Leibler) of the classes where an n-gram is from the classes of all rows (A, 1)."""
+    seen = rows[:, 0] > 0
+    share = (rows / rows.sum())[seen]
+    here = (counts[seen] + share) / (counts[seen].sum(0) + 1)
+    return np.sqrt((here * np.log(here / share)).sum(0) + LEAST_DIVERGENCE)

@@ -19,7 +19,7 @@ from dapeng.columns.base import Column
 from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
-from dapeng.learners.design import Design
+from dapeng.learners.design import Design, Weighing
 from dapeng.learners.signed import fit_signed
 
 Gives = Literal["one", "tags", "number", "vector"]
@@ -49,32 +49,37 @@ class Linear(LearnerOptions):
     ) -> Fitted:
         began = time.process_time()
         design = Design.fit(inputs, target)
-        x = design.transform(inputs)
-        fit_one = _way(target, design, inputs)
         strengths = self.strength or ([0.1, 0.3, 1.0] if design.text else [0.01, 0.1, 1.0])
         if target.tags and design.text and not self.strength:
             strengths = [3.0, 10.0, 30.0]  # of logistic regression on vectors of length 1
-        checked = None if valid is None or not valid[0].rows else (design.transform(valid[0]), valid[1].values)
-        if checked is None:
-            strengths = [0.3] if design.text else [1.0]
-        best: tuple[float, LinearLearner, float] | None = None
-        for c in strengths:
-            weights, bias = fit_one(x, target, c, seed)
-            learner = LinearLearner(design, weights, bias, target.classes, 1.0, _gives(target))
-            if checked is not None and target.classes:
-                learner.temperature = _temperature(learner.margins(checked[0]), checked[1])
-            found = 0.0 if checked is None else learner.goodness(*checked)
-            if best is None or found > best[0]:
-                best = (found, learner, c)
-            if time.process_time() - began > seconds / 2:
-                break
+        if valid is None or not valid[0].rows:
+            strengths, valid = ([0.3] if design.text else [1.0]), None
+        ways: tuple[Weighing, ...] = ("ratio",)
+        if design.text and target.classes > 2 and valid is not None:
+            ways = ("ratio", "divergence")
+        best: tuple[float, LinearLearner, dict[str, Any]] | None = None
+        for weighing in ways:
+            design = design if weighing == "ratio" else Design.fit(inputs, target, weighing)
+            x, fit_one = design.transform(inputs), _way(target, design, inputs)
+            checked = None if valid is None else (design.transform(valid[0]), valid[1].values)
+            for c in strengths:
+                weights, bias = fit_one(x, target, c, seed)
+                learner = LinearLearner(design, weights, bias, target.classes, 1.0, _gives(target))
+                if checked is not None and target.classes:
+                    learner.temperature = _temperature(learner.margins(checked[0]), checked[1])
+                found = 0.0 if checked is None else learner.goodness(*checked)
+                if best is None or found > best[0]:
+                    best = (found, learner, {"strength": c, "weighing": weighing})
+                if time.process_time() - began > seconds / (1 + len(ways)):
+                    break
         assert best is not None
-        return Fitted(best[1], time.process_time() - began, f"C = {best[2]:g}", {"strength": best[2]})
+        how = f"C = {best[2]['strength']:g}" + (f", n-grams by {best[2]['weighing']}" if len(ways) > 1 else "")
+        return Fitted(best[1], time.process_time() - began, how, best[2])
 
     def refit(self, fitted: Fitted, inputs: Inputs, target: Target, seed: int) -> Fitted:
         """The chosen strength and sharpness, on all rows."""
         began = time.process_time()
-        design = Design.fit(inputs, target)
+        design = Design.fit(inputs, target, fitted.facts["weighing"])
         fit_one = _way(target, design, inputs)
         weights, bias = fit_one(design.transform(inputs), target, fitted.facts["strength"], seed)
         temperature = fitted.learner.temperature  # type: ignore[attr-defined]

@@ -16,13 +16,9 @@ import torch
 
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
-from dapeng.core.console import say, warn
-from dapeng.core.duration import seconds
-from dapeng.core.errors import TrainingError
+from dapeng.core.console import say
 from dapeng.core.files import Lines
-from dapeng.core.kinds import ScheduleOptions, schedules
 from dapeng.core.spec import Phase, Spec, Train
-from dapeng.data.batch import Batch
 from dapeng.data.feed import Rows, TableFeed
 from dapeng.data.stored import Store
 from dapeng.models.build import Choices
@@ -31,14 +27,13 @@ from dapeng.models.predict import Predictions
 from dapeng.objectives.base import Objective
 from dapeng.train import machine
 from dapeng.train.ema import Average
-from dapeng.train.loop import Fit, Stopped, fit
+from dapeng.train.loop import Stopped, fit
 from dapeng.train.remembered import remembered
+from dapeng.train.setting import Setting
 from dapeng.train.state import Progress, State
-from dapeng.train.strategies import STRATEGIES, Single
+from dapeng.train.strategies import STRATEGIES
 from dapeng.train.validation import Validator, truth
-from dapeng.transforms.compose import steps_of, transforms_for
 
-LONGEST_WITHOUT_VALIDATION = 2_000
 MOST_VALIDATED = 20_000
 MOST_PRIMED = 20_000
 FEWEST_TO_CALIBRATE = 100
@@ -144,6 +139,7 @@ def train_network(
     )
     known = remembered(model, inputs, store, np.sort(np.concatenate([rows, validation])), device, autocast)
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
+    setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline)
     trained = Trained(model, autocast=autocast, device=device)
     began, began_cpu = time.monotonic(), time.process_time()
     attempts = [(phase, phase.epochs or length) for phase in phases]
@@ -167,18 +163,8 @@ def train_network(
                 _restore(state, checkpoints, log)
                 passes = state.progress.passes
             resuming = False
-            feed = _feed(state, store, rows, train, inputs, outputs, strategy, known)
-            how = _how(
-                spec,
-                phase,
-                passes,
-                feed,
-                peak,
-                autocast,
-                device,
-                deadline,
-                not any(_augmented(c) for c in inputs.values()),
-            )
+            feed = setting.feed(state)
+            how = setting.how(phase, passes, feed, peak)
             if again:  # it has to beat the best of the first, which it does at its end, if at all
                 how = replace(how, patience=None)
             while True:
@@ -187,11 +173,11 @@ def train_network(
                     fit(state, feed, how, judge, checkpoints, log, stopping)
                     break
                 except (torch.OutOfMemoryError, MemoryError) as error:
-                    feed = _halved(state, store, rows, train, inputs, outputs, strategy, known, error)
+                    feed = setting.halved(state, error)
                 except RuntimeError as error:
                     if "can't allocate memory" not in str(error):
                         raise
-                    feed = _halved(state, store, rows, train, inputs, outputs, strategy, known, error)
+                    feed = setting.halved(state, error)
             progress = state.progress
             trained.steps += progress.step
             trained.history += progress.history
@@ -249,10 +235,6 @@ def _visits(inputs: Mapping[str, Column]) -> float:
     return max((c.places for c in inputs.values()), default=1.0)
 
 
-def _augmented(column: Column) -> bool:
-    return bool(steps_of(column))
-
-
 def _carry(trained: Trained, state: State) -> None:
     """A second attempt must beat the best of the first."""
     score, loss, best = trained.last
@@ -294,110 +276,6 @@ def _restore(state: State, checkpoints: Checkpoints, log: Lines | None) -> None:
         log.cut(state.progress.log_bytes)
         log.add({"phase": state.progress.phase, "step": state.progress.step, "checkpoint": latest.name})
     say(f"resumed at step {state.progress.step:,}")
-
-
-def _feed(
-    state: State,
-    store: Store,
-    rows: np.ndarray,
-    train: Train,
-    inputs: Mapping[str, Column],
-    outputs: Mapping[str, Column],
-    strategy: Single,
-    known: Callable[[Batch], Batch] | None,
-) -> TableFeed:
-    return TableFeed(
-        store,
-        rows,
-        state.progress.batch_size,
-        state.progress.accumulate,
-        train.seed,
-        strategy.rank,
-        strategy.world,
-        _after(transforms_for(inputs, outputs, train.seed), known),
-    )
-
-
-def _after(
-    changes: Callable[[Batch, int], Batch] | None, known: Callable[[Batch], Batch] | None
-) -> Callable[[Batch, int], Batch] | None:
-    """Random changes, and then what is known of frozen encoders."""
-    if known is None:
-        return changes
-    return lambda batch, epoch: known(batch if changes is None else changes(batch, epoch))
-
-
-def _how(
-    spec: Spec,
-    phase: Phase,
-    epochs: float,
-    feed: TableFeed,
-    rate: float,
-    autocast: torch.dtype | None,
-    device: str,
-    deadline: float | None,
-    restarts: bool,
-) -> Fit:
-    train = spec.train
-    steps = (
-        phase.steps
-        or (None if phase.epochs else train.steps)
-        or max(1, round((phase.epochs or epochs) * feed.steps_per_epoch))
-    )
-    every = min(feed.steps_per_epoch, LONGEST_WITHOUT_VALIDATION)
-    every = max(every, math.ceil(steps / 100)) if steps > 200 else max(every, math.ceil(steps / 30))
-    validations = max(1, steps // every)
-    # without augmentation a network overfits sooner or later, and is then trained anew over fewer epochs
-    patience = max(6, validations // (5 if restarts else 2)) if train.patience == "auto" else train.patience
-    often = train.checkpoint_every
-    return Fit(
-        steps=steps,
-        validate_every=every,
-        learning_rate=rate,
-        schedule=_schedule(train, phase),
-        seed=train.seed,
-        patience=patience,
-        deadline=deadline,
-        checkpoint_seconds=None if isinstance(often, int) else seconds(often),
-        checkpoint_steps=often if isinstance(often, int) else None,
-        autocast=autocast,
-        device=device,
-    )
-
-
-def _schedule(train: Train, phase: Phase) -> ScheduleOptions:
-    """As the spec says; where it doesn't, what the optimiser wants."""
-    wanted = (phase.optimiser or train.optimiser).schedule
-    if wanted is None or "schedule" in train.model_fields_set:
-        return train.schedule
-    return schedules.members()[wanted](warmup=0.05)
-
-
-def _halved(
-    state: State,
-    store: Store,
-    rows: np.ndarray,
-    train: Train,
-    inputs: Mapping[str, Column],
-    outputs: Mapping[str, Column],
-    strategy: Single,
-    known: Callable[[Batch], Batch] | None,
-    error: BaseException,
-) -> TableFeed:
-    """Out of memory: half the micro-batch, twice as many of them; the step stays the same."""
-    progress = state.progress
-    if progress.batch_size <= 1:
-        raise TrainingError(
-            f"out of memory with one row a micro-batch: {error}", hint="choose a smaller network"
-        ) from None
-    if train.batch_size != "auto":
-        hint = f"train.batch_size=auto, or train.batch_size={progress.batch_size // 2} train.accumulate={2 * progress.accumulate}"
-        raise TrainingError(f"out of memory with {progress.batch_size} rows a micro-batch", hint=hint) from None
-    progress.batch_size //= 2
-    progress.accumulate *= 2
-    state.objective.zero_grad(set_to_none=True)
-    warn(f"out of memory: going on with {progress.accumulate} micro-batches of {progress.batch_size} rows a step")
-    return _feed(state, store, rows, train, inputs, outputs, strategy, known)
 
 
 @contextlib.contextmanager
