@@ -1,0 +1,99 @@
+"""What a tokeniser of written text does: any text in, ids out, and the very same text back.
+
+Special tokens have ids of their own that no text leads to: "<eos>" in a user's text is five characters.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+PAD, BOS, EOS, UNK = range(4)
+MOST_COUNTED = 2_000_000
+"""Units that are counted at once; beyond it the rarest half is forgotten."""
+MOST_SHOWN = 20_000_000
+"""Units that a trainer is shown, each as often as it was counted; more are scaled down."""
+
+
+class Codec(ABC):
+    """A fitted tokeniser; `state` is what a JSON file keeps of it.
+
+    size: ids in all. pad, bos, eos: those that stand around a text. marks: further special tokens by name (of a chat).
+    """
+
+    kind: ClassVar[str]
+    pad: int = PAD
+    bos: int = BOS
+    eos: int = EOS
+    size: int
+
+    def __init__(self, state: dict[str, Any]):
+        self.state = state
+        self.marks: dict[str, int] = {}
+
+    @staticmethod
+    @abstractmethod
+    def units(text: str) -> Iterable[str]:
+        """What is counted of a text."""
+
+    @classmethod
+    @abstractmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> Codec:
+        """From counts of units, with at most `size` ids; equal counts give the same tokeniser, whoever counted them."""
+
+    @classmethod
+    def trained(cls, texts: Iterable[str], size: int, marks: Sequence[str] = ()) -> Codec:
+        """From a stream of texts, in bounded memory."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(cls.units(whole(text)))
+            if len(counts) > MOST_COUNTED:
+                counts = commonest(counts, MOST_COUNTED // 2)
+        return cls.fitted(counts, size, marks)
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Flat int32 ids of all texts, without begin or end, and the number of each (N,) int64."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these ids; special ones are left out. Half a character becomes U+FFFD."""
+
+    def pieces(self, text: str) -> list[str]:
+        """The tokens of a text as a reader sees them."""
+        ids, _ = self.encode([text])
+        return [self.decode([i]) for i in ids.tolist()]
+
+    def fertility(self, texts: Sequence[str]) -> float:
+        """Tokens a character, over these texts."""
+        _, lengths = self.encode(texts)
+        return float(lengths.sum() / max(sum(map(len, texts)), 1))
+
+
+def whole(text: str) -> str:
+    """A text that can be written as UTF-8: lone surrogates are replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
+
+
+def flat(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ids as one array, and their lengths."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    return np.fromiter((i for row in rows for i in row), np.int32, int(lengths.sum())), lengths
+
+
+def commonest(counts: Counter[str], most: int) -> Counter[str]:
+    """The units that were counted most; ties by code point."""
+    return Counter(dict(sorted(counts.items(), key=lambda i: (-i[1], i[0]))[:most]))
+
+
+def shown(counts: Counter[str], most: int = MOST_SHOWN) -> Iterator[str]:
+    """Units in the order of their code points, each as often as it was counted, or in proportion."""
+    scale = max(1.0, sum(counts.values()) / most)
+    for unit, count in sorted(counts.items()):
+        for _ in range(round(count / scale)):
+            yield unit

@@ -1,0 +1,69 @@
+"""Characters, and bytes: vocabularies that need next to no fitting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dapeng.tokens.base import SPECIAL, UNK, Codec, commonest, flat, whole
+
+
+class Characters(Codec):
+    """One id a character; those that were not seen, or are too many, are one unknown, written as U+FFFD."""
+
+    kind = "characters"
+
+    def __init__(self, state: dict[str, Any]):
+        super().__init__(state)
+        self.marks = {m: len(SPECIAL) + i for i, m in enumerate(state["marks"])}
+        first = len(SPECIAL) + len(self.marks)
+        self.vocabulary = ["", "", "", "\ufffd", *[""] * len(self.marks), *state["characters"]]
+        self.ids = {c: first + i for i, c in enumerate(state["characters"])}
+        self.size = len(self.vocabulary)
+
+    @staticmethod
+    def units(text: str) -> Iterable[str]:
+        return text
+
+    @classmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> Characters:
+        kept = commonest(counts, max(size - len(SPECIAL) - len(marks), 1))
+        return cls({"kind": cls.kind, "characters": sorted(kept), "marks": list(marks)})
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        get = self.ids.get
+        return flat([[get(c, UNK) for c in whole(t)] for t in texts])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+class Bytes(Codec):
+    """One id a byte of UTF-8: nothing is unknown, nothing is learnt."""
+
+    kind = "bytes"
+
+    def __init__(self, state: dict[str, Any]):
+        super().__init__(state)
+        self.marks = {m: len(SPECIAL) + i for i, m in enumerate(state["marks"])}
+        self.first = len(SPECIAL) + len(self.marks)
+        self.size = self.first + 256
+
+    @staticmethod
+    def units(text: str) -> Iterable[str]:
+        return ()
+
+    @classmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> Bytes:
+        return cls({"kind": cls.kind, "marks": list(marks)})
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        raw = [whole(t).encode() for t in texts]
+        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+        return np.frombuffer(b"".join(raw), np.uint8).astype(np.int32) + self.first, lengths
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i - self.first for i in ids if i >= self.first).decode("utf-8", "replace")

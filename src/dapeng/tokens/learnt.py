@@ -1,0 +1,124 @@
+"""Vocabularies of pieces that are learnt by the `tokenizers` library: byte-level BPE and WordPiece.
+
+Sennrich et al.: BPE, 2016 (https://arxiv.org/abs/1508.07909); Schuster and Nakajima: WordPiece, 2012. Texts are cut into words
+here, and words are remembered with their ids, which is four times as fast as the library over whole texts, and gives the same ids.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
+
+WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
+"""As GPT-2 cuts a text, with at most three digits at once: a blank belongs to the word behind it."""
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+LONGEST = 64
+"""Characters of the longest word that is remembered."""
+MOST_REMEMBERED = 500_000
+
+
+class Learnt(Codec):
+    """Base of those that the library makes. state: the library's JSON, and the marks."""
+
+    words: ClassVar[str]
+    """The expression that finds the words of a text."""
+
+    def __init__(self, state: dict[str, Any]):
+        from tokenizers import Tokenizer
+
+        super().__init__(state)
+        self.library = Tokenizer.from_str(state["tokenizer"])
+        self.library.no_padding()
+        self.library.no_truncation()
+        self.library.encode_special_tokens = True
+        self.size = self.library.get_vocab_size()
+        self.marks = {m: self.library.token_to_id(m) for m in state["marks"]}
+        self._special = {PAD, BOS, EOS, UNK, *self.marks.values()}
+        self._find = re.compile(self.words).findall
+        self._known: dict[str, list[int]] = {}
+
+    @classmethod
+    def units(cls, text: str) -> Iterable[str]:  # type: ignore[override]
+        return re.findall(cls.words, text)
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        known, rows = self._known, []
+        for text in texts:
+            words = self._find(whole(text))
+            try:
+                rows.append(list(chain.from_iterable(map(known.__getitem__, words))))
+            except KeyError:
+                rows.append(list(chain.from_iterable(map(self._word, words))))
+        return flat(rows)
+
+    def _word(self, word: str) -> list[int]:
+        ids = self._known.get(word)
+        if ids is None:
+            ids = self.library.encode(word, add_special_tokens=False).ids
+            if len(word) <= LONGEST:
+                if len(self._known) >= MOST_REMEMBERED:
+                    self._known.clear()
+                self._known[word] = ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.library.decode([i for i in ids if i not in self._special], skip_special_tokens=False)
+
+
+class BytePairs(Learnt):
+    """Byte-level BPE: any text, any script, nothing unknown."""
+
+    kind = "bpe"
+    words = WORDS
+
+    @classmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> BytePairs:
+        from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        library: Any = Tokenizer(models.BPE())
+        cut = pre_tokenizers.Split(Regex(WORDS), "isolated")
+        library.pre_tokenizer = pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(False, use_regex=False)])
+        library.decoder = decoders.ByteLevel()
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        special = [*SPECIAL, *marks]
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        )
+        library.train_from_iterator(shown(counts), trainer)
+        return cls({"kind": cls.kind, "tokenizer": library.to_str(), "marks": list(marks)})
+
+
+class WordPieces(Learnt):
+    """Words and their continuations, as BERT reads them; what is unknown is lost, and blanks come back as one."""
+
+    kind = "wordpiece"
+    words = rf"[{HAN}]|[^\W{HAN}_]+|[^\w\s]|_"
+
+    @classmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> WordPieces:
+        from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        library: Any = Tokenizer(models.WordPiece(unk_token="<unk>"))
+        cut = pre_tokenizers.Split(Regex(cls.words), "isolated")
+        library.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), cut])
+        library.decoder = decoders.WordPiece()
+        # characters get their ids beforehand, or the library would number them in an order that changes from run to run
+        letters = sorted({c for unit in counts for c in unit})
+        inner = sorted({f"##{c}" for unit in counts for c in unit[1:]})
+        special = [*SPECIAL, *marks]
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=size, special_tokens=[*special, *letters, *inner], show_progress=False
+        )
+        library.train_from_iterator(shown(counts), trainer)
+        state = json.loads(library.to_str())
+        state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] in special]
+        text = json.dumps(state, ensure_ascii=False)
+        return cls({"kind": cls.kind, "tokenizer": text, "marks": list(marks)})

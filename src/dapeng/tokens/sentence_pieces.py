@@ -1,0 +1,72 @@
+"""Pieces of sentences by their probability: unigram models, and any model file of the `sentencepiece` library.
+
+Kudo: Subword Regularization, 2018 (https://arxiv.org/abs/1804.10959); Kudo and Richardson: SentencePiece, 2018
+(https://arxiv.org/abs/1808.06226). The `tokenizers` library trains unigram models too, but not the same one twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dapeng.core.errors import need_extra
+from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
+
+
+class SentencePieces(Codec):
+    """A blank is a character like others, and bytes stand for what is unknown, so that any text comes back as it was.
+
+    state: the model file in base64. A file from elsewhere may fold characters before it cuts, as it was made to.
+    """
+
+    kind = "unigram"
+
+    def __init__(self, state: dict[str, Any]):
+        super().__init__(state)
+        self.library = _library().SentencePieceProcessor(model_proto=base64.b64decode(state["model"]))
+        self.size = self.library.get_piece_size()
+        self.pad, self.bos, self.eos = (
+            i if i >= 0 else self.library.unk_id()
+            for i in (self.library.pad_id(), self.library.bos_id(), self.library.eos_id())
+        )
+        self.marks = {m: self.library.piece_to_id(m) for m in state["marks"]}
+
+    @classmethod
+    def of_file(cls, content: bytes) -> SentencePieces:
+        """What a file *.model holds."""
+        return cls({"kind": cls.kind, "model": base64.b64encode(content).decode("ascii"), "marks": []})
+
+    @staticmethod
+    def units(text: str) -> Iterable[str]:
+        return text.splitlines()
+
+    @classmethod
+    def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> SentencePieces:
+        kept = io.BytesIO()
+        _library().SentencePieceTrainer.train(
+            sentence_iterator=shown(counts), model_writer=kept, vocab_size=size, hard_vocab_limit=False,
+            model_type="unigram", byte_fallback=True, control_symbols=list(marks), pad_id=PAD, bos_id=BOS, eos_id=EOS,
+            unk_id=UNK, pad_piece=SPECIAL[PAD], bos_piece=SPECIAL[BOS], eos_piece=SPECIAL[EOS], unk_piece=SPECIAL[UNK],
+            normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=False,
+            max_sentence_length=1_000_000, num_threads=1, minloglevel=2,
+        )  # fmt: skip
+        return cls({"kind": cls.kind, "model": base64.b64encode(kept.getvalue()).decode("ascii"), "marks": list(marks)})
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        return flat(self.library.encode([whole(t) for t in texts], num_threads=1))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.library.decode([int(i) for i in ids if not self.library.is_control(int(i))])
+
+
+def _library() -> Any:
+    try:
+        import sentencepiece
+    except ImportError:
+        raise need_extra("text", "sentencepiece") from None
+    return sentencepiece

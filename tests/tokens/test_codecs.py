@@ -1,0 +1,121 @@
+"""Tokenisers of written text: the same text back, deterministic, special tokens in a text are text."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dapeng.tokens.base import SPECIAL, Codec
+from dapeng.tokens.characters import Bytes, Characters
+from dapeng.tokens.learnt import BytePairs, Learnt, WordPieces
+from dapeng.tokens.sentence_pieces import SentencePieces
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog, 1234567 times.",
+    "  two  blanks,\ttabs\nand lines\n\n",
+    "太好看了，推荐！今天天气很好。",
+    "Смешанный текст и عربي भी और 日本語と한국어",
+    "naïve café 🤖👩‍👩‍👧 <eos> <pad> it's we'll they've",
+    "",
+] * 5
+KINDS: list[type[Codec]] = [Characters, Bytes, BytePairs, SentencePieces, WordPieces]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.kind)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return request.param.trained(iter(TEXTS), 700, ["<|im_start|>"])
+
+
+def test_a_text_comes_back_as_it_was(codec: Codec) -> None:
+    if isinstance(codec, WordPieces):
+        pytest.skip("word pieces do not keep blanks, and say so")
+    ids, lengths = codec.encode(TEXTS)
+    assert lengths.sum() == len(ids)
+    at = 0
+    for text, length in zip(TEXTS, lengths.tolist()):
+        assert codec.decode(ids[at : at + length].tolist()) == text
+        at += length
+
+
+def test_special_tokens_in_a_text_are_text(codec: Codec) -> None:
+    special = {codec.pad, codec.bos, codec.eos, *codec.marks.values()}
+    assert len(special) == 4
+    ids, _ = codec.encode(["".join(SPECIAL[:3]) + "<|im_start|>"])
+    assert special.isdisjoint(ids.tolist())
+    assert codec.decode(sorted(special)) == ""
+
+
+def test_the_same_stream_gives_the_same_tokeniser_and_a_file_keeps_it(codec: Codec) -> None:
+    again = type(codec).trained(iter(TEXTS), 700, ["<|im_start|>"])
+    assert again.state == codec.state
+    shuffled = type(codec).trained(iter(TEXTS[::-1]), 700, ["<|im_start|>"])
+    assert shuffled.state == codec.state
+    kept = type(codec)(json.loads(json.dumps(codec.state)))
+    assert kept.encode(TEXTS)[0].tolist() == codec.encode(TEXTS)[0].tolist()
+    assert kept.size == codec.size
+    assert int(codec.encode(TEXTS)[0].max()) < codec.size
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+@pytest.mark.parametrize("kind", [Bytes, BytePairs, SentencePieces], ids=lambda k: k.kind)
+def test_any_text_at_all_comes_back(kind: type[Codec], text: str) -> None:
+    codec = _TRAINED.setdefault(kind, kind.trained(iter(TEXTS), 700))
+    ids, _ = codec.encode([text])
+    assert codec.decode(ids.tolist()) == text.encode("utf-8", "replace").decode("utf-8")
+
+
+_TRAINED: dict[type[Codec], Codec] = {}
+
+
+@pytest.mark.parametrize("kind", [BytePairs, WordPieces], ids=lambda k: k.kind)
+def test_remembered_words_have_the_ids_that_the_library_gives(kind: type[Learnt]) -> None:
+    texts = _real_texts()
+    codec = kind.trained(iter(texts[:2_000]), 4_000)
+    ids, _ = codec.encode(texts)
+    whole = [i for e in codec.library.encode_batch_fast(texts, add_special_tokens=False) for i in e.ids]
+    assert ids.tolist() == whole
+
+
+def test_a_model_file_of_the_library_is_read_as_it_is(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs sentencepiece (dapeng[text])")
+    (tmp_path / "corpus.txt").write_text("\n".join(_real_texts()[:1_000]), "utf-8")
+    for kind in ("unigram", "bpe"):
+        prefix = tmp_path / kind
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(tmp_path / "corpus.txt"), model_prefix=str(prefix), vocab_size=900, model_type=kind, minloglevel=2
+        )
+        theirs = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model")
+        ours = SentencePieces.of_file(prefix.with_suffix(".model").read_bytes())
+        text = "Click the button, then choose Save. 点击按钮"
+        ids, _ = ours.encode([text])
+        assert ids.tolist() == theirs.encode(text)
+        assert ours.decode([ours.bos, *ids.tolist(), ours.eos]) == theirs.decode(theirs.encode(text))
+
+
+def test_a_lone_surrogate_is_replaced_and_half_a_character_is_shown_as_such() -> None:
+    codec = Bytes.trained([], 0)
+    ids, _ = codec.encode(["a\ud800b"])
+    assert codec.decode(ids.tolist()) == "a?b"
+    ids, _ = codec.encode(["好"])
+    assert codec.decode(ids.tolist()[:2]) == "\ufffd"
+
+
+def test_pieces_and_fertility_say_how_a_script_is_cut() -> None:
+    codec = BytePairs.trained(iter(TEXTS), 500)
+    assert "".join(codec.pieces("The quick fox")) == "The quick fox"
+    assert codec.fertility(["The quick brown fox"]) < codec.fertility(["กขคง"])
+
+
+def _real_texts() -> list[str]:
+    found = os.environ.get("DAPENG_SAMPLES")
+    if not found or not (Path(found) / "help_en_zh.tsv.gz").is_file():
+        pytest.skip("DAPENG_SAMPLES has no help_en_zh")
+    with gzip.open(Path(found) / "help_en_zh.tsv.gz", "rt", encoding="utf-8") as file:
+        return [line for line, _ in zip(file, range(6_000))]
