@@ -40,7 +40,7 @@ class Learnt(Codec):
         self.library.no_truncation()
         self.library.encode_special_tokens = True
         self.size = self.library.get_vocab_size()
-        self.marks = {m: self.library.token_to_id(m) for m in state["marks"]}
+        self.marks = {m: int(self.library.token_to_id(m) or 0) for m in state["marks"]}
         self._special = {PAD, BOS, EOS, UNK, *self.marks.values()}
         self._find = re.compile(self.words).findall
         self._known: dict[str, list[int]] = {}

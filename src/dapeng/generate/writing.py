@@ -1,0 +1,157 @@
+"""Many texts at once: requests join a running batch when they come, and leave it when they are done.
+
+Yu et al.: Orca, 2022. Each row has its own settings and its own draws, so that a text doesn't depend on what else is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from dapeng.generate.sampling import Sampling, chosen
+from dapeng.generate.texts import Decodes, Growing
+
+MOST_ROWS = 64
+
+
+class Steps(Protocol):
+    """What writes. A state is one of several rows; `take` and `joined` move rows between states."""
+
+    def start(self, rows: int, room: int, **inputs: Any) -> Any: ...
+
+    def step(self, ids: Tensor, state: Any, lengths: Tensor | None = None) -> Tensor: ...
+
+
+@dataclass
+class Piece:
+    """What a step added to a text. token: None where the end came. logprob: of the token. end: why nothing follows, if so."""
+
+    request: int
+    text: str
+    token: int | None
+    logprob: float
+    end: Literal["stop", "length"] | None = None
+
+
+@dataclass
+class Request:
+    """A text that is being written. prompt: its tokens so far, not empty. inputs: what `start` takes of this row, (1, ...)."""
+
+    number: int
+    prompt: list[int]
+    settings: Sampling
+    growing: Growing
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def written(self) -> list[int]:
+        return self.growing.ids
+
+
+class Writing:
+    """The texts that are being written. longest: tokens of a text with its prompt, at most."""
+
+    def __init__(self, model: Steps, codec: Decodes, longest: int | None = None, most_rows: int = MOST_ROWS):
+        self.model, self.codec, self.longest, self.most_rows = model, codec, longest, most_rows
+        self.waiting: list[Request] = []
+        self.running: list[Request] = []
+        self.state: Any = None
+        self.logits: Tensor | None = None
+        self._number = 0
+
+    def add(self, prompt: Sequence[int], settings: Sampling, **inputs: Tensor) -> int:
+        """Ask for a text; the number that its pieces will bear. Raises ValueError for a prompt that leaves no room."""
+        if not prompt:
+            raise ValueError("a prompt has at least one token (begin, if nothing else)")
+        if self.longest is not None and len(prompt) >= self.longest:
+            raise ValueError(
+                f"the prompt has {len(prompt):,} tokens, and with the answer there is room for {self.longest:,}"
+            )
+        self._number += 1
+        growing = Growing(self.codec, settings.stop)
+        self.waiting.append(Request(self._number, list(prompt), settings, growing, dict(inputs)))
+        return self._number
+
+    def drop(self, number: int) -> None:
+        """Forget a text: whoever asked for it has gone."""
+        self.waiting = [r for r in self.waiting if r.number != number]
+        self._keep([i for i, r in enumerate(self.running) if r.number != number])
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    @torch.inference_mode()
+    def step(self) -> list[Piece]:
+        """One more token for every running text, after those that wait have joined."""
+        self._join()
+        if not self.running or self.logits is None:
+            return []
+        settings = [r.settings for r in self.running]
+        so_far = [r.prompt + r.written for r in self.running]
+        tokens, logprobs = chosen(self.logits, settings, so_far, [len(r.written) for r in self.running])
+        pieces = [self._grown(r, t, p) for r, t, p in zip(self.running, tokens.tolist(), logprobs.tolist())]
+        going = [i for i, piece in enumerate(pieces) if piece.end is None]
+        self._keep(going)
+        if self.running:
+            self.logits = self.model.step(tokens[going][:, None], self.state)
+        return pieces
+
+    def _grown(self, request: Request, token: int, logprob: float) -> Piece:
+        if token == self.codec.eos:
+            return Piece(request.number, request.growing.close(), None, logprob, "stop")
+        text = request.growing.add(token)
+        if request.growing.ended:
+            return Piece(request.number, text, token, logprob, "stop")
+        full = self.longest is not None and len(request.prompt) + len(request.written) >= self.longest
+        if full or len(request.written) >= request.settings.max_tokens:
+            return Piece(request.number, text + request.growing.close(), token, logprob, "length")
+        return Piece(request.number, text, token, logprob)
+
+    def _join(self) -> None:
+        new = self.waiting[: max(0, self.most_rows - len(self.running))]
+        if not new:
+            return
+        self.waiting = self.waiting[len(new) :]
+        # prompts with inputs of other sizes are read one by one
+        for group in [new] if not any(r.inputs for r in new) else [[r] for r in new]:
+            lengths = torch.tensor([len(r.prompt) for r in group])
+            ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.int64)
+            for row, request in enumerate(group):
+                ids[row, : len(request.prompt)] = torch.tensor(request.prompt)
+            room = int(lengths.max()) + min(max(r.settings.max_tokens for r in group), 128)
+            state = self.model.start(len(group), room, **group[0].inputs)
+            logits = self.model.step(ids, state, lengths)
+            self.state = state if self.state is None else self.state.joined(state)
+            self.logits = logits if self.logits is None else torch.cat([self.logits, logits])
+            self.running += group
+
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) == len(self.running):
+            return
+        self.running = [self.running[i] for i in rows]
+        index = torch.tensor(rows, dtype=torch.int64)
+        self.state = self.state.take(index) if rows else None
+        self.logits = self.logits[index] if rows and self.logits is not None else None
+
+
+def write(
+    model: Steps, codec: Decodes, prompts: Sequence[Sequence[int]], settings: Sampling, longest: int | None = None
+) -> list[str]:
+    """A text for each prompt, in their order."""
+    writing = Writing(model, codec, longest)
+    numbers = [writing.add(p, settings) for p in prompts]
+    texts = dict.fromkeys(numbers, "")
+    for piece in stream(writing):
+        texts[piece.request] += piece.text
+    return [texts[n] for n in numbers]
+
+
+def stream(writing: Writing) -> Iterator[Piece]:
+    """The pieces of all texts as they come, until none is left."""
+    while writing.busy:
+        yield from writing.step()

@@ -1,0 +1,130 @@
+"""A table of tokens, a stack of blocks and a head: what learns to write, and writes one token after the other.
+
+Legend: B rows, T tokens, D width, V vocabulary, S tokens of the inputs, C their width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dapeng.nn.attention import attend_to
+from dapeng.nn.causal import Cache, Causal, Shape, View, beside, cached_view, packed_view, plain_view
+from dapeng.nn.tables import Lent
+from dapeng.nn.vocabulary import IGNORED, token_losses
+
+
+@dataclass
+class WriterState:
+    """What was read of each row: keys and values, and what the inputs say beside it."""
+
+    cache: Cache
+    said: Tensor | None = None
+    bias: Tensor | None = None
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return len(self.cache.lengths)
+
+    def take(self, index: Tensor) -> WriterState:
+        """The rows of this index, in its order."""
+        said, bias = (None if t is None else t[index] for t in (self.said, self.bias))
+        return WriterState(
+            self.cache.take(index), said, bias, {n: (k[index], v[index]) for n, (k, v) in self.kept.items()}
+        )
+
+    def joined(self, other: WriterState) -> WriterState:
+        """The rows of both, for requests that come later. What the inputs say is padded to the longer of the two."""
+        cache = self.cache.joined(other.cache)
+        if self.said is None or other.said is None:
+            return WriterState(cache)
+        longest = max(self.said.shape[1], other.said.shape[1])
+        said = torch.cat([_longer(s.said, longest) for s in (self, other) if s.said is not None])
+        bias = torch.cat([_bias(self, longest), _bias(other, longest)])
+        return WriterState(cache, said, bias)
+
+
+def _longer(x: Tensor, tokens: int) -> Tensor:
+    return F.pad(x, (0, 0, 0, tokens - x.shape[1]))
+
+
+def _bias(state: WriterState, tokens: int) -> Tensor:
+    assert state.said is not None
+    known = state.bias if state.bias is not None else torch.ones(len(state.said), 1, 1, state.said.shape[1]).bool()
+    return F.pad(known, (0, tokens - known.shape[-1]), value=False)
+
+
+class Writer(nn.Module):
+    """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one."""
+
+    def __init__(self, shape: Shape, table: nn.Embedding, tied: bool = True):
+        super().__init__()
+        self.shape = shape
+        self.table = Lent(table)
+        nn.init.normal_(table.weight, std=0.02)
+        self.stack = Causal(shape)
+        self.head = None if tied else nn.Linear(shape.width, table.num_embeddings, bias=False)
+        if self.head is not None:
+            nn.init.normal_(self.head.weight, std=0.02)
+
+    @property
+    def matrix(self) -> Tensor:
+        """(V, D) what a hidden state is compared with."""
+        found: Tensor = (self.table.module if self.head is None else self.head).weight  # type: ignore[assignment]
+        return found
+
+    def hidden(self, ids: Tensor, view: View) -> Tensor:
+        """(B, T, D) behind the last norm."""
+        return self.stack(self.table.module(ids), view)
+
+    def losses(
+        self,
+        ids: Tensor,
+        counted: Tensor,
+        documents: Tensor | None = None,
+        said: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T - 1) nats of each token but the first, given those before it; 0 where it is not `counted` (B, T).
+
+        documents: (B, T) which text of a packed row a token is of. said, mask: (B, S, C) tokens of the inputs.
+        """
+        rows, tokens = ids.shape
+        view = plain_view(rows, tokens - 1, ids.device) if documents is None else packed_view(documents[:, :-1])
+        if said is not None:
+            view = beside(view, said, mask)
+        hidden = self.hidden(ids[:, :-1], view)
+        targets = torch.where(counted[:, 1:], ids[:, 1:], IGNORED).long()
+        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten()).view(rows, tokens - 1)
+
+    def start(
+        self,
+        rows: int,
+        room: int,
+        said: Tensor | None = None,
+        mask: Tensor | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> WriterState:
+        """Nothing read yet, with space for so many tokens."""
+        matrix = self.matrix
+        cache = Cache(self.shape, rows, room, dtype or matrix.dtype, matrix.device)
+        return WriterState(cache, said, attend_to(mask))
+
+    def step(self, ids: Tensor, state: WriterState, lengths: Tensor | None = None) -> Tensor:
+        """Read ids (B, T) behind what was read; (B, V) fp32 logits of what follows. lengths: (B,) how many of T are real."""
+        rows, tokens = ids.shape
+        needed = int(state.cache.lengths.max()) + tokens
+        if needed > state.cache.room:
+            state.cache = state.cache.with_room(max(needed, 2 * state.cache.room))
+        view = cached_view(state.cache, tokens, state.kept)
+        if state.said is not None:
+            view = View(view.at, view.bias, view.cache, state.said, state.bias, view.turn, view.kept)
+        hidden = self.hidden(ids, view)
+        real = torch.full((rows,), tokens, device=ids.device) if lengths is None else lengths
+        state.cache.lengths = state.cache.lengths + real
+        last = hidden[torch.arange(rows, device=ids.device), real - 1]
+        return F.linear(last, self.matrix.to(last.dtype)).float()

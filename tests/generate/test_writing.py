@@ -1,0 +1,225 @@
+"""Batched, cached, joined and left: the texts are those of the plain loop, whatever else is written at the same time."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from dapeng.generate.beams import beam_search
+from dapeng.generate.sampling import Sampling, chosen
+from dapeng.generate.texts import Growing
+from dapeng.generate.writing import Writing, stream, write
+from dapeng.nn.causal import Shape, plain_view
+from dapeng.nn.writer import Writer
+from dapeng.tokens.characters import Bytes
+from dapeng.tokens.learnt import BytePairs
+
+GREEDY = Sampling(max_tokens=24, temperature=0)
+SHAPES = {
+    "gpt": Shape(
+        32, 2, 4, 4, 8, 64, norm="layer", activation="gelu", gated=False, bias=True, rotary=None, positions=128
+    ),
+    "llama": Shape(32, 2, 4, 2, 8, 48),
+}
+
+
+def writer(name: str = "llama", size: int = 263, cross: int | None = None) -> Writer:
+    torch.manual_seed(0)
+    shape = Shape(**{**SHAPES[name].__dict__, "cross": cross})
+    model = Writer(shape, nn.Embedding(size, 32)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        model.table.module.weight.add_(0.5 * torch.randn_like(model.table.module.weight))  # type: ignore[operator]
+    return model
+
+
+def plain_loop(model: Writer, prompt: list[int], tokens: int, eos: int) -> list[int]:
+    """No cache, no batch: the whole text anew for every token."""
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(tokens):
+            now = torch.tensor([ids])
+            hidden = model.hidden(now, plain_view(1, len(ids)))
+            token = int((hidden[0, -1] @ model.matrix.T).argmax())
+            if token == eos:
+                break
+            ids.append(token)
+    return ids[len(prompt) :]
+
+
+def prompts(codec: Bytes) -> list[list[int]]:
+    texts = ["a", "The quick brown", "好", "to be or not", "x" * 30]
+    return [[codec.bos, *codec.encode([t])[0].tolist()] for t in texts]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_ragged_prompts_in_one_batch_give_the_texts_of_the_plain_loop(name: str) -> None:
+    model, codec = writer(name, 260), Bytes.trained([], 0)
+    wanted = [codec.decode(plain_loop(model, p, 24, codec.eos)) for p in prompts(codec)]
+    assert write(model, codec, prompts(codec), GREEDY) == wanted
+    assert len(set(wanted)) > 1
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_texts_that_join_and_leave_a_running_batch_are_the_same(name: str) -> None:
+    model, codec = writer(name, 260), Bytes.trained([], 0)
+    asked = prompts(codec)
+    wanted = {i: codec.decode(plain_loop(model, p, 8 + 3 * i, codec.eos)) for i, p in enumerate(asked)}
+    writing, names = Writing(model, codec, most_rows=3), {}
+    found = dict.fromkeys(wanted, "")
+
+    def step() -> None:
+        for piece in writing.step():
+            if piece.request != gone:
+                found[names[piece.request]] += piece.text
+
+    gone = 0
+    for number, prompt in enumerate(asked):
+        names[writing.add(prompt, Sampling(max_tokens=8 + 3 * number, temperature=0))] = number
+        step()
+        step()
+    gone = writing.add(asked[0], GREEDY)
+    step()
+    writing.drop(gone)
+    while writing.busy:
+        step()
+    assert found == wanted
+
+
+def test_a_drawn_text_depends_on_its_seed_and_on_nothing_beside_it() -> None:
+    model, codec = writer("llama", 260), Bytes.trained([], 0)
+    first, *others = prompts(codec)
+    drawn = Sampling(max_tokens=20, temperature=1.3, top_k=40, top_p=0.95, min_p=0.001, seed=5)
+    alone = write(model, codec, [first], drawn)[0]
+    assert write(model, codec, [*others, first], drawn)[-1] == alone
+    seeds = {write(model, codec, [first], Sampling(max_tokens=20, temperature=1.3, seed=s))[0] for s in range(5)}
+    assert len(seeds) > 1
+
+
+def test_what_is_drawn_has_the_probabilities_that_are_left() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0, -9.0]])
+    wanted = logits[0].softmax(0)
+
+    def shares(**settings: Any) -> torch.Tensor:
+        tokens = [int(chosen(logits, [Sampling(seed=s, **settings)], [[]], [0])[0]) for s in range(4000)]
+        return torch.bincount(torch.tensor(tokens), minlength=5) / 4000
+
+    torch.testing.assert_close(shares(), wanted, atol=0.025, rtol=0)
+    torch.testing.assert_close(
+        shares(top_k=2), torch.tensor([*(wanted[:2] / wanted[:2].sum()), 0, 0, 0]), atol=0.025, rtol=0
+    )
+    assert shares(top_p=0.6)[1:].sum() == 0
+    assert shares(min_p=0.3)[2:].sum() == 0
+    assert shares(min_p=0.3)[1] > 0.2
+    assert shares(temperature=0)[0] == 1
+    token, logprob = chosen(logits, [Sampling(temperature=0)], [[]], [0])
+    torch.testing.assert_close(logprob[0], wanted[int(token)].log())
+
+
+def test_what_is_there_already_is_less_likely() -> None:
+    logits = torch.tensor([[2.0, 1.9, -1.0]])
+    one = Sampling(temperature=0, repetition_penalty=1.3)
+    assert int(chosen(logits, [one], [[]], [0])[0]) == 0
+    assert int(chosen(logits, [one], [[0]], [0])[0]) == 1
+
+
+def test_wrong_settings_are_named() -> None:
+    for key, value in (
+        ("temperature", -1),
+        ("top_p", 0),
+        ("top_k", -3),
+        ("max_tokens", 0),
+        ("min_p", 2),
+        ("stop", ("",)),
+    ):
+        with pytest.raises(ValueError, match=key):
+            Sampling(**{key: value})
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_and_a_text_ends_where_room_ends() -> None:
+    model, codec = writer("gpt", 260), Bytes.trained([], 0)
+    writing = Writing(model, codec, longest=12)
+    with pytest.raises(ValueError, match="12"):
+        writing.add([1] * 12, GREEDY)
+    writing.add([1, 70, 71], GREEDY)
+    pieces = list(stream(writing))
+    assert pieces[-1].end in ("length", "stop")
+    assert len(pieces) <= 9
+
+
+def test_half_a_character_and_the_beginning_of_a_stop_text_are_held_back() -> None:
+    codec = Bytes.trained([], 0)
+    growing = Growing(codec, ["END"])
+    shown = [growing.add(i) for i in codec.encode(["好E好ENxEND and more"])[0].tolist()]
+    assert "".join(shown) == "好E好ENx"
+    assert growing.ended
+    assert shown[0] == shown[1] == ""
+    assert all("\ufffd" not in s for s in shown)
+    cut = Growing(codec, ["END"])
+    text = "".join(cut.add(i) for i in codec.encode(["abc EN"])[0].tolist())
+    assert text + cut.close() == "abc EN"
+    broken = Growing(codec)
+    assert "".join(broken.add(i) for i in codec.encode(["a好"])[0].tolist()[:2]) + broken.close() == "a\ufffd"
+
+
+def test_pieces_of_a_byte_level_tokeniser_join_to_the_text() -> None:
+    text = "Dapeng 大鹏 🤖 rises, 扶摇而上者九万里。"
+    codec = BytePairs.trained([text], 300)
+    growing = Growing(codec)
+    assert "".join(growing.add(i) for i in codec.encode([text])[0].tolist()) + growing.close() == text
+
+
+def test_beams_find_the_best_of_all_texts() -> None:
+    model = writer("llama", 6)
+    eos, longest = 2, 4
+    begin = torch.tensor([[1], [3]])
+    with torch.no_grad():
+        best: list[dict[tuple[int, ...], float]] = [{}, {}]
+        for row in range(2):
+            for text in itertools.product(range(6), repeat=longest):
+                cut = text[: text.index(eos) + 1] if eos in text else text
+                ids = torch.tensor([[int(begin[row]), *cut]])
+                logs = (model.hidden(ids[:, :-1], plain_view(1, len(cut)))[0] @ model.matrix.T).log_softmax(-1)
+                best[row][cut] = float(logs[torch.arange(len(cut)), ids[0, 1:]].sum())
+    found = beam_search(model, begin, eos, beams=36, max_tokens=longest, length_penalty=0.0)
+    for row in range(2):
+        top = sorted(best[row].items(), key=lambda i: -i[1])[:5]
+        ours = found[row][:5]
+        assert [f.logprob for f in ours] == pytest.approx([s for _, s in top], abs=1e-4)
+        assert [tuple(f.ids) for f in ours] == [tuple(t for t in text if t != eos) for text, _ in top]
+
+
+def test_one_beam_is_the_greedy_text_and_credit_for_length_prefers_longer_ones() -> None:
+    model, codec = writer("llama", 260), Bytes.trained([], 0)
+    prompt = prompts(codec)[1]
+    found = beam_search(model, torch.tensor([prompt]), codec.eos, beams=1, max_tokens=12)
+    assert found[0][0].ids == plain_loop(model, prompt, 12, codec.eos)
+    small = writer("gpt", 6)
+    lengths = [
+        len(beam_search(small, torch.tensor([[1]]), 2, beams=4, max_tokens=10, length_penalty=p)[0][0].ids)
+        for p in (0.0, 2.0)
+    ]
+    assert lengths[0] <= lengths[1]
+
+
+def test_what_the_inputs_say_is_read_by_every_row_of_a_batch() -> None:
+    model, codec = writer("llama", 260, cross=12), Bytes.trained([], 0)
+    said = [torch.randn(1, n, 12) for n in (3, 7)]
+    prompt = prompts(codec)[1]
+    alone = []
+    for tokens in said:
+        writing = Writing(model, codec)
+        writing.add(prompt, GREEDY, said=tokens)
+        alone.append("".join(p.text for p in stream(writing)))
+    together = Writing(model, codec)
+    numbers = [together.add(prompt, GREEDY, said=tokens) for tokens in said]
+    texts = dict.fromkeys(numbers, "")
+    for piece in stream(together):
+        texts[piece.request] += piece.text
+    assert list(texts.values()) == alone
+    assert alone[0] != alone[1]
