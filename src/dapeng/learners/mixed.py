@@ -74,7 +74,7 @@ class Mixed(LearnerOptions):
             error = learner.error(*valid) if choosing and valid is not None else -float(order)
             if best is None or error < best[0]:
                 best = (error, learner, found)
-            if time.process_time() - began > seconds / 2:
+            if time.process_time() - began > 0.75 * seconds:
                 break
         assert best is not None
         facts = {"variances": best[2].variances, "noise": best[2].noise}

@@ -34,11 +34,17 @@ class Found:
     variances: np.ndarray
     noise: float
     effective: np.ndarray
-    rounds: int = 0
 
 
 def estimate(
-    x: sp.csr_matrix, y: np.ndarray, owner: np.ndarray, start: np.ndarray, noise: float, most: int, until: float, seed: int
+    x: sp.csr_matrix,
+    y: np.ndarray,
+    owner: np.ndarray,
+    start: np.ndarray,
+    noise: float,
+    most: int,
+    until: float,
+    seed: int,
 ) -> Found:
     """Variances of the groups and effects, in at most so many rounds, or up to a time (CPU seconds of the process).
 
@@ -50,8 +56,7 @@ def estimate(
     turned, held = x.T.tocsr(), np.asarray(x.multiply(x).sum(0)).ravel()
     sizes = np.bincount(owner, minlength=len(start)).astype(np.float64)
     at, variances, effective, fixed = np.zeros_like(wanted), start.copy(), sizes.copy(), np.isinf(start)
-    done = 0
-    for done in range(1, most + 1):
+    for _ in range(most):
         at = _solved(x, turned, held, (noise / variances)[owner], wanted, at)
         lengths = np.bincount(owner, at[:, 0].astype(np.float64) ** 2, len(start))
         traces = np.bincount(owner, (signs * at[:, 1:]).mean(1), len(start)) * noise
@@ -62,7 +67,7 @@ def estimate(
         moved = np.abs(np.log(variances[~fixed] / before[~fixed])) * (effective[~fixed] > 1)
         if moved.max(initial=0.0) < SETTLED or time.process_time() > until:
             break
-    return Found(at[:, 0], variances, noise, effective, done)
+    return Found(at[:, 0], variances, noise, effective)
 
 
 def effects_of(x: sp.csr_matrix, y: np.ndarray, owner: np.ndarray, variances: np.ndarray, noise: float) -> np.ndarray:
