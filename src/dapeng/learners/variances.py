@@ -51,7 +51,7 @@ def estimate(
     x (N, q), y (N,). owner (q,): each effect's group. start (G,): variances to start from; inf is a group of fixed effects and stays so.
     """
     random = np.random.default_rng(seed)
-    signs = random.choice(np.array([-1, 1], np.float32), (x.shape[1], PROBES))
+    signs = random.choice(np.array([-1, 1], np.float32), (len(owner), PROBES))
     wanted = np.concatenate([(x.T @ y)[:, None], signs], 1).astype(np.float32)
     turned, held = x.T.tocsr(), np.asarray(x.multiply(x).sum(0)).ravel()
     sizes = np.bincount(owner, minlength=len(start)).astype(np.float64)
