@@ -188,3 +188,15 @@ def reviews_run(encoder: str = "bag") -> tuple[RunFolder, Product, pa.Table]:
     how = {"type": "transformer", "embed_dim": 16, "num_heads": 2} if encoder == "transformer" else encoder
     inputs = {"review": {"type": "text", "encoder": how}}
     return make(f"reviews-{encoder}", reviews(), inputs, {"mood": "category", "stars": "number"}, None, 20)
+
+
+@functools.cache
+def mixed_run() -> tuple[RunFolder, Product, pa.Table]:
+    """A mixed-effects model over labels of many kinds, and a number with gaps."""
+    draw = np.random.default_rng(0)
+    shop, day = draw.integers(0, 60, 900), draw.integers(0, 7, 900)
+    heat = [None if i % 11 == 0 else float(v) for i, v in enumerate(draw.normal(20, 5, 900))]
+    sold = 50 + draw.normal(0, 8, 60)[shop] + draw.normal(0, 4, 7)[day] + draw.normal(0, 3, 900)
+    table = pa.table({"shop": [f"no {s}" for s in shop], "day": day, "heat": heat, "sold": sold})
+    inputs = {"shop": "category", "day": "category", "heat": "number"}
+    return make("mixed", table, inputs, {"sold": "number"}, {"mixed": 1.0})

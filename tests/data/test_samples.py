@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ PARTS = {
     "sentiment_zh": {"train": 13_888, "test": 3_472},
     "adult": {"train": 32_561, "test": 16_281},
     "diamonds": {"train": 43_152, "test": 10_788},
+    "teaching": {"train": 58_736, "test": 14_685},
     "digits": {"all": 1_797},
     "iris": {"all": 150},
     "wine": {"all": 178},
@@ -150,6 +152,45 @@ def test_diamonds_split_is_that_of_scikit_learn() -> None:
     train, test = train_test_split(np.arange(53_940), test_size=0.2, random_state=0)
     assert np.array_equal(order[10_788:], train)
     assert np.array_equal(order[:10_788], test)
+
+
+def test_teaching_is_the_table_of_lme4() -> None:
+    table = pa.concat_tables([s.read() for s in load("teaching").values()])
+    distinct = {n: len(table.column(n).unique()) for n in ("student", "lecturer", "department")}
+    assert distinct == {"student": 2_972, "lecturer": 1_128, "department": 14}
+    # the sums of R: sapply(InstEval, function(x) sum(as.numeric(as.character(x))))
+    sums = {"student": 108_853_382, "lecturer": 76_413_371, "department": 591_805}
+    sums |= {"semester": 383_166, "semesters_ago": 218_182, "rating": 235_369}
+    assert {n: sum(map(int, table.column(n).to_pylist())) for n in sums} == sums
+    assert table.column("service").to_pylist().count("yes") == 31_783
+    first = table.filter(pa.compute.equal(table.column("student"), "1")).to_pylist()
+    rows = {(r["lecturer"], r["semesters_ago"], r["service"], r["department"], r["rating"]) for r in first}
+    assert rows == {
+        ("1002", 2, "no", "2", 5),
+        ("1050", 1, "yes", "6", 2),
+        ("1582", 2, "no", "2", 5),
+        ("2050", 2, "yes", "3", 3),
+    }
+
+
+def test_a_pickle_that_is_not_known_is_not_read_and_one_that_is_known_is_not_run(tmp_path: Path) -> None:
+    import hashlib
+    import lzma
+    import pickle
+
+    from dapeng.samples.pickled import whole_numbers
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "ran",))
+
+    values = np.arange(6, dtype="<i8")
+    packed = lzma.compress(pickle.dumps([Evil(), bytearray(values.tobytes()), "i8", "<", "C", ["a", "b"]], 5))
+    with pytest.raises(DataError, match="a pickle that is not known is not read"):
+        whole_numbers(packed, "0" * 64, ["a", "b"], "x")
+    found = whole_numbers(packed, hashlib.sha256(packed).hexdigest(), ["a", "b"], "x")
+    assert {n: v.tolist() for n, v in found.items()} == {"a": [0, 1, 2], "b": [3, 4, 5]}
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_sample_that_cannot_be_had_names_the_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dapeng.columns.category import Category
 from dapeng.compress.compress import compress
 from dapeng.core.run import RunFolder
 from dapeng.data.table import Frame
 from dapeng.explain.explain import explain
+from dapeng.explain.importance import Answered, Draws, _listed, importance
 from dapeng.explain.pictures import agreement, heat
 from dapeng.product.files import load
-from trained import blend_run, digits_run, iris_run, linear_run, make, reviews_run, trees_run
+from trained import blend_run, digits_run, iris_run, linear_run, make, mixed_run, reviews_run, trees_run
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,53 @@ def test_importance_finds_the_column_that_counts(tmp_path):
     assert first["importance"] > 0.3
     assert abs(second["importance"]) < 0.1
     assert folder.read_json("explain.json")["importance"]["y"][0]["column"] == "x"
+
+
+def test_importance_has_an_interval_that_tells_signal_from_noise(monkeypatch):
+    draw = np.random.default_rng(0)
+    x, noise = draw.normal(size=1500), draw.normal(size=1500)
+    table = pa.table({"x": x, "noise": noise, "y": np.where(x > 0, "high", "low")})
+    _, product, _ = make("doubt", table, {"x": "number", "noise": "number"}, {"y": "category"}, None, 5)
+    found = {
+        rows: importance(product, Frame(table.slice(0, rows)), 60.0) for rows in (100, 1500)
+    }  # also fewer rows: more doubt
+    for answer in found.values():
+        first, second = answer["importance"]["y"]
+        assert 0 < first["low"] < first["importance"] < first["high"]
+        assert second["low"] <= 0.01
+        assert second["high"] < first["low"]
+    few, many = (found[rows]["importance"]["y"][0] for rows in (100, 1500))
+    assert many["high"] - many["low"] < 0.6 * (few["high"] - few["low"])
+    assert found[100]["measured"]["resamples"] == 200
+    monkeypatch.setattr("dapeng.explain.importance.SHARE", 0.0)  # no time for intervals
+    hurried = importance(product, Frame(table), 60.0)
+    assert hurried["importance"]["y"][0]["low"] is None
+    assert hurried["measured"]["resamples"] == 0
+
+
+def test_the_interval_of_a_drop_holds_the_truth_about_as_often_as_it_says():
+    # one column decides 80 % of the labels: shuffled, half of the answers are right, and the true drop is 0.3
+    column = Category().fitted("y", {"labels": ["a", "b"], "counts": [10, 10], "missing": 0}, True)
+    held, trials = 0, 60
+    for seed in range(trials):
+        draw = np.random.default_rng(seed)
+        codes = draw.integers(0, 2, 300)
+        said = np.where(draw.random(300) < 0.8, codes, 1 - codes)
+        deals = [draw.permutation(300) for _ in range(3)]
+        whole, *dealt = (
+            Answered(column, {"probabilities": np.eye(2)[s]}, codes, np.arange(300))
+            for s in (said, *(said[d] for d in deals))
+        )
+        (found,) = _listed(whole, {"x": dealt}, Draws(300, 3, seed))
+        held += found["low"] <= 0.3 <= found["high"]
+    assert held / trials >= 0.85
+
+
+def test_a_mixed_model_tells_what_columns_add():
+    folder, product, table = mixed_run()
+    one = explain(folder, product, Frame(table.slice(0, 50)), 1).plain()
+    assert {c["column"] for c in one["rows"][0]["outputs"]["sold"]["columns"]} == {"shop", "day", "heat"}
+    assert one["importance"]["sold"][0]["column"] == "shop"
 
 
 def test_contributions_of_trees_and_linear_models():

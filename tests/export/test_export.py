@@ -19,7 +19,7 @@ from dapeng.export.export import export
 from dapeng.export.flat import names
 from dapeng.export.portable import ngrams
 from dapeng.product.files import load
-from trained import blend_run, digits_run, iris_run, linear_run, reviews_run, trees_run
+from trained import blend_run, digits_run, iris_run, linear_run, mixed_run, reviews_run, trees_run
 
 NETWORKS = {"table": iris_run, "blend": blend_run, "picture": digits_run, "bag": reviews_run}
 NETWORKS |= {e: lambda e=e: reviews_run(e) for e in ("transformer", "text_cnn")}
@@ -52,7 +52,7 @@ def test_a_product_without_a_network_is_refused_with_a_hint(form, tmp_path):
         export(folder, product, form, tmp_path / "out")
 
 
-@pytest.mark.parametrize("make", [iris_run, blend_run, trees_run, linear_run, digits_run, reviews_run])
+@pytest.mark.parametrize("make", [iris_run, blend_run, trees_run, linear_run, mixed_run, digits_run, reviews_run])
 def test_a_standalone_folder_predicts_the_same_without_dapeng(make, tmp_path):
     folder, product, _ = make()
     found = export(folder, product, "standalone", tmp_path / "alone")

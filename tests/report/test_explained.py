@@ -169,5 +169,35 @@ def test_importance_of_columns_that_count_little_is_rounded(tmp_path):
     assert "e-05" not in text
 
 
+def test_importance_is_drawn_with_whiskers_and_told_in_figures(tmp_path):
+    folder = class_run(tmp_path, ["a", "b"], ["x"] * 60)
+    columns = [
+        {"column": "x", "importance": 0.5, "low": 0.4, "high": 0.625},
+        {"column": "z", "importance": 0.01, "low": -0.02, "high": 0.03},
+        {"column": "w", "importance": 0.005},
+    ]
+    measured = {"rows": 1234, "repeats": 3, "resamples": 200, "confidence": 0.95}
+    folder.write_json("explain.json", {"importance": {"y": columns}, "measured": measured, "rows": []})
+    write_report(folder)
+    text = section(folder.path)
+    assert "x: 0.500, from 0.400 to 0.625" in text
+    assert "−0.020 to 0.030" in text
+    drawn = dict(zip("xzw", re.findall(r"<svg.*?</svg>", text, re.DOTALL)))
+    assert [drawn[n].count('class="reach"') for n in "xzw"] == [3, 3, 0]
+    assert ["unsure" in drawn[n] for n in "xzw"] == [False, True, False]
+    low, high = map(float, re.search(r'<line x1="([\d.]+)" x2="([\d.]+)" y1="9"', drawn["x"]).groups())  # type: ignore[union-attr]
+    left, long = map(float, re.search(r'<rect x="([\d.]+)" y="5" width="([\d.]+)"', drawn["x"]).groups())  # type: ignore[union-attr]
+    assert left < low < left + long < high
+    assert "Measured on 1,234 test rows, each column shuffled 3 times" in text
+
+
+def test_the_verdict_carries_which_columns_count():
+    folder = run_of("number")
+    found = folder.read_json("metrics.json")["outputs"]["petal.width"]["importance"]
+    assert found["columns"] == folder.read_json("explain.json")["importance"]["petal.width"]
+    assert all(c["low"] <= c["high"] for c in found["columns"])
+    assert (found["confidence"], found["repeats"]) == (0.95, 3)
+
+
 def test_zero_has_no_sign():
     assert [signed(v, 2) for v in (0.001, -0.001, 1.5, -1234.5)] == ["0.00", "0.00", "+1.50", "−1,234.50"]

@@ -262,7 +262,7 @@ def _share(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]) -
         products = {k: f for k, f in learnt[name].items() if f.facts.get("product")}
         if not getattr(getattr(column.options, "loss", None), "shared", True) and fold.trained is not None:
             products = {}  # they predict means, and that is not what is asked
-        if spec.model in ("trees", "linear"):
+        if spec.model not in ("auto", "network"):
             products = {k: f for k, f in products.items() if f.facts.get("type") == spec.model} or products
         if spec.model == "network" or not (products or fold.trained):
             products = {}

@@ -189,10 +189,20 @@ def _headline(folder: RunFolder) -> str:
 
 
 def _explain(folder: RunFolder, product: Any) -> None:
-    """A first explanation for the report; a run is no worse without one."""
+    """A first explanation for the report, and which columns count for the verdict; a run is no worse without one."""
     from dapeng.explain.explain import explain
 
     try:
-        explain(folder, product, None, 4, 4.0)
+        found = explain(folder, product, None, 4, 4.0).plain()
     except DapengError as error:
         say(f"not explained: {error}")
+        return
+    metrics = folder.read_json("metrics.json")
+    for output, columns in found["importance"].items():
+        metrics["outputs"][output]["importance"] = {"columns": columns, **_how(found["measured"])}
+    folder.write_json("metrics.json", metrics)
+
+
+def _how(measured: dict[str, Any]) -> dict[str, Any]:
+    """How the importance of columns was measured, without what is said elsewhere."""
+    return {k: measured[k] for k in ("rows", "repeats", "resamples", "confidence")}

@@ -193,8 +193,8 @@ class Spec(Options):
     tables: dict[str, str] = DEFAULT
     """Features of an entity, read once, joined by key."""
     fusion: Annotated[FusionOptions, kinds.fusions.choice(default="concat")] = DEFAULT
-    model: Literal["auto", "network", "trees", "linear"] = "auto"
-    """auto: network, trees and linear model within one budget, blended where validation says so."""
+    model: Literal["auto", "network", "trees", "linear", "mixed"] = "auto"
+    """auto: network, trees, linear and mixed-effects model within one budget, blended where validation says so."""
     learners: dict[str, Annotated[LearnerOptions, kinds.learners.choice()]] = DEFAULT
     """Settings of classical learners, by a name of your choice, beside those that `model` brings."""
     train: Train = DEFAULT

@@ -12,9 +12,6 @@ from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.core.spec import Spec
 from dapeng.learners.base import Fitted, Inputs, Target
 
-PRODUCTS = {"auto": ("trees", "linear"), "network": (), "trees": ("trees",), "linear": ("linear",)}
-
-
 FEWEST_ROWS = 8
 
 
@@ -29,9 +26,9 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
             hint = "one of " + ", ".join(members)
             raise SpecError(Problem("evaluate.baselines", f"{tag!r} does not fit a {target.column.type}", hint))
         out[tag] = (members[tag](), False)
-    for tag in PRODUCTS[spec.model]:
-        if tag in members:
-            out[tag] = (members[tag](), True)
+    for tag, options in members.items():
+        if options.product and spec.model in ("auto", tag):
+            out[tag] = (options(), True)
     for name, options in spec.learners.items():
         out[name] = (options, type(options).product)
     if inputs.directions:  # the others may be compared with, and can't be the answer

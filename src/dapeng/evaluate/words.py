@@ -8,10 +8,11 @@ import numpy as np
 
 from dapeng.core.kinds import metrics
 
-SHIPPED = ("trees", "linear")
+SHIPPED = ("trees", "linear", "mixed")
 """Learners that `model:` can ask for alone."""
 NAMES = {
     "linear": "a linear model",
+    "mixed": "a mixed-effects model",
     "trees": "gradient-boosted trees",
     "network": "the network",
     "svm": "a support vector machine",
@@ -123,7 +124,8 @@ def _rival(found: dict[str, Any]) -> str:
     if gap["low"] > 0:
         return f"It beats the best classical baseline, {called} ({reached}), by {by}."
     if gap["high"] < 0:
-        return f"The baseline wins: {called} {reach} {reached}, better by {by}.{_advice(row)}"
+        who = "A part of it wins alone" if row["share"] > 0 else "The baseline wins"
+        return f"{who}: {called} {reach} {reached}, better by {by}.{_advice(row)}"
     simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
     other = (
         "" if simple is row else f" ({shown(metric, simple['metrics'][metric]['value'])}, no clear difference either)"

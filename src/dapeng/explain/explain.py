@@ -28,10 +28,10 @@ class Explanation:
     def text(self) -> str:
         lines: list[str] = []
         for output, columns in self.facts["importance"].items():
-            rows = [(c["column"], c["importance"], c["spread"]) for c in columns]
+            rows = [(c["column"], c["importance"], c["low"], c["high"]) for c in columns]
             score = self.facts["measured"]["scores"][output]
             lines += [f"{output}: score {score:.4g}; how much it drops without a column", ""]
-            lines += [table(rows, ("column", "drop", "+-")), ""]
+            lines += [table(rows, ("column", "drop", "from", "to")), ""]
         for row in self.facts["rows"]:
             for output, found in row["outputs"].items():
                 lines += _row(row["row"], output, found)

@@ -20,6 +20,9 @@ def contributions(
     seen = product.matrices(rows, base)
     if isinstance(learner, TreesLearner):
         return _trees(learner, seen, labels)
+    told = learner.adds(seen)
+    if told is not None:
+        return told
     return _linear(learner, seen, labels) if hasattr(learner, "design") else None
 
 

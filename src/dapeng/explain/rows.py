@@ -45,7 +45,7 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
                 found["probability"] = float(probabilities[at][label])
             if name in table.column_names:
                 found["truth"] = _plain(table.column(name)[row].as_py())
-            member = max(product.members(name), key=lambda m: (m == NETWORK, product.shares[name][m]))
+            member = _counts_most(product, name)
             found |= {"explains": member, "share": product.shares[name][member]}
             if member == NETWORK:
                 batch = reader.batch(np.array([row]))
@@ -59,6 +59,12 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
             outputs[name] = found
         out.append({"row": int(row), "outputs": outputs})
     return out
+
+
+def _counts_most(product: Product, output: str) -> str:
+    """The member whose answer is explained: the network, unless another one has more than half of the say."""
+    shares = {m: product.shares[output][m] for m in product.members(output)}
+    return max(shares, key=lambda m: (shares[m] > 0.5, m == NETWORK, shares[m]))
 
 
 def _said(product: Product, output: str, tensors: Mapping[str, np.ndarray], at: int) -> int:

@@ -79,6 +79,10 @@ class Learner(ABC):
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
         """{"probabilities": (N, A)}, or {"mean": (N,) or (N, D)}."""
 
+    def adds(self, inputs: Inputs) -> list[dict[str, float]] | None:
+        """For each row, what each column adds to a number, where the learner can tell; None where it can't."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Into a folder of its own, without pickle: JSON, safetensors, LightGBM's text."""
         raise NotImplementedError

@@ -155,14 +155,25 @@ def span(
     return picture(title, width, height, *parts, class_="span")
 
 
-def bar(title: str, share: float) -> Safe:
-    """A horizontal bar of a share from 0 to 1."""
-    width = round(max(0.0, min(share, 1.0)) * 120, 1)
-    parts = (
-        el("rect", x=0, y=5, width=120, height=8, rx=2, class_="rail"),
-        el("rect", x=0, y=5, width=width, height=8, rx=2, class_="bar"),
-    )
-    return picture(title, 120, 18, *parts, class_="span")
+def whiskered(
+    title: str, value: float, bounds: tuple[float, float] | None, domain: tuple[float, float], sure: bool
+) -> Safe:
+    """A bar from 0 to a value on a common axis, with a whisker over its interval; faint where it is not sure. The domain holds 0."""
+    width, (first, last) = 150, _wide(domain)
+
+    def at(v: float) -> float:
+        return round(6 + (min(max(v, first), last) - first) / (last - first) * (width - 12), 1)
+
+    left, right = sorted((at(0.0), at(value)))
+    parts = [
+        el("rect", x=left, y=5, width=round(right - left, 1), height=8, class_="bar" if sure else "bar unsure"),
+        el("line", x1=at(0.0), x2=at(0.0), y1=1, y2=17, class_="axis"),
+    ]
+    if bounds is not None:
+        low, high = (at(v) for v in bounds)
+        parts.append(el("line", x1=low, x2=high, y1=9, y2=9, class_="reach"))
+        parts += [el("line", x1=end, x2=end, y1=6, y2=12, class_="reach") for end in (low, high)]
+    return picture(title, width, 18, *parts, class_="span")
 
 
 def signed_bar(title: str, share: float) -> Safe:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from dapeng.core.errors import RunError
 from dapeng.core.files import atomic_folder, read_json, write_json, write_text
@@ -22,7 +23,7 @@ from dapeng.export.run_standalone import difference
 from dapeng.product.product import NETWORK, Product
 
 MARKER = "# --- shipped from here ---\n"
-CLASSES = {"linear": "Linear", "trees": "Trees", "constant": "Constant"}
+CLASSES = {"linear": "Linear", "trees": "Trees", "mixed": "Mixed", "constant": "Constant"}
 HEAD = '''"""Predictions of a model that dapeng trained, from raw values. Written by `dapeng export --format standalone`.
 
     python predict.py data.csv > predictions.csv
@@ -178,6 +179,8 @@ def _write_learners(product: Product, folder: Path) -> dict[str, str]:
             learner.save(folder / place)
             if learner.name == "linear":
                 _as_arrays(product, learner, folder / place)
+            if learner.name == "mixed":
+                _mixed_arrays(learner, folder / place)
             out[place] = learner.name
     return out
 
@@ -204,6 +207,20 @@ def _as_arrays(product: Product, learner: Any, place: Path) -> None:
             part["width"] = how["size"] * (2 if how["gaps"] else 1)
         parts.append(part)
     write_json(place / "linear.json", {**about, "parts": parts})
+
+
+def _mixed_arrays(learner: Any, place: Path) -> None:
+    """A mixed-effects model for numpy alone: its arrays as .npy, those of its numbers among them."""
+    arrays = load_file(place / "mixed.safetensors")
+    numbers = []
+    if learner.line is not None:
+        arrays |= {f"numbers.{n}": a for n, a in learner.line.arrays.items()}
+        numbers = [{"name": n, "gaps": how["gaps"]} for n, how in learner.line.state.items()]
+    for name, array in arrays.items():
+        np.save(place / f"{name}.npy", array, allow_pickle=False)
+    for spare in [*place.glob("*.safetensors"), *place.glob("design.json")]:
+        spare.unlink()
+    write_json(place / "mixed.json", {**read_json(place / "mixed.json"), "numbers": numbers})
 
 
 def _source(product: Product, readers: list[tuple[type, dict[str, Any]]], kinds: list[str], text: bool) -> str:

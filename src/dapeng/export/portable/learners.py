@@ -65,6 +65,46 @@ class Linear:
         return out
 
 
+class Mixed:
+    """Effects of the levels of columns, alone and crossed, beside slopes of numbers."""
+
+    def __init__(self, folder):
+        self.about = json.loads((Path(folder) / "mixed.json").read_text("utf-8"))
+        self.arrays = {p.stem: np.load(p, allow_pickle=False) for p in Path(folder).glob("*.npy")}
+
+    def predict(self, seen):
+        fixed, effects = self.arrays["fixed"].astype(np.float64), self.arrays["effects"]
+        found, at = np.full(seen.rows, fixed[0]), 1
+        for number, part in enumerate(self.about["numbers"]):
+            x = self.standardised(number, part, seen)
+            found += x @ fixed[at : at + x.shape[1]]
+            at += x.shape[1]
+        names = self.about["factors"]
+        levels = {n: self.arrays[f"levels.{i}"] for i, n in enumerate(names)}
+        codes = {n: self.places(seen.matrix(n)[:, 0].astype(np.float64), levels[n]) for n in names}
+        at = 0
+        for number, columns in enumerate(self.about["crossings"]):
+            keys, key, known = self.arrays[f"keys.{number}"], np.zeros(seen.rows, np.int64), True
+            for name in columns:
+                key = key * len(levels[name]) + np.maximum(codes[name], 0)
+                known = known & (codes[name] >= 0)
+            place = self.places(np.where(known, key, -1), keys)
+            found += np.where(place >= 0, effects[at + np.maximum(place, 0)], 0.0)
+            at += len(keys)
+        return found
+
+    def standardised(self, number, part, seen):
+        mean, scale = self.arrays[f"numbers.{number}.mean"], self.arrays[f"numbers.{number}.scale"]
+        x = np.clip((seen.matrix(part["name"]).astype(np.float64) - mean) * scale, -10, 10)
+        gone = np.isnan(x)
+        x = np.where(gone, 0.0, x)
+        return np.concatenate([x, gone], 1) if part["gaps"] else x
+
+    def places(self, values, known):
+        at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        return np.where(known[at] == values, at, -1)
+
+
 class Trees:
     """A LightGBM booster."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.explained import Explained
-from dapeng.report.html import Safe, decimals_of, join, own, signed, table
+from dapeng.report.html import Content, Safe, decimals_of, el, join, number, own, percent, signed, table
 from dapeng.report.section import Section, read
-from dapeng.report.svg import bar
+from dapeng.report.svg import whiskered
 
 MOST_COLUMNS = 30
 
@@ -25,6 +26,7 @@ class Explanation(Section):
     def render(self, folder: RunFolder) -> Safe | None:
         found = read(folder, "explain.json")
         parts = [_importance(name, values) for name, values in _outputs(found).items()]
+        parts.append(_measured(found.get("measured", {})) if any(parts) else None)
         parts.append(Explained(found.get("rows", [])).render())
         return join(parts) if any(parts) else None
 
@@ -41,25 +43,52 @@ def _plain(values: dict[str, Any]) -> bool:
     return all(isinstance(v, (int, float)) for v in values.values())
 
 
-def _pairs(values: Any) -> list[tuple[str, float]]:
-    if isinstance(values, dict):
-        found = [(k, v.get("importance", v.get("value")) if isinstance(v, dict) else v) for k, v in values.items()]
-    else:
-        found = [
-            (r.get("column", r.get("name")), r.get("importance", r.get("value"))) for r in values if isinstance(r, dict)
-        ]
-    return [(str(n), float(v)) for n, v in found if isinstance(v, (int, float))]
+@dataclass(frozen=True)
+class Drop:
+    """How much the score drops without a column, and its interval where there is one."""
+
+    column: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _drops(values: Any) -> list[Drop]:
+    named = values.items() if isinstance(values, dict) else [(r.get("column", r.get("name")), r) for r in values]
+    found = [(n, r if isinstance(r, dict) else {"importance": r}) for n, r in named]
+    each = [(str(n), r.get("importance", r.get("value")), r.get("low"), r.get("high")) for n, r in found]
+    return [Drop(n, float(v), low, high) for n, v, low, high in each if isinstance(v, (int, float))]
 
 
 def _importance(output: str, values: Any) -> Safe | None:
-    pairs = sorted(_pairs(values), key=lambda p: -p[1])
-    if not pairs:
+    drops = sorted(_drops(values), key=lambda d: -d.value)[:MOST_COLUMNS]
+    if not drops:
         return None
-    most, decimals = max(max(v for _, v in pairs), 1e-12), decimals_of(v for _, v in pairs)
-    rows = [
-        [own(n), (shown := signed(v, decimals).removeprefix("+")), bar(f"{n}: {shown}", max(v, 0.0) / most)]
-        for n, v in pairs[:MOST_COLUMNS]
-    ]
+    known = [v for d in drops for v in (d.value, d.low, d.high) if v is not None]
+    domain, decimals = (min(*known, 0.0), max(*known, 1e-12)), decimals_of(d.value for d in drops)
+    rows = [_row(d, domain, decimals) for d in drops]
     what = "how much the score drops when a column is shuffled"
     caption = join(own(output), f": {what}") if output else what.capitalize()
-    return table(caption, ["Column", "Drop", "Beside the largest"], rows, [1])
+    return table(caption, ["Column", "Drop", "Interval", "Beside the others"], rows, [1, 2])
+
+
+def _row(drop: Drop, domain: tuple[float, float], decimals: int) -> list[Content]:
+    """A drop that may be none at all, by its interval, is drawn faint."""
+    shown = signed(drop.value, decimals).removeprefix("+")
+    if drop.low is None or drop.high is None:
+        return [own(drop.column), shown, "", whiskered(f"{drop.column}: {shown}", drop.value, None, domain, True)]
+    bounds = " to ".join(signed(v, decimals).removeprefix("+") for v in (drop.low, drop.high))
+    sure = drop.low > 0 or drop.high < 0
+    picture = whiskered(f"{drop.column}: {shown}, from {bounds}", drop.value, (drop.low, drop.high), domain, sure)
+    return [own(drop.column), shown, bounds, picture]
+
+
+def _measured(about: dict[str, Any]) -> Safe | None:
+    """On how many rows, and what the intervals are."""
+    if not about.get("resamples"):
+        return None
+    rows, repeats = number(about["rows"]), number(about["repeats"])
+    deals = "once" if about["repeats"] == 1 else f"{repeats} times"
+    words = f"Measured on {rows} test rows, each column shuffled {deals}; the intervals ({percent(about['confidence'], 0)}) are over rows "
+    words += "and shuffles drawn again. A column whose interval holds 0 may count for nothing: its bar is faint."
+    return el("p", words, class_="quiet")
