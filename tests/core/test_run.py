@@ -119,8 +119,8 @@ WRITES = {
 @pytest.mark.parametrize("what", WRITES)
 def test_killed_at_any_moment_of_a_write_the_folder_is_as_before_or_as_after_and_verifies(tmp_path, what, after):
     write, name = WRITES[what]
-    moment, seen = 0, set()
-    while moment == 0 or died:
+    moment, seen, died = 0, set(), True
+    while died:
         moment += 1
         folder = made(tmp_path / str(moment))
         died = dies(lambda folder=folder: write(folder), moment, after)

@@ -69,7 +69,7 @@ def _plain(known: dict[str, Any]) -> dict[str, Any]:
 
 def withdraw(folder: Path, place: str) -> None:
     """Say nothing of a file, or of all below a folder, that others are going to write; nothing to do without a manifest."""
-    _entered(folder, place, lambda: {})
+    _entered(folder, place, dict)
 
 
 def enter(folder: Path, place: str) -> None:
