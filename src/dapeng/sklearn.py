@@ -33,10 +33,10 @@ from sklearn.utils.validation import (
 from dapeng.core.console import quiet
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.run import RunFolder
-from dapeng.product.product import Answer
 from dapeng.data.infer import guess
 from dapeng.data.sources.frame import as_table
 from dapeng.data.table import Frame
+from dapeng.product.product import Answer
 
 __all__ = ["DapengClassifier", "DapengRegressor"]
 

@@ -134,7 +134,9 @@ def test_hashed_ngrams_equal_those_of_scikit_learn(han, form):
     for i, text in enumerate(texts):
         row = matrix[i].tocsr()
         row.sum_duplicates()
-        assert dict(zip(row.indices.tolist(), row.data.astype(int).tolist())) == ngrams.text_counts(text, han, True, form)
+        assert dict(zip(row.indices.tolist(), row.data.astype(int).tolist())) == ngrams.text_counts(
+            text, han, True, form
+        )
 
 
 def test_every_format_has_its_example():

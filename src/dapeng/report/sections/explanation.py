@@ -7,11 +7,13 @@ from typing import Any, ClassVar, Literal
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.explained import Explained
-from dapeng.report.html import Safe, decimals_of, join, own, signed, table
+from dapeng.report.html import Safe, decimals_of, join, number, own, signed, table
 from dapeng.report.section import Section, read
 from dapeng.report.svg import bar
 
 MOST_COLUMNS = 30
+NAMED = 6
+"""Columns of one input that are named."""
 
 
 @sections
@@ -25,8 +27,23 @@ class Explanation(Section):
     def render(self, folder: RunFolder) -> Safe | None:
         found = read(folder, "explain.json")
         parts = [_importance(name, values) for name, values in _outputs(found).items()]
+        parts.append(_shares(found.get("fusion") or read(folder, "metrics.json").get("fusion")))
         parts.append(Explained(found.get("rows", [])).render())
         return join(parts) if any(parts) else None
+
+
+def _shares(found: Any) -> Safe | None:
+    """What the fusion of a network gives each input."""
+    if not isinstance(found, dict) or not found.get("inputs"):
+        return None
+    rows = []
+    for one in found["inputs"]:
+        columns = one["columns"]
+        names = own(", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED} more" if len(columns) > NAMED else ""))
+        shown = f"{one['share']:.1%}"
+        rows.append([names, shown, f"{one['spread']:.1%}", bar(f"{', '.join(columns[:NAMED])}: {shown}", one["share"])])
+    caption = f"What the network gives each input: {found['share']}, mean of {number(found['rows'])} rows"
+    return table(caption, ["Input", "Share", "Spread over the rows", "Of the whole"], rows, [1, 2])
 
 
 def _outputs(found: dict[str, Any]) -> dict[str, Any]:
