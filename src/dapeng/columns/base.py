@@ -180,9 +180,12 @@ class Column(ABC):
         """The files that cells name, whose change makes prepared rows stale."""
         return iter(())
 
-    @abstractmethod
     def predictions(self) -> dict[str, Dims]:
-        """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server."""
+        """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server.
+
+        None of a type that is only read (`ColumnOptions.read_only`); every other says them, and how they are decoded.
+        """
+        return {}
 
     def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
         """A network's prediction in the user's units; tensors only, so it is inside every export."""
@@ -266,9 +269,9 @@ class Column(ABC):
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction
 
-    @abstractmethod
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        """Values for the user, one a row: a label, a number, a text."""
+        """Values for the user, one a row: a label, a number, a list of them."""
+        raise NotImplementedError(f"{self.name}: nothing produces a column of type {self.type}, it is only read")
 
     @property
     def expected(self) -> str:

@@ -294,12 +294,6 @@ class DateColumn(Column):
             out.append(f"times are in several zones ({shown}); each is read as the clock on the wall says")
         return out
 
-    def predictions(self) -> dict[str, Dims]:
-        return {"values": Dims(f"B {len(self.features)}", "float32")}
-
-    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        raise NotImplementedError("nothing produces dates yet")
-
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         """(N, 1 + parts): days since 1970 and the calendar's parts as they are."""
         return self._reader.raw(self.seconds(cells)[0])

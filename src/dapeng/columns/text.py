@@ -222,14 +222,6 @@ class TextColumn(Column):
         length = max(1, min(int(self.state["max_length"]), 40))
         return pa.array([" ".join(draw.choice(words, int(draw.integers(1, length + 1)))) for _ in range(rows)])
 
-    def predictions(self) -> dict[str, Dims]:
-        return {"ids": Dims("B T", "int64")}
-
-    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        vocab = self.state["vocab"]
-        joint = "" if self.state["kind"] == "characters" else " "
-        return [joint.join(vocab[i] for i in row if i > 3) for row in prediction["ids"]]
-
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:
         """Hashed n-gram counts, sparse: characters 1-3 where text is Han (N, 2^20); else words 1-2, characters 2-5 within
         words and 3-6 across them (N, 3 x 2^19).
