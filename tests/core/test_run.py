@@ -308,6 +308,24 @@ def test_a_checkpoint_that_fails_leaves_those_before(tmp_path):
     assert checkpoints.latest().name == "00000300"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_while_a_step_is_saved_again_that_step_is_not_lost(tmp_path, after):
+    moment, died = 0, True
+    while died:
+        moment += 1
+        checkpoints = three(tmp_path / str(moment))
+        again = lambda folder: (folder / "weights").write_bytes(b"again" * 1000) and None  # noqa: E731
+        died = dies(lambda c=checkpoints, w=again: c.save(300, w), moment, after)
+        latest = checkpoints.latest()
+        assert latest is not None
+        assert latest.name == "00000300"
+        checkpoints.save(400, again)
+        assert checkpoints.steps() == [300, 400]
+        assert [f.name for f in checkpoints.folder.glob(".*")] == []
+    assert moment >= 3
+
+
 # ---- what comes from others
 
 
