@@ -185,6 +185,20 @@ def test_a_run_that_was_not_trained_to_its_end_says_so(tmp_path):
         folder.verify()
 
 
+def test_any_flipped_bit_of_the_manifest_is_found(tmp_path):
+    folder = made(tmp_path)
+    file = folder.path / "MANIFEST.json"
+    whole = file.read_bytes()
+    for bit in range(len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        with pytest.raises(RunError):
+            folder.verify()
+    file.write_bytes(whole)
+    folder.verify()
+
+
 def test_a_folder_moved_elsewhere_still_verifies(tmp_path):
     folder = made(tmp_path)
     moved = tmp_path / "elsewhere"

@@ -115,7 +115,7 @@ def checkpoints_are_whole(run: Path) -> str | None:
 def checkpoints_are_whole_in(run: Path, place: Path, fold: int | None) -> str | None:
     folder = Checkpoints(place)
     for step in folder.steps():
-        manifest.verify(folder.folder / f"{step:08d}")
+        manifest.verify(folder.folder / f"{step:08d}", {"step": step})
     lines = [e for e in read_lines(run / "metrics.jsonl") if e.get("fold") == fold]
     said = [e["checkpoint"] for e in lines if "checkpoint" in e]
     latest = folder.latest()

@@ -52,7 +52,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             path = self.folder / f"{step:08d}"
             try:
-                manifest.verify(path)
+                manifest.verify(path, {"step": step})
             except RunError as error:
                 warn(f"checkpoint {path.name} can't be used: {error.problems[0].what}")
                 continue

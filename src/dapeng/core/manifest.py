@@ -7,8 +7,9 @@ and what it was ("before"): a process may die at any moment, and what it leaves 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dapeng.core.errors import RunError
@@ -106,9 +107,14 @@ def _is_before(known: Any) -> bool:
     return known is None or _is_entry(known)
 
 
-def verify(folder: Path) -> None:
-    """Compare every file with the manifest. Raises RunError that names the files that are missing or differ."""
+def verify(folder: Path, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Compare every file with the manifest. Raises RunError that names the files that are missing or differ.
+
+    facts: what the manifest must say beside the files, as it was given to `write`.
+    """
     manifest = read(folder)
+    if {k: v for k, v in manifest.items() if k != "files"} != dict(facts):
+        raise RunError(f"{folder / NAME} is damaged or was changed", hint="copy the folder again, or take another run")
     wrong = _wrong(folder, manifest)
     while wrong and (newer := read(folder)) != manifest:  # another process has written since
         manifest, wrong = newer, _wrong(folder, newer)

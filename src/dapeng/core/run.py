@@ -129,7 +129,7 @@ class RunFolder:
     def manifest(self) -> None:
         """Write MANIFEST.json over all files of a run that is finished: not those under checkpoints/, which have their own, nor folds."""
         with lock(self.path / ".lock"):
-            about = {"contracts": CONTRACTS}
+            about = {"contracts": self.about().get("contracts")}
             manifest.write(self.path, about, lambda name: name.startswith(("checkpoints/", f"{FOLDS}/")))
 
     def reopen(self) -> None:
@@ -145,7 +145,7 @@ class RunFolder:
         if not self.has(manifest.NAME):
             what = f"{self.path} has no {manifest.NAME}: it was not trained to its end, or was copied in part"
             raise RunError(what, hint=f"dapeng train --resume {self.path}")
-        manifest.verify(self.path)
+        manifest.verify(self.path, {"contracts": self.about().get("contracts")})
 
     def checkpoints(self, keep: int = 2) -> Checkpoints:
         return Checkpoints(self.path, keep)
