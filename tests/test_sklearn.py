@@ -80,6 +80,20 @@ def test_it_trains_the_very_model_that_dapeng_train_trains(tmp_path: Path) -> No
     np.testing.assert_allclose(fitted.predict_proba(data.data), expected, atol=1e-6)
 
 
+def test_a_rare_label_is_said_as_the_product_says_it(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(3000, 2))
+    y = np.where(X[:, 0] + draw.normal(size=3000) > 2.6, "fraud", "fine")
+    assert 0.01 < np.mean(y == "fraud") < 0.1
+    fitted = DapengClassifier("linear").fit(X, y)
+    fitted.export(tmp_path / "run")
+    said = fitted.predict(X)
+    own = dapeng.load(tmp_path / "run").predict(pd.DataFrame(X, columns=["x0", "x1"]))["target"].to_pylist()
+    assert list(said) == [fitted.classes_[int(label)] for label in own]
+    likeliest = fitted.classes_[fitted.predict_proba(X).argmax(1)]
+    assert np.sum(said == "fraud") > np.sum(likeliest == "fraud"), "no threshold was chosen: the test proves nothing"
+
+
 def test_a_regressor_learns() -> None:
     X, y = load_diabetes(return_X_y=True)
     assert DapengRegressor("linear").fit(X, y).score(X, y) > 0.4

@@ -67,6 +67,26 @@ def digits(rows: int = 500) -> pa.Table:
     return pa.table({"image": pa.array(pictures, pa.binary()), "label": [str(v) for v in d.target[:rows]]})
 
 
+def market() -> pa.Table:
+    """Days of a market: when, what was on the stalls, three prices; and what was sold, and the prices of the next day."""
+    draw = np.random.default_rng(0)
+    goods = ["apples", "leeks", "eggs", "honey", "tea; green"]
+    days = np.datetime64("2019-03-01") + np.arange(300)
+    stalls = [[g for g in goods if draw.random() < 0.6] or ["eggs"] for _ in days]
+    prices = np.round(2 + np.sin(np.arange(301) / 30)[:, None] + np.arange(3) + 0.1 * draw.normal(size=(301, 3)), 2)
+    sold = [[g for g in s if g != "honey"] for s in stalls]
+    return pa.table(
+        {
+            "day": [d.item().strftime("%d/%m/%Y") for d in days],
+            "stalls": stalls,
+            "lots": [[f"lot {n}" for n in draw.choice(40, 3, replace=False)] for _ in days],
+            "prices": prices[:-1].tolist(),
+            "sold": sold,
+            "tomorrow": prices[1:].tolist(),
+        }
+    )
+
+
 def reviews() -> pa.Table:
     rows = REVIEWS * 12
     return pa.table(
@@ -131,7 +151,7 @@ def make(
     columns: dict[str, Any] = {"row": test}
     for output, column in outs.items():
         values, present = truth(store, output, column, test)
-        columns |= {f"{output}.present": present, f"{output}.truth": values}
+        columns |= {f"{output}.present": present, f"{output}.truth": values if values.ndim == 1 else list(values)}
     pq.write_table(pa.table(columns), folder.path / "predictions.parquet")
     folder.mark("done")
     folder.manifest()
@@ -147,6 +167,14 @@ def iris_run() -> tuple[RunFolder, Product, pa.Table]:
     """Numbers and a category, network alone."""
     inputs = {**dict.fromkeys(NUMBERS, "number"), "wide": "category"}
     return make("iris", iris(), inputs, {"species": "category"}, None, 25, fusion=SMALL)
+
+
+@functools.cache
+def market_run() -> tuple[RunFolder, Product, pa.Table]:
+    """Dates, sets and vectors as inputs, a set and a vector as outputs; network alone."""
+    inputs = {"day": "date", "stalls": "set", "lots": "set", "prices": "vector"}
+    outputs = {"sold": {"type": "set", "threshold": 0.5}, "tomorrow": "vector"}
+    return make("market", market(), inputs, outputs, None, 40, fusion=SMALL)
 
 
 @functools.cache

@@ -36,6 +36,7 @@ from dapeng.core.run import RunFolder
 from dapeng.data.infer import guess
 from dapeng.data.sources.frame import as_table
 from dapeng.data.table import Frame
+from dapeng.product.product import Answer
 
 __all__ = ["DapengClassifier", "DapengRegressor"]
 
@@ -158,8 +159,8 @@ class _Estimator(BaseEstimator):
                 _products[self] = load(_written(self.files_, Path(place) / "run"))
         return _products[self]
 
-    def _answer(self, X: Any) -> dict[str, np.ndarray]:
-        """Tensors of the prediction, one row for each of X."""
+    def _answer(self, X: Any) -> Answer:
+        """The product's answer, one row for each of X."""
         check_is_fitted(self, "files_")
         table = self._table(X, reset=False)
         with quiet(not self.verbose):
@@ -167,7 +168,10 @@ class _Estimator(BaseEstimator):
         if len(answer.rows) < table.num_rows:
             row, column, reason = answer.left_out[0]
             raise DataError(Problem(f"X, row {row}", f"{column}: {reason}", "mend it, or leave the row out"))
-        return {k: np.asarray(v, np.float64) for k, v in answer.tensors[self.target_name_].items()}
+        return answer
+
+    def _tensor(self, X: Any, name: str) -> np.ndarray:
+        return np.asarray(self._answer(X).tensors[self.target_name_][name], np.float64)
 
     def export(self, to: str | Path) -> RunFolder:
         """Write the run folder's files, for `dapeng.load`, `dapeng serve` and `dapeng export`."""
@@ -208,16 +212,16 @@ class DapengClassifier(ClassifierMixin, _Estimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(rows, classes) probabilities, in the order of classes_; a class that had no weight has none."""
-        found = self._answer(X)["probabilities"]
+        found = self._tensor(X, "probabilities")
         out = np.zeros((len(found), len(self.classes_)))
         column = self.product_.outputs[self.target_name_]
         out[:, [int(label) for label in column.labels]] = found
         return out / out.sum(1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """(rows,) the likeliest label of each row."""
-        places = self.predict_proba(X).argmax(1)
-        return self.classes_[places]
+        """(rows,) the label that the product says: the likeliest; of two labels of which one is rare, by the threshold that it chose."""
+        said = self._answer(X).values[self.target_name_]
+        return self.classes_[[int(label) for label in said]]
 
 
 class DapengRegressor(RegressorMixin, _Estimator):
@@ -238,7 +242,7 @@ class DapengRegressor(RegressorMixin, _Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """(rows,) a number for each row."""
-        return self._answer(X)["mean"]
+        return self._tensor(X, "mean")
 
 
 def _numeric(X: pd.DataFrame) -> bool:

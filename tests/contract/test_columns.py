@@ -101,4 +101,13 @@ def test_predictions_decode_to_one_value_a_row(kind: str) -> None:
     made = {}
     for name, dims in column.predictions().items():
         made[name] = np.full(dims.sizes(B=3, T=4), 0.5, dims.dtype)
+    assert made
     assert len(column.decode(made)) == 3
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if columns.members()[k].read_only])
+def test_a_type_that_is_only_read_predicts_nothing_and_says_so(kind: str) -> None:
+    column = fitted(kind)
+    assert column.predictions() == {}
+    with pytest.raises(NotImplementedError, match=f"type {kind}, it is only read"):
+        column.decode({})

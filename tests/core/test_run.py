@@ -8,6 +8,7 @@ import random
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,138 @@ def test_a_whole_folder_verifies_and_says_what_it_is(tmp_path):
     folder.write_json("explain.json", {"x": 1})
     folder.verify()
     assert "explain.json" in json.loads((folder.path / "MANIFEST.json").read_text())["files"]
+
+
+# ---- killed between the writes of a file and of the manifest
+
+
+def dies(work: Callable[[], object], moment: int, after: bool) -> bool:
+    """Do work in a process that ends, as if killed, at the n-th file that takes its name: before, or after it. True if it died."""
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    replace, count = os.replace, 0
+
+    def replaced(source: Path, target: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == moment and not after:
+            os._exit(9)
+        replace(source, target)
+        if count == moment:
+            os._exit(9)
+
+    os.replace = replaced
+    work()
+    os._exit(0)
+
+
+def every_flipped_byte_is_found(folder: RunFolder) -> None:
+    for name in folder_files(folder):
+        file = folder.path / name
+        whole = file.read_bytes()
+        for at in (0, len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(RunError, match=name):
+                folder.verify()
+        file.write_bytes(whole)
+
+
+def folder_files(folder: RunFolder) -> list[str]:
+    return [f.name for f in folder.path.iterdir() if not f.name.startswith(".") and f.name != "MANIFEST.json"]
+
+
+WRITES = {
+    "marked": (lambda f: f.mark("failed", error="x" * 100), "run.json"),
+    "written anew": (lambda f: f.write_json("columns.json", {"a": 2, "b": [1, 2, 3]}), "columns.json"),
+    "new": (lambda f: f.write_json("explain.json", {"x": 1}), "explain.json"),
+    "text": (lambda f: f.write_text("report.html", "<p>"), "report.html"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("what", WRITES)
+def test_killed_at_any_moment_of_a_write_the_folder_is_as_before_or_as_after_and_verifies(tmp_path, what, after):
+    write, name = WRITES[what]
+    moment, seen, died = 0, set(), True
+    while died:
+        moment += 1
+        folder = made(tmp_path / str(moment))
+        died = dies(lambda folder=folder: write(folder), moment, after)
+        now = RunFolder.open(folder.path)
+        now.verify()
+        now.about()
+        seen.add((now.path / name).stat().st_size if now.has(name) else None)
+        every_flipped_byte_is_found(now)
+        write(now)  # as the next process does
+        now.verify()
+        assert "before" not in (now.path / "MANIFEST.json").read_text()
+    assert moment >= 3
+    assert len(seen) == 2, "as before, and as after"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+def test_killed_while_others_write_into_a_folder_below_the_run_still_verifies(tmp_path):
+    folder = made(tmp_path)
+
+    def export(text: str, dead: bool = False) -> None:
+        with folder.changing("export/onnx"):
+            (folder.path / "export" / "onnx").mkdir(parents=True, exist_ok=True)
+            (folder.path / "export" / "onnx" / "model.onnx").write_text(text)
+            if dead:
+                os._exit(9)
+
+    export("first")
+    folder.verify()
+    (folder.path / "export" / "onnx" / "model.onnx").write_text("frist")
+    with pytest.raises(RunError, match=r"model.onnx is damaged"):
+        folder.verify()
+    assert dies(lambda: export("hal", dead=True), 99, False)
+    folder.verify()
+    export("second")
+    (folder.path / "export" / "onnx" / "model.onnx").write_text("secnod")
+    with pytest.raises(RunError, match=r"model.onnx is damaged"):
+        folder.verify()
+
+
+def test_an_export_does_not_bless_what_was_damaged_meanwhile(tmp_path):
+    folder = made(tmp_path)
+    with folder.changing("export/onnx"):
+        file = folder.path / "weights.safetensors"
+        file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(RunError, match=r"weights.safetensors is damaged"):
+        folder.verify()
+
+
+def test_a_damaged_file_is_not_what_it_was_before(tmp_path):
+    folder = made(tmp_path)
+    (folder.path / "columns.json").write_text("damaged")
+    if os.name == "posix":
+        assert dies(lambda: folder.write_json("columns.json", {"a": 2}), 1, True)
+    with pytest.raises(RunError, match=r"columns.json has 7 bytes"):
+        folder.verify()
+
+
+def test_a_run_that_was_not_trained_to_its_end_says_so(tmp_path):
+    folder = made(tmp_path)
+    folder.reopen()
+    with pytest.raises(RunError, match="not trained to its end"):
+        folder.verify()
+
+
+def test_any_flipped_bit_of_the_manifest_is_found(tmp_path):
+    folder = made(tmp_path)
+    file = folder.path / "MANIFEST.json"
+    whole = file.read_bytes()
+    for bit in range(len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        with pytest.raises(RunError):
+            folder.verify()
+    file.write_bytes(whole)
+    folder.verify()
 
 
 def test_a_folder_moved_elsewhere_still_verifies(tmp_path):
@@ -187,6 +320,24 @@ def test_a_checkpoint_that_fails_leaves_those_before(tmp_path):
         checkpoints.save(400, fail)
     assert checkpoints.steps() == [200, 300]
     assert checkpoints.latest().name == "00000300"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_while_a_step_is_saved_again_that_step_is_not_lost(tmp_path, after):
+    moment, died = 0, True
+    while died:
+        moment += 1
+        checkpoints = three(tmp_path / str(moment))
+        again = lambda folder: (folder / "weights").write_bytes(b"again" * 1000) and None  # noqa: E731
+        died = dies(lambda c=checkpoints, w=again: c.save(300, w), moment, after)
+        latest = checkpoints.latest()
+        assert latest is not None
+        assert latest.name == "00000300"
+        checkpoints.save(400, again)
+        assert checkpoints.steps() == [300, 400]
+        assert [f.name for f in checkpoints.folder.glob(".*")] == []
+    assert moment >= 3
 
 
 # ---- what comes from others

@@ -118,14 +118,15 @@ def test_names_are_different_where_the_originals_are():
     assert found == ["a_b.x", "a_b.x_2", "__.x"]
 
 
+@pytest.mark.parametrize("form", ["NFKC", "NFC", "none"])
 @pytest.mark.parametrize("han", [False, True])
-def test_hashed_ngrams_equal_those_of_scikit_learn(han):
+def test_hashed_ngrams_equal_those_of_scikit_learn(han, form):
     import pyarrow as pa
 
     from dapeng.columns.text import Text
 
-    texts = ["A wonderful, moving film!", "我很喜欢这部电影", "a  b", "", "naïve café — ok", "x"]
-    options = Text()
+    texts = ["A wonderful, moving film!", "我很喜欢这部电影", "a  b", "", "naïve café — ok", "x", "cafe\u0301 ﬁn Ａ１"]
+    options = Text(normalise=form)
     summary = options.summary(False)
     summary.add(pa.array(texts))
     column = options.fitted("t", {**summary.result(), "han": han}, False)
@@ -133,7 +134,9 @@ def test_hashed_ngrams_equal_those_of_scikit_learn(han):
     for i, text in enumerate(texts):
         row = matrix[i].tocsr()
         row.sum_duplicates()
-        assert dict(zip(row.indices.tolist(), row.data.astype(int).tolist())) == ngrams.text_counts(text, han, True)
+        assert dict(zip(row.indices.tolist(), row.data.astype(int).tolist())) == ngrams.text_counts(
+            text, han, True, form
+        )
 
 
 def test_every_format_has_its_example():

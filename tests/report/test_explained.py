@@ -72,6 +72,7 @@ def test_the_strongest_pieces_are_told_in_figures():
         ("not so good", [("not", 1), ("good", 2), ("not so", 4)], [("not", 3), ("so", 2), ("good", 2)]),
         ("one two ...", [("one", 1), ("two", 2), ("three", 3)], [("one", 1), ("two", 2)]),
         ("", [("<unk>", 1)], [("<unk>", 1)]),
+        ("cafe\u0301 Ａ１", [("cafe\u0301", 1), ("ａ１", 2)], [("cafe\u0301", 1), ("Ａ１", 2)]),
         ("abc", [("xyz", 1), ("q", 2)], [("xyz", 1), ("q", 2)]),
     ],
 )

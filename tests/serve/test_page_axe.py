@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from server import serving
 
-from trained import digits_run, iris_run, reviews_run
+from trained import digits_run, iris_run, market_run, reviews_run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from axe import SCHEMES, WIDTHS, browser, faults, opened
@@ -24,11 +24,12 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def server():
-    with serving(iris_run()[0].path, reviews_run()[0].path, digits_run()[0].path) as running:
+    runs = (iris_run, reviews_run, digits_run, market_run)
+    with serving(*(run()[0].path for run in runs)) as running:
         yield running
 
 
-@pytest.mark.parametrize("run", [iris_run, reviews_run, digits_run])
+@pytest.mark.parametrize("run", [iris_run, reviews_run, digits_run, market_run])
 def test_axe_finds_no_fault_in_the_page(chromium, server, run, tmp_path):
     folder, _, table = run()
     picture = tmp_path / "digit.png"

@@ -15,6 +15,7 @@ from dapeng.columns.category_reader import CategoryReader
 from dapeng.columns.fences import fences
 from dapeng.columns.number import Number
 from dapeng.columns.number_reader import NumberReader
+from dapeng.columns.text import Text, TextReader
 from dapeng.core.errors import DapengError, SpecError
 from dapeng.core.kinds import samples
 
@@ -104,6 +105,43 @@ def test_labels_are_compared_in_the_form_that_is_asked_for(form: Any, labels: in
     assert len(column.labels) == labels
     codes = CategoryReader(**column.reader()[1]).encode(cells.to_pylist())["codes"]
     np.testing.assert_array_equal(codes, column.encode(cells).tensors["codes"])
+
+
+SPELT = ["café ﬁn", "cafe\u0301 fin", "Ａ１ bar", "A1 bar"]
+
+
+@pytest.mark.parametrize("tokeniser", ["words", "characters", "ngrams", "bpe"])
+@pytest.mark.parametrize(("form", "same"), [("NFC", {}), ("NFKC", {(0, 1), (2, 3)}), ("none", {})])
+def test_texts_are_read_in_the_form_that_is_asked_for(tokeniser: Any, form: Any, same: Any) -> None:
+    asked = Text(normalise=form, tokeniser=tokeniser)
+    summary = asked.summary(False)
+    summary.add(pa.array(SPELT))
+    column = asked.fitted("t", summary.result(), False)
+    tokens = [column.tokens(t) for t in SPELT]
+    assert {(a, b) for a in range(4) for b in range(a + 1, 4) if tokens[a] == tokens[b]} == set(same)
+    accents = column.tokens("café") == column.tokens("cafe\u0301")
+    assert accents == (form != "none")
+    read = TextReader(**column.reader()[1]).encode(SPELT)
+    stored = column.encode(pa.array(SPELT))
+    assert stored.lengths is not None
+    np.testing.assert_array_equal(read["ids"][read["mask"]], stored.tensors["ids"])
+    np.testing.assert_array_equal(read["mask"].sum(1), stored.lengths)
+
+
+@pytest.mark.parametrize(("form", "learnt"), [("NFKC", False), ("none", True)])
+@pytest.mark.parametrize("model", ["linear", "network"])
+def test_what_only_the_form_tells_is_learnt_where_the_form_is_kept_and_leaves_with_the_exports(
+    model: Any, form: Any, learnt: bool, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    words = [" ".join(draw.choice(["bar", "tea", "cup", "inn", "pub"], 3)) for _ in range(120)]
+    rows = [{"t": f"{w} {'Ａ１' if n % 2 else 'A1'}", "y": "wide" if n % 2 else "plain"} for n, w in enumerate(words)]
+    asked = {"inputs": {"t": {"type": "text", "normalise": form}}, "outputs": {"y": "category"}, "model": model}
+    run = dapeng.train(rows, **asked, train={"epochs": 40}, runs=tmp_path)
+    right = np.mean([p == r["y"] for p, r in zip(run.predict(rows).column("y").to_pylist(), rows)])
+    assert (right == 1.0) == learnt
+    found = run.export("standalone", tmp_path / "alone")
+    assert found["largest_difference"] < 1e-5
 
 
 def planted(share: float = 0.1, seed: int = 0) -> tuple[dict[str, pa.Table], np.ndarray]:

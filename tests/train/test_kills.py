@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import FOLDED, checkpoints_are_whole, finish, kill_often, start, validations, write_table  # type: ignore
+from tiny import FOLDED, checkpoints_are_whole, die, finish, kill_often, start, validations, write_table  # type: ignore
 
+from dapeng.api.run import Run
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.files import read_json, read_lines
+from dapeng.core.run import RunFolder
 
 KILLS = int(os.environ.get("DAPENG_KILLS", "20"))
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, SIGTERM and the forkserver")
@@ -39,6 +41,25 @@ def test_a_cross_validation_that_is_killed_goes_on_with_the_fold_it_was_in_and_e
     counts = kill_often(tmp_path, KILLS // 2, spec_text=FOLDED)
     assert counts["after a checkpoint"] >= KILLS // 10, "hardly any kill came after a checkpoint"
     assert counts["finished"] >= 1
+
+
+@pytest.mark.slow
+def test_killed_before_any_of_its_last_writes_a_run_is_whole_or_goes_on_to_its_end(tmp_path: Path) -> None:
+    spec, said = str(write_table(tmp_path, spec=FOLDED)), tmp_path / "said.txt"
+    words = ["train", spec, "train.epochs=1", "--runs"]
+    moments = die([*words, str(tmp_path / "whole")], said, -1)
+    weights = (next((tmp_path / "whole").iterdir()) / "weights.safetensors").read_bytes()
+    ended = []
+    for moment in range(moments - 24, moments + 1):
+        runs = tmp_path / str(moment)
+        assert die([*words, str(runs)], said, moment) == moment
+        run = next(runs.iterdir())
+        ended.append(read_json(run / "run.json")["status"])
+        if ended[-1] != "done":
+            assert finish(["train", "--resume", str(run)], said) == 0, said.read_text()
+        Run(RunFolder.open(run)).product  # noqa: B018 - it is loaded, every file checked
+        assert (run / "weights.safetensors").read_bytes() == weights
+    assert set(ended) == {"running", "done"}, "the moments are not those around the end"
 
 
 def wait_for_checkpoint(runs: Path, process: object, seconds: float = 60) -> Path:

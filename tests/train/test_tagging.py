@@ -134,7 +134,9 @@ def test_a_server_takes_lists_and_texts_and_refuses_what_has_another_length(pain
     with pytest.raises(BadRequest, match="31 numbers, where 32 are expected"):
         engine.check([{"upper": [0.0] * 31, "when": None}])
     with pytest.raises(BadRequest, match="not written like the others"):
-        engine.check([{"upper": [0.0] * 32, "when": "2024-05-03"}])
+        engine.check([{"upper": [0.0] * 32, "when": "3 May 2024"}])
+    iso = engine.check([{"upper": [0.0] * 32, "when": "2024-03-05"}, {"upper": [0.0] * 32, "when": "03/05/2024"}])
+    assert iso.rows[0] == iso.rows[1], "ISO 8601 can't be taken for another notation"
     said = Engine(tagger.product, "tagger")
     found = said.answers(said.check([{"lower": [0] * 32, "upper": [0] * 32}]).rows)[0]["tags"]
     assert found["value"] == [n for n, p in found["probabilities"].items() if p >= _cut(tagger, n)]

@@ -42,14 +42,37 @@ def write_table(folder: Path, rows: int = 400, seed: int = 0, spec: str = SPEC) 
     return folder / "s.yaml"
 
 
-def _main(words: list[str], output: str) -> None:
+def _main(words: list[str], output: str, dies_at: int | None = None) -> None:
     with open(output, "a", buffering=1) as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     os.environ["OMP_NUM_THREADS"] = "1"
+    if dies_at is not None:
+        _die_at(dies_at, Path(output).with_suffix(".moments"))
     from dapeng.cli.main import main
 
     sys.exit(main(words))
+
+
+def _die_at(moment: int, told: Path) -> None:
+    """End as if killed, before the n-th time that a file takes its name or one is removed; tell how often that was."""
+    count = 0
+
+    def before(name: str) -> None:
+        real = getattr(os, name)
+
+        def called(*args: Any, **more: Any) -> Any:
+            nonlocal count
+            count += 1
+            told.write_text(str(count))
+            if count == moment:
+                os._exit(9)
+            return real(*args, **more)
+
+        setattr(os, name, called)
+
+    for name in ("replace", "unlink", "rmdir"):
+        before(name)
 
 
 def _context() -> Any:
@@ -63,6 +86,14 @@ def start(words: list[str], output: Path) -> Any:
     process = _context().Process(target=_main, args=(words, str(output)))
     process.start()
     return process
+
+
+def die(words: list[str], output: Path, moment: int) -> int:
+    """`dapeng WORDS` that dies before its n-th change of a name; the number of those that came about."""
+    process = _context().Process(target=_main, args=(words, str(output), moment))
+    process.start()
+    process.join()
+    return int(output.with_suffix(".moments").read_text())
 
 
 def finish(words: list[str], output: Path) -> int:
@@ -84,7 +115,7 @@ def checkpoints_are_whole(run: Path) -> str | None:
 def checkpoints_are_whole_in(run: Path, place: Path, fold: int | None) -> str | None:
     folder = Checkpoints(place)
     for step in folder.steps():
-        manifest.verify(folder.folder / f"{step:08d}")
+        manifest.verify(folder.folder / f"{step:08d}", {"step": step})
     lines = [e for e in read_lines(run / "metrics.jsonl") if e.get("fold") == fold]
     said = [e["checkpoint"] for e in lines if "checkpoint" in e]
     latest = folder.latest()
@@ -123,13 +154,13 @@ def kill_often(
     counts = {"kills": 0, "after a checkpoint": 0, "finished": 0}
     run: Path | None = None
 
-    def compare(path: Path) -> None:
+    def compare(path: Path, killed: bool = False) -> None:
         RunFolder.open(path).verify()
         assert (path / "weights.safetensors").read_bytes() == weights, "the weights differ"
         assert validations(path) == validations(reference), "the log differs"
         for name in ("predictions.parquet", "columns.json"):
             assert (path / name).read_bytes() == (reference / name).read_bytes(), f"{name} differs"
-        assert not (path / FOLDS).exists()
+        assert killed or not (path / FOLDS).exists()
         counts["finished"] += 1
 
     def words(known: Path | None) -> list[str]:
@@ -152,7 +183,7 @@ def kill_often(
             if done(path):
                 assert killed or process.exitcode == 0, output.read_text()[-3000:]
                 if not killed or (path / "report.html").exists():
-                    compare(path)
+                    compare(path, killed)
                 path.rename(folder / f"done-{time.monotonic_ns()}-{path.name}")
             else:
                 assert killed, output.read_text()[-3000:]

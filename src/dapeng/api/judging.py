@@ -15,6 +15,7 @@ from dapeng.core.duration import words
 from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
 from dapeng.evaluate.verdict import Judged, verdict
+from dapeng.explain.shares import fusion_shares
 from dapeng.product.product import NETWORK, Product
 from dapeng.train.validation import truth
 
@@ -50,6 +51,9 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
         found["notes"] += [f"{column} weighs rows in training; here every test row counts once."]
     if not found["notes"]:
         del found["notes"]
+    shares = fusion_shares(fold.product, fold.store, rows)
+    if shares is not None:
+        found["fusion"] = shares
     found["seconds"] = {"wall": time.monotonic() - session.began, "cpu": time.process_time() - session.began_cpu}
     return found
 

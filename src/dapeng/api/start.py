@@ -111,6 +111,7 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
             session = prepare()
             if resume:
                 _same_data(folder, session.data)
+                folder.reopen()
             product = make(session, resume)
     except Stopped:
         folder.mark("stopped")
@@ -135,7 +136,6 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     # last, so that a run that is killed before can still be resumed to its end
     folder.mark("done", headline=_headline(folder))
     shutil.rmtree(folder.path / FOLDS, ignore_errors=True)
-    folder.manifest()
     metrics = folder.read_json("metrics.json")
     said = "\n".join([metrics.get("verdict", ""), *metrics.get("notes", [])])
     say(f"\n{said}\n")

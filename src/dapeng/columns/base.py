@@ -84,14 +84,15 @@ class Encoded:
 class Entry:
     """How one cell is handed over: the control of a page, and what a program sends as JSON.
 
-    kind: a "line" or "lines" of text, a "number", a "choice" of labels, or the bytes of a "file" (base64 in JSON). start: what
-    the control holds at first. choices: the labels. bounds: least and largest in training. accept: media types of files.
+    kind: a "line" or "lines" of text, a "number", a "choice" of labels, several "labels" (a list in JSON), "numbers" (a list), a
+    "date" (ISO 8601), or the bytes of a "file" (base64 in JSON). start: what the control holds at first; of numbers with blanks
+    between. choices: the labels. bounds: least and largest in training. accept: media types of files.
     """
 
-    kind: Literal["line", "lines", "number", "choice", "file"] = "line"
+    kind: Literal["line", "lines", "number", "choice", "labels", "numbers", "date", "file"] = "line"
     start: str = ""
     choices: Sequence[str] = ()
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | tuple[str, str] | None = None
     accept: str = ""
 
 
@@ -179,9 +180,12 @@ class Column(ABC):
         """The files that cells name, whose change makes prepared rows stale."""
         return iter(())
 
-    @abstractmethod
     def predictions(self) -> dict[str, Dims]:
-        """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server."""
+        """The tensors of a prediction: the same for network, trees, blend, teacher, metric and server.
+
+        None of a type that is only read (`ColumnOptions.read_only`); every other says them, and how they are decoded.
+        """
+        return {}
 
     def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
         """A network's prediction in the user's units; tensors only, so it is inside every export."""
@@ -265,9 +269,18 @@ class Column(ABC):
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction
 
-    @abstractmethod
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        """Values for the user, one a row: a label, a number, a text."""
+        """Values for the user, one a row: a label, a number, a list of them."""
+        raise NotImplementedError(f"{self.name}: nothing produces a column of type {self.type}, it is only read")
+
+    @property
+    def expected(self) -> str:
+        """What a cell must be, in a few words, for errors."""
+        return f"a {self.type}"
+
+    def posted(self, value: Any) -> Any:
+        """A JSON value that a program or a page hands over, as data would hold it. Raises ValueError that says what is wrong."""
+        return value
 
     @abstractmethod
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:

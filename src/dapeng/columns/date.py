@@ -7,6 +7,7 @@ skips or repeats are hours like any other. Missing are empty cells, 0000-00-00 a
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,6 +24,7 @@ from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where no type checker sees them
 ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?$"
+BEGAN = datetime(1970, 1, 1)
 GUESSED = 1_000
 """Cells that are looked at to guess whether a column holds dates."""
 WRITTEN = {
@@ -292,12 +294,6 @@ class DateColumn(Column):
             out.append(f"times are in several zones ({shown}); each is read as the clock on the wall says")
         return out
 
-    def predictions(self) -> dict[str, Dims]:
-        return {"values": Dims(f"B {len(self.features)}", "float32")}
-
-    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        raise NotImplementedError("nothing produces dates yet")
-
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         """(N, 1 + parts): days since 1970 and the calendar's parts as they are."""
         return self._reader.raw(self.seconds(cells)[0])
@@ -312,7 +308,34 @@ class DateColumn(Column):
         return pa.array(times, pa.timestamp("s"))
 
     def entry(self) -> Entry:
-        return Entry("line", self._reader.written(self.state["mean"] * 86_400))
+        s = self.state
+        bounds = (self._iso(s["low"])[:10], self._iso(s["high"])[:10]) if s["count"] else None
+        return Entry("date", self._iso(s["mean"]), bounds=bounds)
+
+    def _iso(self, days: float) -> str:
+        """Days since 1970 as ISO 8601, to the minute where training cells have times."""
+        then = BEGAN + timedelta(seconds=round(days * 86_400))
+        return then.isoformat(timespec="minutes") if "hour" in self.state["parts"] else then.date().isoformat()
+
+    @property
+    def expected(self) -> str:
+        return f"a date ({WRITTEN[self.state['family']]}, or ISO 8601)"
+
+    def posted(self, value: Any) -> datetime | None:
+        """ISO 8601 can be read beside the notation of the training cells: it can't be taken for another."""
+        if value is None or isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            if value is None:
+                return None
+            raise ValueError("no text and no number")
+        text = strings(pa.array([value]))
+        try:
+            seconds = self._reader.seconds(text[0].as_py())
+        except ValueError:
+            read = quickly(pc.utf8_trim_whitespace(text))
+            if read is None:
+                raise
+            seconds = float(read[0])
+        return None if np.isnan(seconds) else BEGAN + timedelta(seconds=seconds)
 
     def describe(self) -> str:
         s = self.state

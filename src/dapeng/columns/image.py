@@ -326,12 +326,6 @@ class ImageColumn(Column):
             cells.append(out.getvalue())
         return pa.array(cells, pa.binary())
 
-    def predictions(self) -> dict[str, Dims]:
-        return {"pixels": self.layout()["pixels"]}
-
-    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        return list(prediction["pixels"])
-
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         return self.matrix_of(self.encode(cells, base).tensors["pixels"])
 

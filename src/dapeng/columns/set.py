@@ -368,7 +368,17 @@ class SetColumn(Column):
         )
 
     def entry(self) -> Entry:
-        return Entry("line", self.joint.join(self.labels[:2]))
+        return Entry("labels", choices=self.labels)
+
+    @property
+    def expected(self) -> str:
+        return "a list of labels"
+
+    def posted(self, value: Any) -> list[str] | None:
+        parts = value if isinstance(value, list) else [value]
+        if any(isinstance(v, (dict, list)) for v in parts):
+            raise ValueError("an object" if isinstance(value, dict) else "a list that holds no labels alone")
+        return self._reader.members(value)
 
     def describe(self) -> str:
         shown = ", ".join(self.labels[:6]) + (", ..." if len(self.labels) > 6 else "")

@@ -50,6 +50,10 @@ class Text(ColumnOptions):
     """Longest n-gram of the n-gram tokeniser, in words or Han characters. auto: 2 words, 3 Han characters."""
     lowercase: bool = True
     """Read capitals as small letters."""
+    normalise: Literal["NFC", "NFKC", "none"] = "NFKC"
+    """The Unicode form in which texts are read. NFC makes one of a letter and its accents; NFKC also reads full-width letters,
+    ligatures, circled numbers and the like as the plain ones; none tells all of them apart.
+    """
     like: str | None = None
     """Share vocabulary and embedding table with this column."""
 
@@ -100,7 +104,7 @@ class TextSummary(Summary):
             if cell is None or not cell.strip():
                 self.missing += 1
                 continue
-            text = clean(cell, self.options.lowercase)
+            text = clean(cell, self.options.lowercase, self.options.normalise)
             han = len(HAN.findall(text))
             self.letters, self.han = self.letters + len(text), self.han + han
             longest = self.options.longest(han > HAN_SHARE * len(text))
@@ -112,7 +116,8 @@ class TextSummary(Summary):
 
     def _measure(self, cells: list[str | None], tokeniser: Tokeniser) -> None:
         """Lengths in the tokens of a tokeniser that is given."""
-        there = [clean(c, lowers(self.options, tokeniser.kind)) for c in cells if c is not None and c.strip()]
+        lowercase, form = lowers(self.options, tokeniser.kind), self.options.normalise
+        there = [clean(c, lowercase, form) for c in cells if c is not None and c.strip()]
         self.rows, self.missing = self.rows + len(cells), self.missing + len(cells) - len(there)
         self.letters += sum(map(len, there))
         self.han += sum(len(HAN.findall(t)) for t in there)
@@ -204,26 +209,18 @@ class TextColumn(Column):
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         raw = strings(cells).to_pylist()
         present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
-        texts = [clean(c, self.lowercase) if p else "" for c, p in zip(raw, present)]
+        texts = [clean(c, self.lowercase, self.options.normalise) if p else "" for c, p in zip(raw, present)]
         ids, lengths = self.tokeniser.encode(texts, self.max_length)
         return Encoded({"ids": ids}, None if present.all() else present, lengths=lengths)
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""
-        return self.tokeniser.tokens(clean(text, self.lowercase), self.max_length)
+        return self.tokeniser.tokens(clean(text, self.lowercase, self.options.normalise), self.max_length)
 
     def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
         words = [w for w in self.state.get("vocab", [])[4:2_000] if " " not in w] or ["word"]
         length = max(1, min(int(self.state["max_length"]), 40))
         return pa.array([" ".join(draw.choice(words, int(draw.integers(1, length + 1)))) for _ in range(rows)])
-
-    def predictions(self) -> dict[str, Dims]:
-        return {"ids": Dims("B T", "int64")}
-
-    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        vocab = self.state["vocab"]
-        joint = "" if self.state["kind"] == "characters" else " "
-        return [joint.join(vocab[i] for i in row if i > 3) for row in prediction["ids"]]
 
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:
         """Hashed n-gram counts, sparse: characters 1-3 where text is Han (N, 2^20); else words 1-2, characters 2-5 within
@@ -232,7 +229,8 @@ class TextColumn(Column):
         import scipy.sparse
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        texts = [clean(c or "", self.options.lowercase) for c in strings(cells).to_pylist()]
+        o = self.options
+        texts = [clean(c or "", o.lowercase, o.normalise) for c in strings(cells).to_pylist()]
         common = {"norm": None, "alternate_sign": False, "lowercase": False, "dtype": np.float32}
         if self.state["han"]:
             return HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=2**20, **common).transform(texts)
@@ -256,16 +254,17 @@ class TextColumn(Column):
 
     def reader(self) -> tuple[type, dict[str, Any]]:
         arguments = {k: self.state.get(k) for k in ("kind", "vocab", "tokenizer", "lowest", "highest", "max_length")}
-        return TextReader, {**arguments, "lowercase": self.lowercase, "cjk": CJK}
+        return TextReader, {**arguments, "lowercase": self.lowercase, "form": self.options.normalise, "cjk": CJK}
 
 
 class TextReader:
     """Raw texts to padded ids, with numpy and the standard library (and `tokenizers` where the tokeniser is BPE)."""
 
-    def __init__(self, kind, vocab, tokenizer, lowest, highest, max_length, lowercase, cjk):
+    def __init__(self, kind, vocab, tokenizer, lowest, highest, max_length, lowercase, form, cjk):
         import re
 
-        self.kind, self.lowest, self.highest, self.limit, self.lowercase = kind, lowest, highest, max_length, lowercase
+        self.kind, self.lowest, self.highest, self.limit = kind, lowest, highest, max_length
+        self.lowercase, self.form = lowercase, form
         self.ids = {t: i for i, t in enumerate(vocab or [])}
         self.word = re.compile(rf"[{cjk}]|[^\W{cjk}]+(?:['’][^\W{cjk}]+)?|[^\w\s]")
         if kind in ("bpe", "file"):
@@ -281,7 +280,8 @@ class TextReader:
     def row(self, text):
         import unicodedata
 
-        text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = text if self.form == "none" else unicodedata.normalize(self.form, text)
         text = " ".join((text.lower() if self.lowercase else text).split())
         if self.kind in ("bpe", "file"):
             return self.library.encode(text, add_special_tokens=self.kind == "file").ids

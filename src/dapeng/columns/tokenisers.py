@@ -22,10 +22,10 @@ WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)?|[^\w\s]")
 PRUNE_AT = 2_000_000
 
 
-def clean(text: str, lowercase: bool) -> str:
-    """NFKC without lone surrogates, spaces collapsed."""
+def clean(text: str, lowercase: bool, form: str = "NFKC") -> str:
+    """A text in a Unicode form (or "none") without lone surrogates, spaces collapsed."""
     text = text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
-    text = unicodedata.normalize("NFKC", text)
+    text = text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
     return " ".join((text.lower() if lowercase else text).split())
 
 

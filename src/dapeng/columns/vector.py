@@ -202,6 +202,14 @@ class VectorSummary(Summary):
         }
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a member of a JSON list is a number, as such or as text."""
+    try:
+        return not isinstance(value, bool) and float(value) == float(value)
+    except (TypeError, ValueError):
+        return False
+
+
 class VectorColumn(Column):
     """values (B, D): standardised, 0 where there is none."""
 
@@ -279,8 +287,19 @@ class VectorColumn(Column):
         return pa.array(list(x))
 
     def entry(self) -> Entry:
-        shown = " ".join(f"{v:.4g}" for v in self.state["mean"])
-        return Entry("line" if self.size <= 16 else "lines", shown)
+        return Entry("numbers", " ".join(f"{v:.4g}" for v in self.state["mean"]))
+
+    @property
+    def expected(self) -> str:
+        return f"{self.size:,} numbers"
+
+    def posted(self, value: Any) -> list[float] | None:
+        if isinstance(value, (dict, bool)):
+            raise ValueError("an object" if isinstance(value, dict) else "true or false")
+        for place, one in enumerate(value if isinstance(value, list) else [], 1):
+            if not _is_number(one):
+                raise ValueError(f"{'nothing' if one in (None, '') else repr(one)[:40]} in place {place}")
+        return self._reader.numbers(value)
 
     def describe(self) -> str:
         return f"vector of {self.size:,} numbers"

@@ -60,8 +60,8 @@ def compress(folder: RunFolder, product: Product, to: str = "int8", place: str |
     _copy(folder, new)
     weights.save(model.state_dict(), new.path / "weights.safetensors")
     new.write_json("product.json", {**facts_of_product, "compressed": to})
+    new.manifest()  # before the mark: what is done is whole
     new.mark("done", compressed_from=folder.name, method=to)
-    new.manifest()
     found = _measured(folder, new, product, to, done)
     new.write_json("compress.json", found)
     return Compressed(found)

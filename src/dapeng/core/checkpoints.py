@@ -46,17 +46,26 @@ class Checkpoints:
     def latest(self) -> Path | None:
         """The newest checkpoint whose files are all as they were written; None where there is none.
 
-        A damaged one is named in a warning, and the one before it is used.
+        A damaged one is named in a warning, and the one before it is used. For whoever trains the run, and nobody beside.
         """
+        self._recover()
         for step in reversed(self.steps()):
             path = self.folder / f"{step:08d}"
             try:
-                manifest.verify(path)
+                manifest.verify(path, {"step": step})
             except RunError as error:
                 warn(f"checkpoint {path.name} can't be used: {error.problems[0].what}")
                 continue
             return path
         return None
+
+    def _recover(self) -> None:
+        """A step that is saved again has no name between two renames: killed there, what was before gets its name back."""
+        for aside in self.folder.glob(".*.*.old"):
+            path = self.folder / aside.name.split(".")[1]
+            if not path.exists():
+                with contextlib.suppress(OSError):
+                    aside.rename(path)
 
     def _prune(self) -> None:
         for step in self.steps()[: -self.keep]:

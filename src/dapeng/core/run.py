@@ -9,6 +9,8 @@ RunFolder.open("runs/reviews-0001").verify()
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,12 @@ from typing import Any
 from dapeng.core import manifest
 from dapeng.core.checkpoints import Checkpoints as Checkpoints
 from dapeng.core.errors import RunError
-from dapeng.core.files import finite, lock, read_json, write_json
+from dapeng.core.files import finite, json_text, lock, read_json, write_json
 
 CONTRACTS = 1
 """Version of the format. A release reads all versions up to its own."""
 
 ABOUT = "run.json"
-GROWING = ("metrics.jsonl",)
 FOLDS = "folds"
 """Where folds of a cross-validation lie until the run is done."""
 LONGEST_NAME = 80
@@ -104,26 +105,47 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> Path:
         """Leave a JSON file in the folder; a manifest that is there already learns of it."""
+        return self.write_text(name, json_text(value, indent=1) + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Leave a file in the folder, in one step with what a manifest that is there already says of it."""
         path = manifest.inside(self.path, name)
         with lock(self.path / ".lock"):
-            write_json(path, value)
-            manifest.update(self.path, name)
+            manifest.replace(self.path, name, text.encode("utf-8", "surrogatepass"))
         return path
 
-    def manifest(self, running: bool = False) -> None:
-        """Write MANIFEST.json over all files but those under checkpoints/, and while `running` those that grow."""
+    @contextmanager
+    def changing(self, place: str) -> Iterator[None]:
+        """While the block writes a file, or into a folder below, the manifest does not speak of it; afterwards it does."""
+        manifest.inside(self.path, place)
         with lock(self.path / ".lock"):
-            skip = GROWING if running else ()
-            manifest.write(
-                self.path, {"contracts": CONTRACTS}, lambda name: name in skip or name.startswith("checkpoints/")
-            )
+            manifest.withdraw(self.path, place)
+        try:
+            yield
+        finally:
+            with lock(self.path / ".lock"):
+                manifest.enter(self.path, place)
+
+    def manifest(self) -> None:
+        """Write MANIFEST.json over all files of a run that is finished: not those under checkpoints/, which have their own, nor folds."""
+        with lock(self.path / ".lock"):
+            about = {"contracts": self.about().get("contracts")}
+            manifest.write(self.path, about, lambda name: name.startswith(("checkpoints/", f"{FOLDS}/")))
+
+    def reopen(self) -> None:
+        """A run that goes on writes its files anew: they have no manifest until it ends."""
+        with lock(self.path / ".lock"):
+            (self.path / manifest.NAME).unlink(missing_ok=True)
 
     def verify(self) -> None:
         """Compare every file with MANIFEST.json. Raises RunError that names what is missing, damaged or leads elsewhere."""
         for file in self.path.rglob("*"):
             if file.is_symlink():
                 manifest.inside(self.path, file.relative_to(self.path).as_posix())
-        manifest.verify(self.path)
+        if not self.has(manifest.NAME):
+            what = f"{self.path} has no {manifest.NAME}: it was not trained to its end, or was copied in part"
+            raise RunError(what, hint=f"dapeng train --resume {self.path}")
+        manifest.verify(self.path, {"contracts": self.about().get("contracts")})
 
     def checkpoints(self, keep: int = 2) -> Checkpoints:
         return Checkpoints(self.path, keep)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from dapeng.core.kinds import ActivationOptions, EncoderOptions, activations, encoders
 from dapeng.core.registry import DEFAULT
-from dapeng.data.batch import Cells
-from dapeng.encoders.pixels import PictureEncoder
-from dapeng.nn.features import Features, Widths
+from dapeng.encoders.pixels import StagedEncoder
+from dapeng.nn.features import Widths
 
 SMALL = 64
 """Side in pixels below which the first convolution doesn't stride."""
@@ -52,7 +51,7 @@ class AlexNet(EncoderOptions):
         return {"epochs": 20 if rows < 20_000 else 12, "batch_size": 128, "learning_rate": 1e-3}
 
 
-class AlexNetEncoder(PictureEncoder):
+class AlexNetEncoder(StagedEncoder):
     """pixels (B, C, Y, X) -> maps of the three pooled stages, pooled (B, D)."""
 
     def __init__(self, column: Any, o: AlexNet):
@@ -77,20 +76,6 @@ class AlexNetEncoder(PictureEncoder):
         )
         strides = (8, 16, 32) if min(y, x) >= SMALL else (2, 4, 8)
         side = min(o.grid, max(1, -(-min(y, x) // strides[2])))
-        self.grid = nn.AdaptiveAvgPool2d(side)
-        layers: list[nn.Module] = []
-        width = e * side * side
-        for size in o.hidden:
-            layers += [nn.Dropout(o.dropout)] if o.dropout else []
-            layers += [nn.Linear(width, size), act()]
-            width = size
-        self.full = nn.Sequential(*layers)
+        drop = lambda: [nn.Dropout(o.dropout)] if o.dropout else []  # noqa: E731 - named where it is used
+        width = self.end(e, side, o.hidden, lambda start, size: [*drop(), nn.Linear(start, size), act()])
         self.widths = Widths(pooled=width, tokens=e, maps=tuple(zip((a, b, e), strides)))
-
-    def read(self, embedded: Tensor, cells: Cells) -> Features:
-        maps, x = [], embedded
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        pooled = self.full(self.grid(x).flatten(1))
-        return Features(pooled=pooled, tokens=x.flatten(2).transpose(1, 2), maps=tuple(maps))

@@ -16,7 +16,7 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import encoders
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
-from dapeng.encoders.public import PublicOptions, without_prefix
+from dapeng.encoders.public import PublicOptions, blocks_of, without_prefix
 from dapeng.nn.attention import Block, attend_to, pooled_tokens
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Lent
@@ -120,22 +120,8 @@ class Bert(PublicOptions):
             out[f"norm.{kind}"] = state[f"embeddings.LayerNorm.{kind}"]
             if f"pooler.dense.{kind}" in state:
                 out[f"pooler.{kind}"] = state[f"pooler.dense.{kind}"]
-            for i in range(self.num_layers):
-                own, public = f"blocks.{i}", f"encoder.layer.{i}"
-                attention = [state[f"{public}.attention.self.{n}.{kind}"] for n in ("query", "key", "value")]
-                out[f"{own}.attention.qkv.{kind}"] = torch.cat(attention)
-                for to, name in _NAMES.items():
-                    out[f"{own}.{to}.{kind}"] = state[f"{public}.{name}.{kind}"]
-        return out
-
-
-_NAMES = {
-    "attention.out": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "norm2": "output.LayerNorm",
-}
+        norms = {"norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
+        return {**out, **blocks_of(state, self.num_layers, "attention.self", norms)}
 
 
 class BertEncoder(Encoder):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
+from dapeng.nn.features import Features
 
 NORMALISATIONS: dict[str, tuple[list[float], list[float]]] = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -47,6 +50,27 @@ def _channels_last(x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last)
     height, width = x.shape[2:]
     return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))  # one channel has both orders: say which
+
+
+class StagedEncoder(PictureEncoder):
+    """Stages of convolutions, then full layers: pixels (B, C, Y, X) -> maps of the stages, pooled (B, D)."""
+
+    stages: nn.ModuleList
+
+    def end(self, channels: int, side: int, hidden: list[int], layer: Callable[[int, int], list[nn.Module]]) -> int:
+        """Full layers over the last map, brought to side x side; each made by `layer` of two widths. Returns the last width."""
+        self.grid = nn.AdaptiveAvgPool2d(side)
+        widths = [channels * side * side, *hidden]
+        self.full = nn.Sequential(*(part for pair in pairwise(widths) for part in layer(*pair)))
+        return widths[-1]
+
+    def read(self, embedded: Tensor, cells: Cells) -> Features:
+        maps, x = [], embedded
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        pooled = self.full(self.grid(x).flatten(1))
+        return Features(pooled=pooled, tokens=x.flatten(2).transpose(1, 2), maps=tuple(maps))
 
 
 def normalisation_of(facts: dict[str, Any]) -> str:

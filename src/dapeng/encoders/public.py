@@ -6,9 +6,11 @@ A network's layers from its input on are its `levels`: they can be frozen from b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -95,6 +97,21 @@ class PublicOptions(EncoderOptions):
 
 _LOCAL = ("type", "weights", "trained_layers", "weights_rate", "layer_decay", "dropout")
 """Fields that a run's encoder doesn't hand down."""
+
+
+def blocks_of(state: dict[str, Tensor], count: int, attention: str, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Weights of `nn.attention.Block`s, out of those of a Hugging Face encoder of so many layers.
+
+    attention: where query, key and value lie in a layer. names: by the block's own names, those of the layer; for the norms.
+    """
+    out = {}
+    names = {"attention.out": "attention.output.dense", "up": "intermediate.dense", "down": "output.dense", **names}
+    for own, public in ((f"blocks.{i}", f"encoder.layer.{i}") for i in range(count)):
+        for kind in ("weight", "bias"):
+            parts = [state[f"{public}.{attention}.{n}.{kind}"] for n in ("query", "key", "value")]
+            out[f"{own}.attention.qkv.{kind}"] = torch.cat(parts)
+            out |= {f"{own}.{to}.{kind}": state[f"{public}.{name}.{kind}"] for to, name in names.items()}
+    return out
 
 
 def without_prefix(state: dict[str, Tensor], *prefixes: str) -> dict[str, Tensor]:

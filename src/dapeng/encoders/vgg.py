@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from dapeng.core.kinds import EncoderOptions, NormOptions, encoders, norms
 from dapeng.core.registry import DEFAULT
-from dapeng.data.batch import Cells
-from dapeng.encoders.pixels import PictureEncoder
-from dapeng.nn.features import Features, Widths
+from dapeng.encoders.pixels import StagedEncoder
+from dapeng.nn.features import Widths
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions of each of the five stages, by depth."""
@@ -51,7 +50,7 @@ class VGG(EncoderOptions):
         return {"epochs": 20 if rows < 20_000 else 12, "batch_size": 128, "learning_rate": 1e-3}
 
 
-class VGGEncoder(PictureEncoder):
+class VGGEncoder(StagedEncoder):
     """pixels (B, C, Y, X) -> maps of the stages, pooled (B, D)."""
 
     def __init__(self, column: Any, o: VGG):
@@ -70,20 +69,8 @@ class VGGEncoder(PictureEncoder):
             stages.append(nn.Sequential(*layers))
             maps.append((outputs, 2 ** (number + 1)))
         self.stages = nn.ModuleList(stages)
-        side = min(7, y, x)
-        self.grid = nn.AdaptiveAvgPool2d(side)
-        full: list[nn.Module] = []
-        width = channels * side * side
-        for size in o.hidden:
-            full += [nn.Linear(width, size), nn.ReLU(), *([nn.Dropout(o.dropout)] if o.dropout else [])]
-            width = size
-        self.full = nn.Sequential(*full)
+        drop = lambda: [nn.Dropout(o.dropout)] if o.dropout else []  # noqa: E731 - named where it is used
+        width = self.end(
+            channels, min(7, y, x), o.hidden, lambda start, size: [nn.Linear(start, size), nn.ReLU(), *drop()]
+        )
         self.widths = Widths(pooled=width, tokens=channels, maps=tuple(maps))
-
-    def read(self, embedded: Tensor, cells: Cells) -> Features:
-        maps, x = [], embedded
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        pooled = self.full(self.grid(x).flatten(1))
-        return Features(pooled=pooled, tokens=x.flatten(2).transpose(1, 2), maps=tuple(maps))

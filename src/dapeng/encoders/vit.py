@@ -17,7 +17,7 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import encoders
 from dapeng.data.batch import Cells
 from dapeng.encoders.pixels import PictureEncoder, normalisation_of
-from dapeng.encoders.public import PublicOptions, without_prefix
+from dapeng.encoders.public import PublicOptions, blocks_of, without_prefix
 from dapeng.nn.attention import Block
 from dapeng.nn.features import Features, Widths
 from dapeng.public.folders import PublicFolder
@@ -105,31 +105,16 @@ class ViT(PublicOptions):
 
     def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         state = without_prefix(state, "vit.", "deit.")
-        out = {
+        norms = {"norm1": "layernorm_before", "norm2": "layernorm_after"}
+        return {
             "summary": state["embeddings.cls_token"][0, 0],
             "positions": state["embeddings.position_embeddings"][0],
             "patches.weight": state["embeddings.patch_embeddings.projection.weight"],
             "patches.bias": state["embeddings.patch_embeddings.projection.bias"],
             "norm.weight": state["layernorm.weight"],
             "norm.bias": state["layernorm.bias"],
+            **blocks_of(state, self.sizes()[1], "attention.attention", norms),
         }
-        for i in range(self.sizes()[1]):
-            own, public = f"blocks.{i}", f"encoder.layer.{i}"
-            for kind in ("weight", "bias"):
-                attention = [state[f"{public}.attention.attention.{n}.{kind}"] for n in ("query", "key", "value")]
-                out[f"{own}.attention.qkv.{kind}"] = torch.cat(attention)
-                for to, name in _NAMES.items():
-                    out[f"{own}.{to}.{kind}"] = state[f"{public}.{name}.{kind}"]
-        return out
-
-
-_NAMES = {
-    "attention.out": "attention.output.dense",
-    "norm1": "layernorm_before",
-    "norm2": "layernorm_after",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-}
 
 
 class ViTEncoder(PictureEncoder):

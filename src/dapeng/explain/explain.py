@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dapeng.core.console import table
 from dapeng.core.errors import DataError
 from dapeng.core.run import RunFolder
@@ -32,6 +34,10 @@ class Explanation:
             score = self.facts["measured"]["scores"][output]
             lines += [f"{output}: score {score:.4g}; how much it drops without a column", ""]
             lines += [table(rows, ("column", "drop", "from", "to")), ""]
+        if "fusion" in self.facts:
+            rows = [(", ".join(i["columns"]), i["share"], i["spread"]) for i in self.facts["fusion"]["inputs"]]
+            lines += [f"share of each input: {self.facts['fusion']['share']}", ""]
+            lines += [table(rows, ("input", "share", "+-")), ""]
         for row in self.facts["rows"]:
             for output, found in row["outputs"].items():
                 lines += _row(row["row"], output, found)
@@ -49,6 +55,17 @@ def _row(row: int, output: str, found: dict[str, Any]) -> list[str]:
         top = sorted(tokens, key=lambda t: -abs(t["weight"]))[:8]
         lines.append("  " + "  ".join(f"{t['token']} {t['weight']:+.3g}" for t in top))
     return [*lines, ""]
+
+
+def _fusion(product: Product, source: Source) -> dict[str, Any]:
+    """What a network's fusion says of its inputs, where it says something; without the rows that can't be read."""
+    if product.model is None:
+        return {}
+    from dapeng.explain.shares import fusion_shares
+
+    store = product.store(source)
+    found = fusion_shares(product, store, np.setdiff1d(np.arange(store.rows), store.left_out))
+    return {} if found is None else {"fusion": found}
 
 
 def explain(
@@ -91,6 +108,13 @@ def explain(
     if len(single) < min(rows, chosen.count()):
         notes.append(f"{len(single)} rows are explained one by one")
     spent = round(time.process_time() - began, 2)
-    facts = {**found, "rows": single, "notes": notes, "data": chosen.name, "cpu_seconds": spent}
+    facts = {
+        **found,
+        **_fusion(product, chosen),
+        "rows": single,
+        "notes": notes,
+        "data": chosen.name,
+        "cpu_seconds": spent,
+    }
     folder.write_json("explain.json", facts)
     return Explanation(facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,9 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
     began = time.process_time()
     path = member.place(folder) if to is None else Path(to)
     inside = to is None and path.is_relative_to(folder.path) and folder.has("run.json")
-    try:
+    # what was there before may be gone, whatever happens
+    with folder.changing(path.relative_to(folder.path).as_posix()) if inside else nullcontext():
         found = {"format": format, **member.export_run(folder, product, path, rows), "checked_on": which}
-    finally:
-        if inside:  # what was there before may be gone
-            folder.manifest()
     found["cpu_seconds"] = round(time.process_time() - began, 2)
     if folder.has("run.json"):
         known = folder.read_json("export.json") if folder.has("export.json") else {}

@@ -22,6 +22,8 @@ class Fusion(nn.Module):
     widths: Widths
     reads_tokens: ClassVar[bool] = False
     """True if what it makes of the pooled features depends on the tokens too."""
+    shares_are: ClassVar[str] = ""
+    """What `shares` are, in words; empty where there are none."""
 
     def __init__(self, widths: Mapping[str, Widths], absent: set[str], modality_dropout: float = 0.0):
         super().__init__()
@@ -33,6 +35,10 @@ class Fusion(nn.Module):
 
     def forward(self, parts: dict[str, Features]) -> Features:
         raise NotImplementedError
+
+    def shares(self, parts: dict[str, Features]) -> Tensor | None:
+        """(B, inputs): how much of a row comes from each input, 1 in sum; None where the fusion does not weigh them by row."""
+        return None
 
     def thinned(self, parts: dict[str, Features]) -> dict[str, Features]:
         """In training, each row loses each of its inputs with the probability `modality_dropout`, but never all of them."""

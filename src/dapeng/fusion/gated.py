@@ -44,6 +44,8 @@ class Gated(FusionOptions):
 class GatedFusion(Fusion):
     """pooled (B, D_i) each -> tanh of a linear layer (B, D), times its gate (B, D), summed -> trunk."""
 
+    shares_are: ClassVar[str] = "what comes through its gate"
+
     def __init__(self, widths: dict[str, Widths], absent: set[str], o: Gated):
         super().__init__(widths, absent, o.modality_dropout)
         hidden = [] if o.hidden == "auto" else list(o.hidden)
@@ -55,14 +57,23 @@ class GatedFusion(Fusion):
         self.widths = Widths(pooled=[o.width, *hidden][-1], tokens=self.tokens)
 
     def shares(self, parts: dict[str, Features]) -> Tensor:
-        """(B, inputs, D): the gates, that sum to 1 over the inputs."""
+        # a gate alone tells little: it may be open for an input that has learnt to say nothing
+        sizes = self.gated(parts).abs().sum(-1)
+        return sizes / sizes.sum(1, keepdim=True).clamp(min=torch.finfo(sizes.dtype).tiny)
+
+    def gated(self, parts: dict[str, Features]) -> Tensor:
+        """(B, inputs, D): what each input adds."""
+        values = torch.stack([self.read[n](self.pooled(n, p)).tanh() for n, p in parts.items()], 1)
+        return values * self.gates(parts)
+
+    def gates(self, parts: dict[str, Features]) -> Tensor:
+        """(B, inputs, D): they sum to 1 over the inputs."""
         x = torch.cat([self.pooled(n, p) for n, p in parts.items()], -1)
         return self.gate(x).unflatten(-1, (len(parts), -1)).softmax(1)
 
     def forward(self, parts: dict[str, Features]) -> Features:
         parts = self.thinned(parts)
-        values = torch.stack([self.read[n](self.pooled(n, p)).tanh() for n, p in parts.items()], 1)
-        x = self.trunk((values * self.shares(parts)).sum(1))
+        x = self.trunk(self.gated(parts).sum(1))
         if not self.tokens:
             return Features(pooled=x)
         spoken = list(parts.values())

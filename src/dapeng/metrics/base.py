@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -166,10 +166,8 @@ class ClassView(LabelView):
 
 
 @dataclass
-class NumberView(View):
-    """Predicted numbers (N,) beside the true ones (N,), in the user's units."""
-
-    task: ClassVar[str] = "number"
+class ValueView(View):
+    """Predicted values beside the true ones, in the user's units: (N,) numbers or (N, D) vectors."""
 
     predicted: np.ndarray
     values: np.ndarray
@@ -182,11 +180,17 @@ class NumberView(View):
     def rows(self) -> int:
         return len(self.values)
 
-    def take(self, rows: np.ndarray) -> NumberView:
-        return NumberView(self.predicted[rows], self.values[rows])
+    def take(self, rows: np.ndarray) -> Self:
+        return type(self)(self.predicted[rows], self.values[rows])
 
     def same(self, other: View) -> bool:
-        return isinstance(other, NumberView) and bool(np.allclose(self.predicted, other.predicted, rtol=1e-6))
+        return isinstance(other, type(self)) and bool(np.allclose(self.predicted, other.predicted, rtol=1e-6))
+
+
+class NumberView(ValueView):
+    """Predicted numbers (N,) beside the true ones (N,)."""
+
+    task: ClassVar[str] = "number"
 
     @cached_property
     def errors(self) -> np.ndarray:

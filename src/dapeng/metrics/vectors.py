@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import Drawn, Metric, View, ratio
+from dapeng.metrics.base import Drawn, Metric, ValueView, ratio
 
 
-@dataclass
-class VectorView(View):
-    """Predicted vectors (N, D) beside the true ones (N, D), in the user's units."""
+class VectorView(ValueView):
+    """Predicted vectors (N, D) beside the true ones (N, D)."""
 
     task: ClassVar[str] = "vector"
-    predicted: np.ndarray
-    values: np.ndarray
-
-    def __post_init__(self) -> None:
-        self.predicted = np.asarray(self.predicted, np.float64)
-        self.values = np.asarray(self.values, np.float64)
-
-    @property
-    def rows(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: np.ndarray) -> VectorView:
-        return VectorView(self.predicted[rows], self.values[rows])
-
-    def same(self, other: View) -> bool:
-        return isinstance(other, VectorView) and bool(np.allclose(self.predicted, other.predicted, rtol=1e-6))
 
     @cached_property
     def squares(self) -> np.ndarray:

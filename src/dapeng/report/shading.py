@@ -12,6 +12,8 @@ from dapeng.report.html import Content, Safe, decimals_of, el, join, own, signed
 SHADES = 5
 MOST_NAMED = 6
 CUT = "..."
+FORMS = ("NFKC", "NFC", "none")
+"""Of Unicode, in which a column may read its texts (`normalise`): the tokens are found in that one."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,19 @@ def shaded(text: str, tokens: list[dict[str, Any]]) -> Safe:
 
 def pieces(text: str, tokens: list[tuple[str, float]]) -> list[Piece]:
     """The text cut where its tokens are. Tokens that are not stretches of it (unknown scripts of a tokeniser) stand by themselves."""
-    text = clean(text, lowercase=False)
-    lower = text.lower()
-    if len(lower) != len(text):  # a letter whose small form is longer
-        text = lower
-    found = _in_order(text, lower, tokens) or _by_words(text, lower, tokens)
-    return found or [p for token, weight in tokens for p in (Piece(token, weight), Piece(" "))]
+    spellings = [_spelt(text, form) for form in FORMS]
+    for find in (_in_order, _by_words):
+        for spelt, lower in spellings:
+            if found := find(spelt, lower, tokens):
+                return found
+    return [p for token, weight in tokens for p in (Piece(token, weight), Piece(" "))]
+
+
+def _spelt(text: str, form: str) -> tuple[str, str]:
+    """The text in a form, and in small letters of the same length."""
+    spelt = clean(text, lowercase=False, form=form)
+    lower = spelt.lower()
+    return (spelt, lower) if len(lower) == len(spelt) else (lower, lower)  # a letter whose small form is longer
 
 
 def _in_order(text: str, lower: str, tokens: list[tuple[str, float]]) -> list[Piece]:

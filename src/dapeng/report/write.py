@@ -6,10 +6,8 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from dapeng.core import manifest
 from dapeng.core.console import warn
 from dapeng.core.errors import DapengError
-from dapeng.core.files import lock, write_text
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.card import card
@@ -23,11 +21,8 @@ REPORT, CARD = "report.html", "MODEL_CARD.md"
 def write_report(folder: RunFolder) -> Path:
     """Write both files; returns the path of the report."""
     made = page(folder.name, _meta(folder), rendered(folder))
-    with lock(folder.path / ".lock"):
-        for name, text in ((REPORT, made), (CARD, card(folder))):
-            write_text(folder.path / name, text)
-            manifest.update(folder.path, name)
-    return folder.path / REPORT
+    folder.write_text(CARD, card(folder))
+    return folder.write_text(REPORT, made)
 
 
 def rendered(folder: RunFolder) -> list[tuple[str, str, Safe]]:

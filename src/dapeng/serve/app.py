@@ -138,7 +138,8 @@ class App:
             raise Refused(415, "send application/json, text/csv or multipart/form-data")
         answers = await self._answers(queue, found.rows, request)
         if b"text/csv" in request.headers.get(b"accept", b""):
-            return Reply(forms.csv_of(answers), b"text/csv; charset=utf-8")
+            joints = {n: c.joint for n, c in queue.engine.product.outputs.items()}
+            return Reply(forms.csv_of(answers, joints), b"text/csv; charset=utf-8")
         reply: dict[str, Any] = {"model": queue.engine.name, "predictions": answers}
         if found.notes:
             reply["notes"] = found.notes

@@ -192,20 +192,24 @@ class AnyReader(Reader):
 
     def __init__(self, column: Column):
         super().__init__(column)
-        self.kind = "FP32" if self.entry.kind == "number" else "BYTES"  # type: ignore[misc]
+        self.kind = "FP32" if self.entry.kind in ("number", "numbers") else "BYTES"  # type: ignore[misc]
 
     def check(self, value: Any, notes: list[str]) -> Any:
         if self.entry.kind == "file" and value is not None:
             value = from_base64(value)
+        try:
+            value = self.column.posted(value)
+        except ValueError as error:
+            raise Unfit(self.column.expected, str(error)) from None
         try:
             cell = pa.array([value])
             bad = self.column.encode(cell).bad
             for label in list(self.column.unseen(cell))[:5]:
                 notes.append(f"{self.name}: label {shown(label)} was not seen in training; it is read as unknown")
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError):
-            raise Unfit(f"a {self.column.type}", shown(value)) from None
+            raise Unfit(self.column.expected, shown(value)) from None
         if bad.rows:
-            raise Unfit(f"a {self.column.type}", bad.reasons[0])
+            raise Unfit(self.column.expected, bad.reasons[0])
         return value
 
     def matrix(self, values: list[Any]) -> Any:

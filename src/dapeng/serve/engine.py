@@ -101,7 +101,7 @@ class Engine:
         if not isinstance(row, dict):
             return [Wrong(where, "an object with the columns " + ", ".join(self.names[:12]), shown(row))]
         out = [
-            Wrong(f"{where}.{n}", f"a {r.column.type}", "nothing")
+            Wrong(f"{where}.{n}", r.column.expected, "nothing")
             for n, r in zip(self.names, self.readers)
             if n not in row
         ]

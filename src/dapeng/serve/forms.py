@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.formparsers import MultiPartException
@@ -76,14 +77,15 @@ async def rows_of_form(request: Request, body: bytes, names: list[str]) -> list[
     return [fields]
 
 
-def csv_of(answers: list[dict[str, Any]]) -> bytes:
-    """Answers as CSV: NAME, and NAME.LABEL with the probability of each label."""
+def csv_of(answers: list[dict[str, Any]], joints: Mapping[str, str]) -> bytes:
+    """Answers as CSV: NAME, and NAME.LABEL with the probability of each label. joints: what stands between parts of a list."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for number, answer in enumerate(answers):
         flat: dict[str, Any] = {}
         for name, found in answer.items():
-            flat[name] = found["value"]
+            value = found["value"]
+            flat[name] = joints[name].join(map(str, value)) if isinstance(value, list) else value
             flat.update({f"{name}.{label}": p for label, p in found.get("probabilities", {}).items()})
         if not number:
             writer.writerow(flat)

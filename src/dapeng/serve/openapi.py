@@ -8,10 +8,16 @@ from dapeng import __version__
 from dapeng.serve.engine import Engine
 
 MOST_LABELS = 1000
-TYPES = {"number": ["number", "string", "null"], "choice": ["string", "number", "boolean", "null"]}
+TYPES = {
+    "number": ["number", "string", "null"],
+    "choice": ["string", "number", "boolean", "null"],
+    "labels": ["array", "string", "null"],
+    "numbers": ["array", "string", "null"],
+    "date": ["string", "number", "null"],
+}
 """JSON types by how a cell is handed over; others are texts."""
-LISTS = {"labels": ["array"], "numbers": ["array"]}
-"""What cells may be besides, by what they hold."""
+ITEMS = {"labels": {"type": ["string", "number", "boolean"]}, "numbers": {"type": "number"}}
+"""Of those that are lists."""
 
 
 def openapi(engines: dict[str, Engine], max_rows: int) -> dict[str, Any]:
@@ -74,13 +80,16 @@ def row_schema(engine: Engine) -> dict[str, Any]:
     properties = {}
     for name, reader in zip(engine.names, engine.readers):
         field: dict[str, Any] = {
-            "type": [*TYPES.get(reader.entry.kind, ["string", "null"]), *LISTS.get(reader.column.answers, ())],
+            "type": TYPES.get(reader.entry.kind, ["string", "null"]),
             "description": reader.column.describe(),
         }
+        if reader.entry.kind in ITEMS:
+            field["items"] = ITEMS[reader.entry.kind]
         if reader.entry.kind == "file":
             field["contentEncoding"] = "base64"
         if 0 < len(reader.entry.choices) <= MOST_LABELS:
-            field["examples"] = list(reader.entry.choices[:3])
+            some = list(reader.entry.choices[:3])
+            field["examples"] = [some] if reader.entry.kind == "labels" else some
         properties[name] = field
     return {"type": "object", "required": engine.names, "properties": properties}
 

@@ -30,7 +30,9 @@ NUMBERS = {
 
 
 def metadata(engine: Engine) -> dict[str, Any]:
-    inputs = [{"name": n, "datatype": r.kind, "shape": [-1]} for n, r in zip(engine.names, engine.readers)]
+    inputs = [
+        {"name": n, "datatype": r.kind, "shape": [-1, *_width(r.column)]} for n, r in zip(engine.names, engine.readers)
+    ]
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
@@ -56,8 +58,9 @@ def read(request: Request, body: bytes, engine: Engine) -> tuple[list[dict[str, 
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), list):
         raise _bad("inputs", "a list of tensors", "something else" if isinstance(value, dict) else type(value).__name__)
     columns: dict[str, list[Any]] = {}
+    widths = {n: w for n, c in engine.product.inputs.items() for w in _width(c)}
     for i, tensor in enumerate(value["inputs"]):
-        name, cells, tail = _column(tensor, f"inputs[{i}]", tail)
+        name, cells, tail = _column(tensor, f"inputs[{i}]", tail, widths)
         columns[name] = cells
     rows = {len(c) for c in columns.values()}
     if len(rows) > 1:
@@ -75,13 +78,16 @@ def _parts(request: Request, body: bytes) -> tuple[bytes, bytes]:
     return body[: int(length)], body[int(length) :]
 
 
-def _column(tensor: Any, where: str, tail: bytes) -> tuple[str, list[Any], bytes]:
+def _column(tensor: Any, where: str, tail: bytes, widths: dict[str, int]) -> tuple[str, list[Any], bytes]:
+    """Name and cells of a tensor, and what is left of the binary part. widths: of columns whose cells are lists of numbers."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise _bad(where, "a tensor with a name", "something else")
     kind, shape = tensor.get("datatype"), tensor.get("shape")
     good = isinstance(shape, list) and 1 <= len(shape) <= 2 and all(type(s) is int and s >= 0 for s in shape)
-    if not good or (len(shape) == 2 and shape[1] != 1):  # type: ignore[arg-type,index]
-        raise _bad(f"{where}.shape", "[rows] or [rows, 1]", str(shape)[:60])
+    wide = shape[1] if good and len(shape) == 2 else 1  # type: ignore[arg-type,index]
+    if not good or wide not in (1, widths.get(tensor["name"], 1)):
+        shapes = "[rows] or [rows, 1]" if tensor["name"] not in widths else f"[rows, {widths[tensor['name']]}]"
+        raise _bad(f"{where}.shape", shapes, str(shape)[:60])
     if kind != "BYTES" and kind not in NUMBERS:
         raise _bad(f"{where}.datatype", "BYTES, FP32 or another number", str(kind)[:40])
     size = (
@@ -98,8 +104,10 @@ def _column(tensor: Any, where: str, tail: bytes) -> tuple[str, list[Any], bytes
         if not isinstance(cells, list):
             raise _bad(f"{where}.data", "a list", type(cells).__name__)
         cells = [c for row in cells for c in row] if cells and all(isinstance(c, list) for c in cells) else cells
-    if len(cells) != shape[0]:  # type: ignore[index]
-        raise _bad(f"{where}.data", f"{shape[0]} values, as the shape says", f"{len(cells)}")  # type: ignore[index]
+    if len(cells) != shape[0] * wide:  # type: ignore[index]
+        raise _bad(f"{where}.data", f"{shape[0] * wide} values, as the shape says", f"{len(cells)}")  # type: ignore[index]
+    if wide > 1:
+        cells = [cells[i : i + wide] for i in range(0, len(cells), wide)]
     return tensor["name"], cells, tail
 
 

@@ -202,6 +202,7 @@ def _as_arrays(product: Product, learner: Any, place: Path) -> None:
                 "width": len(design.arrays[f"{number}.kept"]),
                 "han": column.state["han"],
                 "lowercase": column.options.lowercase,
+                "form": column.options.normalise,
             }
         elif how["kind"] == "numbers":
             part["width"] = how["size"] * (2 if how["gaps"] else 1)

@@ -55,7 +55,8 @@ class Linear:
     def text(self, number, part, seen, weights):
         kept, weight = self.arrays[f"{number}.kept"], self.arrays[f"{number}.weight"]
         out = np.zeros((seen.rows, len(weights)))
-        for row, counts in enumerate(seen.counts(part["name"], part["han"], part["lowercase"])):
+        how = (part["han"], part["lowercase"], part["form"])
+        for row, counts in enumerate(seen.counts(part["name"], *how)):
             places = np.array(sorted(counts), np.int64)
             found = np.minimum(np.searchsorted(kept, places), len(kept) - 1)
             known = kept[found] == places

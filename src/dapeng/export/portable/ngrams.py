@@ -65,11 +65,12 @@ def runs(text: str, lengths) -> list[str]:
     return [text[i : i + n] for n in lengths for i in range(len(text) - n + 1)]
 
 
-def text_counts(text: str, han: bool, lowercase: bool) -> dict[int, int]:
+def text_counts(text: str, han: bool, lowercase: bool, form: str) -> dict[int, int]:
     """Counts of a text's n-grams by place: of Han text among 2^20, else of three kinds among 2^19 each."""
     import unicodedata
 
-    text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
     text = " ".join((text.lower() if lowercase else text).split())
     if han:
         return hashed(runs(text, (1, 2, 3)), 2**20)

@@ -38,9 +38,9 @@ class Seen:
             x = x.reshape(n, c, h // step, step, w // step, step).mean((3, 5))
         return x.reshape(n, -1)
 
-    def counts(self, name, han, lowercase):
+    def counts(self, name, han, lowercase, form):
         count = self.program.counts
-        return [count("" if c is None else str(c), han, lowercase) for c in self.cells[name]]
+        return [count("" if c is None else str(c), han, lowercase, form) for c in self.cells[name]]
 
 
 class Program:

@@ -13,6 +13,8 @@ from dapeng.report.section import Section, read
 from dapeng.report.svg import whiskered
 
 MOST_COLUMNS = 30
+NAMED = 6
+"""Columns of one input that are named."""
 
 
 @sections
@@ -27,8 +29,24 @@ class Explanation(Section):
         found = read(folder, "explain.json")
         parts = [_importance(name, values) for name, values in _outputs(found).items()]
         parts.append(_measured(found.get("measured", {})) if any(parts) else None)
+        parts.append(_shares(found.get("fusion") or read(folder, "metrics.json").get("fusion")))
         parts.append(Explained(found.get("rows", [])).render())
         return join(parts) if any(parts) else None
+
+
+def _shares(found: Any) -> Safe | None:
+    """What the fusion of a network gives each input."""
+    if not isinstance(found, dict) or not found.get("inputs"):
+        return None
+    rows = []
+    for one in found["inputs"]:
+        columns = one["columns"]
+        names = own(", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED} more" if len(columns) > NAMED else ""))
+        shown = f"{one['share']:.1%}"
+        picture = whiskered(f"{', '.join(columns[:NAMED])}: {shown}", one["share"], None, (0.0, 1.0), True)
+        rows.append([names, shown, f"{one['spread']:.1%}", picture])
+    caption = f"What the network gives each input: {found['share']}, mean of {number(found['rows'])} rows"
+    return table(caption, ["Input", "Share", "Spread over the rows", "Of the whole"], rows, [1, 2])
 
 
 def _outputs(found: dict[str, Any]) -> dict[str, Any]:

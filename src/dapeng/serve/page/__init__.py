@@ -7,13 +7,19 @@ import hashlib
 import json
 from html import escape
 from importlib.resources import files
+from typing import Any
 
+from dapeng.columns.base import Entry
 from dapeng.serve.cells import Reader
 from dapeng.serve.engine import Engine
 
 MOST_OPTIONS = 200
-EXAMPLES = {"number": 1.5, "file": "<base64>"}
-"""Cells of the example, by how they are handed over."""
+MOST_BOXES = 24
+"""Labels up to which each has a box of its own; of more, some are typed."""
+MOST_LISTED = 2_000
+"""Labels that are offered while one types."""
+MOST_NUMBERS = 32
+"""Numbers of a list up to which each has a field of its own."""
 WORDS = {
     "lang": ("en", "zh-CN"),
     "inputs": ("Inputs", "输入"),
@@ -29,6 +35,10 @@ WORDS = {
     "more": ("{} more", "另有 {} 个"),
     "programs": ("For programs", "程序接口"),
     "models": ("Models", "模型"),
+    "add": ("type a label, then Enter", "输入一个标签，然后按回车"),
+    "remove": ("remove {}", "移除 {}"),
+    "numbers": ("{} numbers, with blanks between them", "{} 个数字，用空格分开"),
+    "place": ("{}, number {}", "{} 的第 {} 个数"),
     "range": ("seen in training: {} to {}", "训练中的范围：{} 至 {}"),
 }
 
@@ -127,24 +137,73 @@ class Page:
             control = f'<input type="file" accept="{escape(entry.accept)}" {shared}><img id="p{number}" alt="" hidden>'
             said = words["picture" if entry.accept.startswith("image/") else "file"]
             return f'{head}<div class="drop">{control}<small>{said}</small></div></div>'
+        if entry.kind in GROUPS:
+            return GROUPS[entry.kind](number, reader, words)
         if entry.kind == "choice" and len(entry.choices) <= MOST_OPTIONS:
             options = "".join(f'<option value="{escape(c)}">{escape(c)}</option>' for c in entry.choices)
             return f'{head}<select {shared}>{options}<option value="">{words["unknown"]}</option></select></div>'
         start = escape(entry.start)
         if entry.kind == "lines":
             return f'{head}<textarea {shared} rows="4">{start}</textarea></div>'
-        how = ' inputmode="decimal"' if entry.kind == "number" else ""
+        how = 'type="text" inputmode="decimal"' if entry.kind == "number" else 'type="text"'
+        if entry.kind == "date":
+            how = 'type="datetime-local"' if "T" in entry.start else 'type="date"'
         hint = "" if start else f' placeholder="{words["missing"]}"'
-        control = f'<input type="text"{how} {shared} value="{start}"{hint}'
+        control = f'<input {how} {shared} value="{start}"{hint}'
         if entry.bounds is None:
             return f"{head}{control}></div>"
-        about = escape(words["range"].format(*(f"{b:.4g}" for b in entry.bounds)))
+        about = escape(words["range"].format(*(b if isinstance(b, str) else f"{b:.4g}" for b in entry.bounds)))
         return f'{head}{control} aria-describedby="d{number}"><small id="d{number}">{about}</small></div>'
 
     def _example(self) -> str:
-        row = {r.name: EXAMPLES.get(r.entry.kind, "...") for r in self.engine.readers[:12]}
+        row = {r.name: _example_of(r.entry) for r in self.engine.readers[:12]}
         shown = json.dumps(row, ensure_ascii=False)
         return f"curl http://127.0.0.1:8000/predict -H 'content-type: application/json' -d '{shown}'"
+
+
+def _example_of(entry: Entry) -> Any:
+    """A cell of the example for programs."""
+    if entry.kind == "numbers":
+        return [float(v) for v in entry.start.split()[:MOST_NUMBERS]]
+    examples = {"number": 1.5, "file": "<base64>", "date": entry.start, "labels": list(entry.choices[:2])}
+    return examples.get(entry.kind, "...")
+
+
+def _labels(number: int, reader: Reader, words: dict[str, str]) -> str:
+    """A box for each of some labels; of many, a field that adds one."""
+    name, choices = escape(reader.name), reader.entry.choices
+    shared = f'data-name="{name}" data-type="{escape(reader.column.type)}"'
+    if len(choices) <= MOST_BOXES:
+        boxes = "".join(
+            f'<label class="tag"><input type="checkbox" value="{escape(c)}"><span>{escape(c)}</span></label>'
+            for c in choices
+        )
+        return f'<fieldset class="field" data-kind="boxes" {shared}><legend>{name}</legend><div class="tags">{boxes}</div></fieldset>'
+    options = "".join(f'<option value="{escape(c)}"></option>' for c in choices[:MOST_LISTED])
+    field = f'<input type="text" id="f{number}" list="l{number}" placeholder="{words["add"]}">'
+    return (
+        f'<div class="field" data-kind="tags" {shared}><label for="f{number}">{name}</label>{field}'
+        f'<datalist id="l{number}">{options}</datalist><div class="tags"></div></div>'
+    )
+
+
+def _numbers(number: int, reader: Reader, words: dict[str, str]) -> str:
+    """A field for each of some numbers; for more, one for all."""
+    name, starts = escape(reader.name), reader.entry.start.split()
+    shared = f'data-name="{name}" data-type="{escape(reader.column.type)}"'
+    if len(starts) > MOST_NUMBERS:
+        start, about = escape(reader.entry.start), escape(words["numbers"].format(f"{len(starts):,}"))
+        head = f'<div class="field"><label for="f{number}">{name}</label>'
+        return f'{head}<textarea id="f{number}" {shared} rows="4" aria-describedby="d{number}">{start}</textarea><small id="d{number}">{about}</small></div>'
+    fields = "".join(
+        f'<input type="text" inputmode="decimal" value="{escape(v)}" aria-label="{escape(words["place"].format(reader.name, i))}">'
+        for i, v in enumerate(starts, 1)
+    )
+    return f'<fieldset class="field" data-kind="numbers" {shared}><legend>{name}</legend><div class="numbers">{fields}</div></fieldset>'
+
+
+GROUPS = {"labels": _labels, "numbers": _numbers}
+"""Cells that take more than one control."""
 
 
 def _hash(text: str) -> str:

@@ -6,6 +6,7 @@ const form = document.getElementById("form");
 const result = document.getElementById("result");
 const pictures = new Map();
 const SHOWN = 12;
+const MOST = 64;
 
 function make(tag, text, name) {
   const element = document.createElement(tag);
@@ -50,11 +51,52 @@ for (const input of form.querySelectorAll("input[type=file]")) {
   });
 }
 
+function tag(label) {
+  const button = make("button", label, "tag");
+  button.type = "button";
+  button.value = label;
+  button.title = words.remove.replace("{}", label);
+  button.setAttribute("aria-label", button.title);
+  button.addEventListener("click", () => {
+    button.closest("[data-kind]").querySelector("input").focus();
+    button.remove();
+  });
+  return button;
+}
+
+function add(group) {
+  const input = group.querySelector("input");
+  const list = group.querySelector(".tags");
+  const label = input.value.trim();
+  if (label && ![...list.children].some(b => b.value === label)) list.append(tag(label));
+  input.value = "";
+}
+
+for (const group of form.querySelectorAll("[data-kind=tags]")) {
+  const input = group.querySelector("input");
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !input.value.trim()) return;
+    event.preventDefault();
+    add(group);
+  });
+  input.addEventListener("change", () => add(group));
+}
+
+const groups = {
+  boxes: group => [...group.querySelectorAll("input:checked")].map(i => i.value),
+  tags: group => { add(group); return [...group.querySelectorAll("button")].map(b => b.value); },
+  numbers: group => {
+    const all = [...group.querySelectorAll("input")].map(i => i.value.trim());
+    return all.every(v => v === "") ? [] : all.map(v => v === "" || isNaN(v) ? v : Number(v));
+  },
+};
+
 function row() {
   const values = {};
   for (const input of form.querySelectorAll("[data-name]")) {
-    const value = input.type === "file" ? pictures.get(input.id) : input.value;
-    values[input.dataset.name] = value === undefined || value === "" ? null : value;
+    const group = groups[input.dataset.kind];
+    const value = group ? group(input) : input.type === "file" ? pictures.get(input.id) : input.value;
+    values[input.dataset.name] = value === undefined || value.length === 0 ? null : value;
   }
   return values;
 }
@@ -75,11 +117,19 @@ function bar(label, share) {
   return item;
 }
 
+function shown(value) {
+  if (!Array.isArray(value)) return make("div", typeof value === "number" ? number(value) : value, "value");
+  if (!value.length) return make("div", "–", "value");
+  const numbers = typeof value[0] === "number";
+  const list = make(numbers ? "ol" : "ul", undefined, numbers ? "value many" : "value tags");
+  for (const part of value.slice(0, MOST)) list.append(make("li", numbers ? number(part) : part, numbers ? undefined : "tag"));
+  if (value.length > MOST) list.append(make("li", words.more.replace("{}", value.length - MOST), "quiet"));
+  return list;
+}
+
 function answer(name, found) {
   const box = make("div", undefined, "answer");
-  const parts = Array.isArray(found.value) ? found.value : [found.value];
-  const value = parts.map(v => typeof v === "number" ? number(v) : v).join(", ") || "–";
-  box.append(make("h3", name), make("div", value, "value"));
+  box.append(make("h3", name), shown(found.value));
   if (found.probabilities) {
     const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
     const list = make("ul", undefined, "bars");
@@ -100,7 +150,7 @@ function failed(reply) {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = form.querySelector("button");
+  const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   const began = performance.now();
   try {
