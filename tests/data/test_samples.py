@@ -27,6 +27,7 @@ PARTS = {
     "sentiment_zh": {"train": 13_888, "test": 3_472},
     "adult": {"train": 32_561, "test": 16_281},
     "diamonds": {"train": 43_152, "test": 10_788},
+    "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000},
     "teaching": {"train": 58_736, "test": 14_685},
     "digits": {"all": 1_797},
     "iris": {"all": 150},

@@ -10,10 +10,11 @@ from dapeng.nn import vocabulary
 from dapeng.nn.vocabulary import IGNORED, token_losses
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("chunk", [1, 70, 10**9])
 def test_losses_and_gradients_are_those_of_whole_logits(
-    chunk: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
+    chunk: int, weighted: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vocabulary, "MOST_LOGITS", chunk)
     torch.manual_seed(0)
@@ -22,9 +23,11 @@ def test_losses_and_gradients_are_those_of_whole_logits(
     targets = torch.randint(0, 17, (23,))
     targets[[2, 9]] = IGNORED
     weights = torch.rand(23) if weighted else torch.full((23,), 0.3)
-    found = token_losses(hidden, table, targets)
+    found = token_losses(hidden, table, targets, smoothing)
     got = torch.autograd.grad((found * weights).sum(), [hidden, table])
-    plain = F.cross_entropy(hidden @ table.T, targets, reduction="none", ignore_index=IGNORED)
+    plain = F.cross_entropy(
+        hidden @ table.T, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing
+    )
     wanted = torch.autograd.grad((plain * weights).sum(), [hidden, table])
     torch.testing.assert_close(found, plain)
     for a, b in zip(got, wanted):

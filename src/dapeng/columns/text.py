@@ -16,8 +16,10 @@ from pydantic import Field
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.tokenisers import CJK, KINDS, Tokeniser, clean, prune, train_bpe, vocabulary
+from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
-from dapeng.core.kinds import ColumnOptions, EncoderOptions
+from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
+from dapeng.core.registry import DEFAULT
 
 HAN = re.compile(f"[{CJK}]")
 HAN_SHARE = 0.3
@@ -35,11 +37,17 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
-    read_only: ClassVar[bool] = True
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight")
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
     """The network that reads it. auto: a bag of n-grams."""
-    tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe"] = "auto"
-    """auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
+    decoder: Annotated[DecoderOptions, kinds.decoders.choice("text", default="llama")] = DEFAULT
+    """How it is written."""
+    loss: Annotated[LossOptions, kinds.losses.choice("text", default="token_cross_entropy")] = DEFAULT
+    """What training minimises."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this output beside the others."""
+    tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe", "unigram", "wordpiece", "bytes"] = "auto"
+    """Of what is written: bpe (auto), unigram, wordpiece, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
     max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
     vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
@@ -62,11 +70,11 @@ class Text(ColumnOptions):
         first = ["a lovely little film", "dull", "太好看了，推荐！", "no", "so-so: 3/10"]
         return [*first, "", "it's fine", "好", "bad bad bad", "good"]
 
-    def summary(self, target: bool) -> TextSummary:
-        return TextSummary(self)
+    def summary(self, target: bool) -> Summary:
+        return WrittenSummary(self) if target else TextSummary(self)
 
-    def fitted(self, name: str, state: dict[str, Any], target: bool) -> TextColumn:
-        return TextColumn(name, self, state, target)
+    def fitted(self, name: str, state: dict[str, Any], target: bool) -> Column:
+        return WrittenColumn(name, self, state, target) if target else TextColumn(name, self, state, target)
 
     def kind(self, han: bool) -> str:
         """The tokeniser to use; `han` where most letters are Han, kana or hangul."""

@@ -126,6 +126,8 @@ class DecoderOptions(Options):
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    alone: ClassVar[bool] = False
+    """True if it can do without any input."""
 
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
         """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""

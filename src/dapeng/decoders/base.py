@@ -19,6 +19,8 @@ class Decoder(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     reads: tuple[str, ...] | None = None
+    sees_target: ClassVar[bool] = False
+    """True if a prediction says, beside its own answer, how likely the true one is, where that is at hand."""
 
     def count(self, target: Cells) -> Tensor | int:
         """(B,) elements of each row, from the target alone; a plain number where nothing can be missing."""
@@ -31,6 +33,10 @@ class Decoder(nn.Module):
     def predict(self, features: Features | None, size: int, **options: Any) -> dict[str, Tensor]:
         """The tensors that the column's `predictions` names, in the network's units."""
         raise NotImplementedError
+
+    def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and prediction, for validation: of the latter what the column's `score` asks for."""
+        return self.loss(features, target), self.predict(features, size)
 
 
 def where_present(loss: Tensor, target: Cells) -> Tensor:

@@ -5,7 +5,7 @@ Yu et al.: Orca, 2022. Each row has its own settings and its own draws, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,10 @@ MOST_ROWS = 64
 class Steps(Protocol):
     """What writes. A state is one of several rows; `take` and `joined` move rows between states."""
 
-    def start(self, rows: int, room: int, **inputs: Any) -> Any: ...
+    @property
+    def start(self) -> Callable[..., Any]:
+        """(rows, room, **inputs) -> a state."""
+        ...
 
     def step(self, ids: Tensor, state: Any, lengths: Tensor | None = None) -> Tensor: ...
 

@@ -78,7 +78,7 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
         options: Any = column.options
         widths = fusion.widths if fusion is not None else None
         lacking = options.decoder.needs - (widths.gives if widths else frozenset())
-        if lacking:
+        if lacking and not (widths is None and options.decoder.alone):
             raise SpecError(
                 Problem(
                     f"outputs.{name}.decoder",

@@ -62,7 +62,11 @@ class Model(nn.Module):
         """The prediction of each output, in the network's units."""
         parts = self.encode(batch, embedded)
         fused = self.fusion(parts) if self.fusion is not None else None
-        return {n: d.predict(self.read_by(d, parts, fused), batch.size, **options) for n, d in self.decoders.items()}
+        found = {}
+        for n, d in self.decoders.items():
+            given = {**options, "target": batch[n]} if d.sees_target and n in batch else options
+            found[n] = d.predict(self.read_by(d, parts, fused), batch.size, **given)
+        return found
 
     def losses_and_predictions(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
         """Both in one pass, for validation."""
@@ -71,6 +75,5 @@ class Model(nn.Module):
         losses, predictions = {}, {}
         for name, decoder in self.decoders.items():
             read = self.read_by(decoder, parts, fused)
-            losses[name] = decoder.loss(read, batch[name])
-            predictions[name] = decoder.predict(read, batch.size)
+            losses[name], predictions[name] = decoder.judged(read, batch[name], batch.size)
         return losses, predictions

@@ -51,7 +51,7 @@ def predict_rows(
     """Predictions for positions of a store; padding and batching don't change them beyond rounding."""
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     order: list[np.ndarray] = []
-    keys = [g.key for g in store.inputs]
+    keys = [g.key for g in store.inputs] + [n for n, d in model.decoders.items() if d.sees_target and n in store.stored]
     model.eval()
     with autocasting(device, autocast):
         for batch in batches(store, rows, batch_size, keys):

@@ -20,12 +20,15 @@ MOST_LOGITS = 2**22
 """Logits that are held at once."""
 
 
-def token_losses(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-    """(N, D), (V, D), (N,) -> (N,) cross-entropy in nats, in fp32; 0 where the target is IGNORED."""
+def token_losses(hidden: Tensor, table: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """(N, D), (V, D), (N,) -> (N,) cross-entropy in nats, in fp32; 0 where the target is IGNORED.
+
+    smoothing: the share of the target that is spread over the vocabulary.
+    """
     if hidden.shape[0] * table.shape[0] <= MOST_LOGITS:
         logits = F.linear(hidden, table).float()
-        return F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED)
-    found: Any = _Chunked.apply(hidden, table, targets)
+        return F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED, label_smoothing=smoothing)
+    found: Any = _Chunked.apply(hidden, table, targets, smoothing)
     return found
 
 
@@ -38,10 +41,10 @@ class _Chunked(torch.autograd.Function):
     """Gradients are worked out beside the loss, as if every token counted once, and scaled when it is known what they count."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        ctx.dtype = _product_type(hidden)
+    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        ctx.dtype, ctx.smoothing = _product_type(hidden), smoothing
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        losses, d_hidden, d_table = _pass(hidden, table, targets, ctx.dtype, None, wanted)
+        losses, d_hidden, d_table = _pass(hidden, table, targets, ctx.dtype, None, wanted, smoothing)
         ctx.save_for_backward(hidden, table, targets, d_hidden, d_table)
         return losses
 
@@ -52,15 +55,23 @@ class _Chunked(torch.autograd.Function):
         counted = grad[targets != IGNORED]
         if not len(counted) or bool((counted == counted[0]).all()):
             scale = counted[0] if len(counted) else grad.new_zeros(())
-            return d_hidden * scale.to(d_hidden.dtype), (d_table * scale).to(table.dtype), None
-        _, d_hidden, d_table = _pass(hidden, table, targets, ctx.dtype, grad, True)  # rows weigh differently
+            return d_hidden * scale.to(d_hidden.dtype), (d_table * scale).to(table.dtype), None, None
+        _, d_hidden, d_table = _pass(
+            hidden, table, targets, ctx.dtype, grad, True, ctx.smoothing
+        )  # rows weigh differently
         assert d_hidden is not None
         assert d_table is not None
-        return d_hidden, d_table.to(table.dtype), None
+        return d_hidden, d_table.to(table.dtype), None, None
 
 
 def _pass(
-    hidden: Tensor, table: Tensor, targets: Tensor, dtype: torch.dtype, grad: Tensor | None, wanted: bool
+    hidden: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype,
+    grad: Tensor | None,
+    wanted: bool,
+    smoothing: float,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Losses (N,), and their gradients with regard to hidden and table, where wanted."""
     losses = torch.zeros(len(hidden), dtype=torch.float32, device=hidden.device)
@@ -76,12 +87,17 @@ def _pass(
             safe = torch.where(counts, target, 0)[:, None]
             logits = (part @ weights.T).float()
             total = logits.logsumexp(1)
-            losses[at] = torch.where(counts, total - logits.gather(1, safe)[:, 0], 0.0)
+            likely = (1 - smoothing) * logits.gather(1, safe)[:, 0]
+            if smoothing:
+                likely += smoothing * logits.mean(1)
+            losses[at] = torch.where(counts, total - likely, 0.0)
             if d_hidden is None or d_table is None:
                 continue
             share = counts.float() if grad is None else torch.where(counts, grad[at], 0.0)
             slope = logits.sub_(total[:, None]).exp_()
-            slope.scatter_add_(1, safe, torch.full_like(slope[:, :1], -1.0))
+            if smoothing:
+                slope -= smoothing / slope.shape[1]
+            slope.scatter_add_(1, safe, torch.full_like(slope[:, :1], smoothing - 1.0))
             slope = slope.mul_(share[:, None]).to(dtype)
             d_hidden[at] = (slope @ weights).to(hidden.dtype)
             d_table += slope.T @ part

@@ -88,6 +88,7 @@ class Writer(nn.Module):
         documents: Tensor | None = None,
         said: Tensor | None = None,
         mask: Tensor | None = None,
+        smoothing: float = 0.0,
     ) -> Tensor:
         """(B, T - 1) nats of each token but the first, given those before it; 0 where it is not `counted` (B, T).
 
@@ -99,7 +100,7 @@ class Writer(nn.Module):
             view = beside(view, said, mask)
         hidden = self.hidden(ids[:, :-1], view)
         targets = torch.where(counted[:, 1:], ids[:, 1:], IGNORED).long()
-        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten()).view(rows, tokens - 1)
+        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten(), smoothing).view(rows, tokens - 1)
 
     def start(
         self,

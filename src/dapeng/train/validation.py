@@ -19,7 +19,17 @@ def truth(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[np
     """What a target says in the user's terms (`Column.truth`), and (N,) where it is there."""
     stored = store.stored[name]
     present = np.ones(len(rows), bool) if stored.present is None else np.asarray(stored.present[rows])
-    return column.truth({n: np.asarray(a[rows]) for n, a in stored.tensors.items()}), present
+    return column.truth({n: _of_rows(a, stored.offsets, rows) for n, a in stored.tensors.items()}), present
+
+
+def _of_rows(values: np.ndarray, offsets: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """The cells of these rows; of ragged ones an array each."""
+    if offsets is None:
+        return np.asarray(values[rows])
+    out = np.empty(len(rows), object)
+    for number, (start, end) in enumerate(zip(offsets[rows], offsets[rows + 1])):
+        out[number] = np.asarray(values[start:end])
+    return out
 
 
 def score(column: Column, prediction: Mapping[str, np.ndarray], wanted: np.ndarray) -> float:

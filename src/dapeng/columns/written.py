@@ -1,0 +1,168 @@
+"""A text that is to be written: kept letter by letter, with a begin and an end, by a tokeniser that gives it back as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.tokens.base import MOST_COUNTED, Codec, commonest, whole
+from dapeng.tokens.kinds import CODECS
+
+if TYPE_CHECKING:
+    from dapeng.columns.text import Text
+
+MEASURED = 2_000
+"""Texts whose lengths in tokens are looked at: those with the smallest hashes, the same on one machine and on many."""
+SMALLEST, LARGEST = 512, 16_000
+"""Tokens of a vocabulary that is chosen."""
+SEEN = 40
+"""Units of text that a token of a vocabulary is worth."""
+LONGEST = 50
+"""Texts that are kept since none is longer, to know what the longest takes."""
+
+
+class WrittenSummary(Summary):
+    """Counts of what the tokeniser is learnt from, and some texts to measure it by."""
+
+    def __init__(self, options: Text):
+        self.options = options
+        self.codec = CODECS["bpe" if options.tokeniser == "auto" else options.tokeniser]
+        self.counts: Counter[str] = Counter()
+        self.some: dict[bytes, str] = {}
+        self.long: list[str] = []
+        self.rows, self.missing = 0, 0
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        for cell in strings(cells).to_pylist():
+            self.rows += 1
+            if cell is None or not cell.strip():
+                self.missing += 1
+                continue
+            text = whole(cell)
+            self.counts.update(self.codec.units(text))
+            self.some[hashlib.sha256(text.encode()).digest()[:16]] = text
+            self.long.append(text)
+        self._bound()
+
+    def merge(self, other: WrittenSummary) -> None:
+        self.counts.update(other.counts)
+        self.some |= other.some
+        self.long += other.long
+        for name in ("rows", "missing"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self.counts) > MOST_COUNTED:
+            self.counts = commonest(self.counts, MOST_COUNTED // 2)
+        if len(self.some) > MEASURED:
+            self.some = dict(sorted(self.some.items())[:MEASURED])
+        self.long = sorted(set(self.long), key=lambda t: (-len(t), t))[:LONGEST]
+
+    def result(self) -> dict[str, Any]:
+        asked = self.options.vocab_size
+        size = asked if asked != "auto" else max(SMALLEST, min(LARGEST, self.counts.total() // SEEN))
+        codec = self.codec.fitted(self.counts, size)
+        texts = [t for _, t in sorted(self.some.items())]
+        _, lengths = codec.encode(texts)
+        longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
+        limit = self.options.max_length
+        return {
+            "kind": codec.kind,
+            "codec": codec.state,
+            "rows": self.rows,
+            "missing": self.missing,
+            "fertility": codec.fertility(texts) if texts else 0.0,
+            "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
+            "max_length": limit if limit != "auto" else longest + longest // 8 + 8,
+        }
+
+
+class WrittenColumn(Column):
+    """ids (B, T) int32: begin, the tokens, end. Predictions: what was written, padded to one length, and how likely the truth was."""
+
+    options: Text
+    ragged: ClassVar[bool] = True
+    answers: ClassVar[Answers] = "text"
+
+    def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
+        super().__init__(name, options, state, target)
+        self.codec: Codec = CODECS[state["kind"]](state["codec"])
+        self.max_length: int = state["max_length"]
+
+    @property
+    def domain(self) -> str | None:
+        return self.options.like or self.name
+
+    @property
+    def size(self) -> int:
+        """Size of the vocabulary, special tokens included."""
+        return self.codec.size
+
+    @property
+    def places(self) -> float:
+        return max(self.state["lengths"]["0.5"], 1.0)
+
+    def layout(self) -> dict[str, Dims]:
+        return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), "mask": Dims("B T", "bool")}
+
+    def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        raw = strings(cells).to_pylist()
+        present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
+        flat, lengths = self.codec.encode([c if p else "" for c, p in zip(raw, present)])
+        rows, at = [], 0
+        for length in lengths.tolist():
+            kept = flat[at : at + length][: self.max_length]
+            rows.append(np.concatenate([[self.codec.bos], kept, [self.codec.eos]]))
+            at += length
+        ids = np.concatenate(rows).astype(np.int32) if rows else np.empty(0, np.int32)
+        sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+        return Encoded({"ids": ids}, None if present.all() else present, lengths=sizes)
+
+    def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        return self._texts(tensors["ids"])
+
+    def predictions(self) -> dict[str, Dims]:
+        return {
+            "ids": Dims(f"B {self.max_length}", "int32"),
+            "nats": Dims("B", "float32"),
+            "tokens": Dims("B", "float32"),
+        }
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
+        return self._texts(prediction["ids"]).tolist()
+
+    def _texts(self, rows: Any) -> np.ndarray:
+        """(N,) texts of ids that may begin with begin, and end at the first end."""
+        out = np.empty(len(rows), object)
+        for number, row in enumerate(rows):
+            ids = np.asarray(row, np.int64)
+            ends = np.flatnonzero((ids == self.codec.eos) | (ids == self.codec.pad))
+            out[number] = self.codec.decode(ids[: ends[0] if len(ends) else None].tolist())
+        return out
+
+    def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
+        return prediction["nats"] / np.maximum(prediction["tokens"], 1)
+
+    def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        """The probability of a token, as a geometric mean: 1 / perplexity."""
+        nats, tokens = prediction["nats"].sum(dtype=np.float64), prediction["tokens"].sum(dtype=np.float64)
+        return "likelihood", float(np.exp(-nats / max(tokens, 1.0)))
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def matrix(self, cells: Cells, base: Path | None = None) -> Any:
+        raise NotImplementedError("a text that is written is no input")
+
+    def entry(self) -> Entry:
+        return Entry("lines")
+
+    def describe(self) -> str:
+        s = self.state
+        return f"text to write, {self.size:,} {s['kind']}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"

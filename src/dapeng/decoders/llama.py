@@ -1,0 +1,67 @@
+"""Texts by the blocks of Llama: rotary positions, RMS norms, gated perceptrons.
+
+Touvron et al.: LLaMA, 2023 (https://arxiv.org/abs/2302.13971).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dapeng.core.kinds import decoders
+from dapeng.decoders.writing import WritingOptions
+from dapeng.nn.causal import Shape
+
+
+@decoders
+class Llama(WritingOptions):
+    """Writes token by token: rotary positions, RMS norms, gated perceptrons, grouped-query attention; experts where asked.
+
+    Paper: Touvron et al., 2023, https://arxiv.org/abs/2302.13971
+    Example: `outputs: {story: {type: text, decoder: {type: llama, embed_dim: 384, num_layers: 6, num_heads: 6}}}`
+    """
+
+    type: Literal["llama"] = "llama"
+    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+    embed_dim: int = Field(256, ge=2, le=65_536)
+    """Width of a token's vector."""
+    num_layers: int = Field(4, ge=1, le=1000)
+    """Blocks, one on the other."""
+    num_heads: int = Field(4, ge=1, le=1024)
+    """Attention heads of a block; divides embed_dim."""
+    kv_heads: int | None = Field(None, ge=1, le=1024)
+    """Heads of keys and values, each shared by several (Ainslie et al., 2023). auto: as many as heads."""
+    width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
+    """Of the perceptron. auto: eight thirds of embed_dim, a multiple of 32."""
+    qk_norm: bool = False
+    """Queries and keys are normalised, as in Qwen3."""
+    rotary_base: float = Field(10_000.0, gt=1)
+    """Of rotary positions; higher for long texts."""
+    tie: bool = True
+    """The table of tokens is the head too."""
+    experts: int = Field(0, ge=0, le=1024)
+    """Perceptrons of a block of which each token is read by `active_experts` (Mixtral); 0: one for all."""
+    active_experts: int = Field(2, ge=1, le=1024)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Llama:
+        if self.embed_dim % self.num_heads or self.embed_dim // self.num_heads % 2:
+            raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim} into even heads")
+        if self.kv_heads is not None and self.num_heads % self.kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} does not divide num_heads {self.num_heads}")
+        if self.experts and self.active_experts > self.experts:
+            raise ValueError(f"active_experts {self.active_experts} is more than experts {self.experts}")
+        return self
+
+    def shape(self, cross: int | None, longest: int) -> Shape:
+        hidden = -(-8 * self.embed_dim // 96) * 32 if self.width == "auto" else self.width
+        return Shape(
+            width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.kv_heads or self.num_heads,
+            head_width=self.embed_dim // self.num_heads, hidden=hidden, qk_norm=self.qk_norm, rotary=self.rotary_base,
+            dropout=self.dropout, experts=self.experts, active=self.active_experts, cross=cross,
+        )  # fmt: skip
+
+    def tied(self) -> bool:
+        return self.tie

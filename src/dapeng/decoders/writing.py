@@ -1,0 +1,104 @@
+"""What every decoder of texts shares: the loss of a text that is known, and the writing of one that isn't."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dapeng.core.kinds import DecoderOptions
+from dapeng.data.batch import Cells
+from dapeng.decoders.base import Decoder
+from dapeng.generate.beams import beam_search
+from dapeng.nn.causal import Shape
+from dapeng.nn.features import Features, Widths
+from dapeng.nn.writer import Writer
+
+
+class WritingOptions(DecoderOptions):
+    """Options of a decoder that writes token by token, and reads what the inputs say, if there are any, by cross-attention."""
+
+    fits: ClassVar[tuple[str, ...]] = ("text",)
+    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    alone: ClassVar[bool] = True
+    beams: int = Field(1, ge=1, le=64)
+    """Texts that are followed at once; the likeliest is taken. 1: the likeliest token always."""
+    length_penalty: float = Field(1.0, ge=0, le=10)
+    """The power of a text's length by which its log-probability is divided, where several are followed."""
+
+    def shape(self, cross: int | None, longest: int) -> Shape:
+        """The stack, over inputs of this width, for texts of so many tokens."""
+        raise NotImplementedError
+
+    def tied(self) -> bool:
+        """Whether the table of tokens is the head too."""
+        return True
+
+    def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
+        shape = self.shape(None if widths is None else widths.tokens, column.max_length + 1)
+        table = tables.get(column.domain, column.size, shape.width)
+        return WritingDecoder(Writer(shape, table, self.tied()), column, loss.build(column), self)
+
+
+class WritingDecoder(Decoder):
+    """Target: ids (B, T) from begin to end, with their mask. Elements are tokens, the end counted, the begin not."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    sees_target: ClassVar[bool] = True
+
+    def __init__(self, writer: Writer, column: Any, smoothing: float, options: WritingOptions):
+        super().__init__()
+        self.writer, self.smoothing = writer, smoothing
+        self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
+        self.beams, self.length_penalty = options.beams, options.length_penalty
+
+    def count(self, target: Cells) -> Tensor | int:
+        return self._counted(target)[:, 1:].sum(1).float()
+
+    def _counted(self, target: Cells) -> Tensor:
+        mask = target["mask"]
+        return mask if target.present is None else mask & target.present[:, None]
+
+    def _nats(self, features: Features | None, target: Cells, smoothing: float) -> Tensor:
+        """(B, T - 1)"""
+        said, mask = (None, None) if features is None else (features.tokens, features.mask)
+        ids = target["ids"].long()
+        return self.writer.losses(ids, self._counted(target), None, said, mask, smoothing)
+
+    def loss(self, features: Features | None, target: Cells) -> Tensor:
+        return self._nats(features, target, self.smoothing if self.training else 0.0).sum(1)
+
+    def score(self, features: Features | None, target: Cells) -> Tensor:
+        """(B,) log-likelihood of a given text."""
+        return -self._nats(features, target, 0.0).sum(1)
+
+    def predict(
+        self, features: Features | None, size: int, target: Cells | None = None, **options: Any
+    ) -> dict[str, Tensor]:
+        found = self.known(features, target, size)
+        if features is None or features.tokens is None:  # without inputs every row would be told the same
+            return found
+        rows = features.tokens.shape[0]
+        begin = torch.full((rows, 1), self.bos, dtype=torch.int64, device=features.tokens.device)
+        inputs = {"said": features.tokens, "mask": features.mask}
+        best = beam_search(self.writer, begin, self.eos, self.beams, self.longest, self.length_penalty, **inputs)
+        for row, texts in enumerate(best):
+            ids = texts[0].ids if texts else []
+            found["ids"][row, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
+            if len(ids) < self.longest:
+                found["ids"][row, len(ids)] = self.eos
+        return found
+
+    def known(self, features: Features | None, target: Cells | None, size: int) -> dict[str, Tensor]:
+        """How likely a text is that is given, and nothing written."""
+        ids = torch.zeros(size, self.longest, dtype=torch.int32)
+        if target is None:
+            return {"ids": ids, "nats": torch.zeros(size), "tokens": torch.zeros(size)}
+        tokens: Any = self.count(target)
+        return {"ids": ids, "nats": -self.score(features, target).float(), "tokens": tokens}
+
+    def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        found = self.known(features, target, size)
+        return found["nats"], found

@@ -1,0 +1,10 @@
+"""The tokenisers of written text, by name."""
+
+from __future__ import annotations
+
+from dapeng.tokens.base import Codec
+from dapeng.tokens.characters import Bytes, Characters
+from dapeng.tokens.learnt import BytePairs, WordPieces
+from dapeng.tokens.sentence_pieces import SentencePieces
+
+CODECS: dict[str, type[Codec]] = {c.kind: c for c in (BytePairs, SentencePieces, WordPieces, Characters, Bytes)}
