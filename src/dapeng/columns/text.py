@@ -37,7 +37,11 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
-    output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight")
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise")
+    by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
+        "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
+        "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
+    }
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
     """The network that reads it. auto: a bag of n-grams."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("text", default="llama")] = DEFAULT

@@ -47,6 +47,8 @@ class ColumnOptions(Options):
     type: str
     input_only: ClassVar[tuple[str, ...]] = ("encoder",)
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight")
+    by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {}
+    """Values of a key that an input, or an output, can have: "inputs" or "outputs" -> key -> values."""
     read_only: ClassVar[bool] = False
     """True if nothing produces such a column: it can't be an output."""
     reads_files: ClassVar[bool] = False

@@ -44,6 +44,7 @@ def broken(values: Any, root: type[Options]) -> list[Finding]:
         *_both_sides(inputs, outputs),
         *_roles(values, {**inputs, **outputs}),
         *_wrong_side(inputs, outputs),
+        *_of_the_other_side(inputs, outputs),
         *_never_produced(outputs),
         *_references(inputs, outputs),
         *_features(values, root, inputs, outputs),
@@ -98,6 +99,18 @@ def _wrong_side(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written])
                 if key in column.value:
                     what = f"{key!r} is for {other} only"
                     yield Finding((section, column.name, key), what, f"remove it, or move the column to `{other}`")
+
+
+def _of_the_other_side(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written]) -> Iterator[Finding]:
+    """Values that a key can have on the other side alone, such as tokenisers that can't give a text back."""
+    for section, columns in (("inputs", inputs), ("outputs", outputs)):
+        for column in columns.values():
+            cls = column.shape.options(column.value)
+            for key, values in getattr(cls, "by_side", {}).get(section, {}).items():
+                found = column.value.get(key)
+                if isinstance(found, str) and found not in values:
+                    what = f"{found!r} is not for {section}"
+                    yield Finding((section, column.name, key), what, f"one of {', '.join(values)}")
 
 
 def _never_produced(outputs: Mapping[str, _Written]) -> Iterator[Finding]:

@@ -1,0 +1,187 @@
+"""Texts as outputs, through the whole way: trained, judged, predicted, served as a value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import dapeng
+from dapeng import api
+from dapeng.cli.main import main
+from dapeng.core.errors import SpecError
+from dapeng.data.batch import Batch, Cells
+from dapeng.metrics.base import value_of
+from dapeng.metrics.texts import Bleu, ChrF, Rouge1, RougeL, TextView, TokenF1
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+SMALL = {"embed_dim": 48, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
+READ = {"type": "text", "tokeniser": "characters", "encoder": {"type": "transformer", **SMALL, "positions": "learned"}}
+
+
+def numbers(path: Path, rows: int = 700) -> Path:
+    """Digits, and the same in words."""
+    draw = np.random.default_rng(0)
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(rows):
+            digits = draw.integers(0, 10, int(draw.integers(1, 4)))
+            said = " ".join(WORDS[d] for d in digits)
+            file.write(json.dumps({"digits": "".join(map(str, digits)), "words": said}) + "\n")
+    return path
+
+
+def trained(folder: Path, output: dict[str, Any], inputs: dict[str, Any], **train: Any) -> Any:
+    settings = {"batch_size": 64, "learning_rate": 3e-3, "threads": 1, **train}
+    spec = {
+        "data": str(numbers(folder / "numbers.jsonl")),
+        "inputs": inputs,
+        "outputs": {"words": {"type": "text", **output}},
+        "model": "network",
+        "train": settings,
+        "evaluate": {"baselines": [], "resamples": 50},
+    }
+    return api.train(spec, runs=folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def spelling(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("spelling")
+    output = {"tokeniser": "characters", "decoder": {"type": "llama", **SMALL}}
+    return trained(folder, output, {"digits": READ}, epochs=45)
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A language model: nothing goes in."""
+    folder = tmp_path_factory.mktemp("language")
+    return trained(folder, {"tokeniser": "bytes", "decoder": {"type": "gpt", **SMALL}}, {}, epochs=30)
+
+
+def test_digits_are_spelt_out_and_judged(spelling: Any) -> None:
+    found = spelling.metrics["outputs"]["words"]
+    figures = {n: m["value"] for n, m in found["metrics"].items()}
+    assert figures["exact_match"] > 0.8
+    assert figures["token_f1"] > 0.9
+    assert figures["bits_per_byte"] < 0.3
+    assert 1 <= figures["perplexity"] < 1.5
+    assert found["headline"] == "bits_per_byte"
+    assert {"written", "truth"} == set(found["samples"][0])
+    report = (spelling.path / "report.html").read_text(encoding="utf-8")
+    assert "What was written" in report
+
+
+def test_predictions_are_texts_for_rows_that_were_never_seen(spelling: Any, tmp_path: Path, capsys: Any) -> None:
+    table = tmp_path / "new.csv"
+    table.write_text("digits\n12\n7\n905\n", encoding="utf-8")
+    assert main(["predict", str(spelling.path), str(table)]) in (0, None)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "words"
+    assert len(said) == 4
+    assert "seven" in said[2]
+    kept = pq.read_table(spelling.path / "predictions.parquet")
+    assert set(kept["words.truth"].to_pylist()[0].split()) <= set(WORDS)
+
+
+def test_a_batch_is_written_as_its_rows_are_alone(spelling: Any) -> None:
+    texts = [{"digits": d} for d in ("1", "22", "333", "4", "909")]
+    together = spelling.predict(texts)
+    alone = [spelling.predict([t])["words"][0].as_py() for t in texts]
+    assert together["words"].to_pylist() == alone
+
+
+def test_a_language_model_needs_no_input_and_learns_the_texts(language: Any) -> None:
+    figures = {n: m["value"] for n, m in language.metrics["outputs"]["words"]["metrics"].items()}
+    assert figures["bits_per_byte"] < 2.6  # letters of these words alone, without their order, need 3.3
+    assert "exact_match" not in figures  # nothing was written
+    assert "bleu" not in figures
+
+
+def test_a_run_is_the_same_after_it_was_loaded(spelling: Any) -> None:
+    again = dapeng.load(spelling.path)
+    rows = [{"digits": "31"}]
+    assert again.predict(rows).equals(spelling.predict(rows))
+
+
+def test_the_loss_of_a_text_does_not_depend_on_those_beside_it(spelling: Any) -> None:
+    model = spelling.product.model.eval()
+    column, given = spelling.product.outputs["words"], spelling.product.inputs["digits"]
+
+    def batch(rows: list[tuple[str, str]]) -> Batch:
+        columns = {}
+        for name, fitted, at in (("digits", given, 0), ("words", column, 1)):
+            import pyarrow as pa
+
+            found = fitted.encode(pa.array([r[at] for r in rows]))
+            sizes = found.lengths.tolist()
+            ids, mask = torch.zeros(len(rows), max(sizes), dtype=torch.int64), torch.zeros(len(rows), max(sizes)).bool()
+            for row, (end, size) in enumerate(zip(np.cumsum(sizes), sizes)):
+                ids[row, :size] = torch.from_numpy(found.tensors["ids"][end - size : end].astype(np.int64))
+                mask[row, :size] = True
+            columns[name] = Cells({"ids": ids, "mask": mask})
+        return Batch(columns, torch.arange(len(rows)))
+
+    rows = [("1", "one"), ("777", "seven seven seven"), ("20", "two zero")]
+    with torch.no_grad():
+        together = model.losses(batch(rows))["words"]
+        alone = torch.cat([model.losses(batch([r]))["words"] for r in rows])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    assert model.decoders["words"].count(batch(rows)["words"]).tolist() == [4.0, 18.0, 9.0]  # the end counts
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("outputs.words.tokeniser", "words", "'words' is not for outputs"),
+        ("inputs.digits.tokeniser", "unigram", "'unigram' is not for inputs"),
+        ("outputs.words.decoder.num_heads", "5", "num_heads 5 does not divide"),
+        ("outputs.words.decoder", "class", "does not fit a text"),
+        ("outputs.words.loss", "mse", "does not fit a text"),
+        ("outputs.words.decoder.beams", "0", "beams"),
+    ],
+)
+def test_what_does_not_fit_a_text_is_said_before_data_is_read(path: str, value: str, said: str, tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "data: none.csv\ninputs: {digits: {type: text, encoder: transformer}}\n"
+        "outputs: {words: {type: text, decoder: {type: llama}}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        api.train(str(spec), overrides=[f"{path}={value}"], runs=tmp_path)
+    assert said in str(caught.value)
+
+
+def test_an_encoder_without_tokens_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="needs tokens"):
+        trained(tmp_path, {}, {"digits": "vector"}, epochs=1)
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text])")
+    said = ["the cat sat on the mat", "a dog runs", "", "two men talk outside"]
+    true = ["the cat is on the mat", "a dog runs fast", "nothing", "two men talk outside"]
+    view = TextView(np.array(said, object), np.array(true, object), np.zeros(4), np.ones(4))
+    assert value_of(Bleu(), view) == pytest.approx(sacrebleu.corpus_bleu(said, [true]).score)
+    assert value_of(ChrF(), view) == pytest.approx(sacrebleu.corpus_chrf(said, [true]).score)
+    assert "tok:13a" in Bleu().signature(view)
+    chinese = np.array(["今天天气很好", "我爱你"], object)
+    view = TextView(chinese, np.array(["今天天气好", "我爱你"], object), np.zeros(2), np.ones(2))
+    wanted = sacrebleu.corpus_bleu(chinese.tolist(), [view.texts.tolist()], tokenize="zh").score
+    assert value_of(Bleu(), view) == pytest.approx(wanted)
+    assert "tok:zh" in Bleu().signature(view)
+
+
+def test_overlaps_of_words_are_those_counted_by_hand() -> None:
+    view = TextView(
+        np.array(["the cat sat", "猫坐着"], object),
+        np.array(["The cat sat down!", "猫站着"], object),
+        np.zeros(2),
+        np.ones(2),
+    )
+    assert value_of(TokenF1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    assert value_of(Rouge1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    assert value_of(RougeL(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
