@@ -51,7 +51,7 @@ def test_a_spec_with_several_mistakes_has_them_all():
     assert "did you mean 'standard'?" in text
 
 
-@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize("kind", ["date", "image"])
 def test_what_nothing_produces_is_no_output(kind):
     with pytest.raises(
         SpecError, match=f"s.yaml:1: outputs.y: a column of type {kind} can't be an output yet"
@@ -61,13 +61,13 @@ def test_what_nothing_produces_is_no_output(kind):
 
 
 def test_a_guess_that_nothing_produces_is_refused_before_anything_is_trained():
-    from dapeng.columns.text import Text
+    from dapeng.columns.date import Date
     from dapeng.product.product import Product
 
-    summary = Text().summary(True)
-    summary.add(pa.array(["a line of words", "another"]))
-    with pytest.raises(SpecError, match=r"outputs\.y: a column of type text can't be an output yet"):
-        Product({}, {"y": Text().fitted("y", summary.result(), True)}, None, {}, {"y": {}})
+    summary = Date().summary(True)
+    summary.add(pa.array(["2024-03-05", "2024-04-06"]))
+    with pytest.raises(SpecError, match=r"outputs\.y: a column of type date can't be an output yet"):
+        Product({}, {"y": Date().fitted("y", summary.result(), True)}, None, {}, {"y": {}})
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1e9", ".nan", "x", "1.5", "[]", "true"])

@@ -185,3 +185,38 @@ def test_overlaps_of_words_are_those_counted_by_hand() -> None:
     assert value_of(TokenF1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
     assert value_of(Rouge1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
     assert value_of(RougeL(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+
+
+def test_a_language_model_goes_on_with_a_text(language: Any, capsys: Any) -> None:
+    assert main(["chat", str(language.path), "--prompt", "seven ", "--max-tokens", "30", "--temperature", "0"]) == 0
+    said = capsys.readouterr().out
+    assert said == language.write("seven ", max_tokens=30, temperature=0) + "\n"
+    assert set(said.split()) & set(WORDS)
+    assert language.write(["one", "two"], seed=3) == [language.write(p, seed=3) for p in ("one", "two")]
+
+
+def test_lines_are_answered_one_by_one(spelling: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("7\n12\n"))
+    assert main(["chat", str(spelling.path)]) == 0
+    wanted = [spelling.predict([{"digits": d}])["words"][0].as_py() for d in ("7", "12")]
+    assert capsys.readouterr().out.splitlines() == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chat", "RUN", "--prompt", "x", "--temperature", "-1"], "temperature: expected from 0 to 100, found -1.0"),
+        (["chat", "RUN", "--prompt", "x", "--top-p", "0"], "top_p: expected above 0, at most 1"),
+        (["chat", "RUN", "--prompt", "x" * 200], "tokens"),
+        (["export", "RUN"], "exporting"),
+        (["compress", "RUN"], "compressing"),
+        (["explain", "RUN"], "explaining"),
+        (["predict", "RUN", "DATA"], "dapeng chat"),
+    ],
+)
+def test_what_a_written_text_cannot_do_yet_is_said(words: list[str], said: str, language: Any, capsys: Any) -> None:
+    data = str(numbers(language.path.parent / "more.jsonl", 5))
+    assert main([{"RUN": str(language.path), "DATA": data}.get(w, w) for w in words]) == 2
+    assert said in capsys.readouterr().err

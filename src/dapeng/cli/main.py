@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "use": {
         "predict": "a table of predictions with probabilities",
+        "chat": "let a text model write: go on with a text, or answer lines",
         "serve": "HTTP: Open Inference Protocol v2 and a page to try it",
         "compress": "make a model smaller or faster, and measure it",
         "export": "write a run in another format",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.core.console import table
-from dapeng.core.errors import DataError, RunError
+from dapeng.core.errors import DataError
 from dapeng.core.run import RunFolder
 from dapeng.data.table import Source
 from dapeng.explain.importance import MOST_ROWS, importance
@@ -76,9 +76,7 @@ def explain(
     source: rows to explain, by default the run's own test rows; without the true outputs there is no importance. seconds: CPU time
     to spend, about; fewer rows are looked at where that is short. Raises DataError where the run's data is gone.
     """
-    written = [n for n, c in product.outputs.items() if c.answers == "text"]
-    if written:
-        raise RunError(f"{written[0]} is a text that is written, and such are not explained yet")
+    product.refuse_written("explaining")
     began = time.process_time()
     chosen = own_test_rows(folder, product, MOST_ROWS) if source is None else source
     if source is not None and source.count() > MOST_ROWS:

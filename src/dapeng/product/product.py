@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from dapeng.columns.base import Column
-from dapeng.core.errors import DataError, Problem, SpecError
+from dapeng.core.errors import DataError, Problem, RunError, SpecError
 from dapeng.data.groups import Group
 from dapeng.data.prepare import Prepared
 from dapeng.data.stored import Store
@@ -140,7 +140,20 @@ class Product:
             for o, c in self.outputs.items()
         }
 
+    @property
+    def written(self) -> list[str]:
+        """Outputs that are texts which the network writes token by token."""
+        return [n for n, c in self.outputs.items() if c.answers == "text"]
+
+    def refuse_written(self, what: str) -> None:
+        """Raise RunError where there are such: `what` isn't there for them yet."""
+        if self.written:
+            raise RunError(f"{self.written[0]} is a text that is written: {what} such is not there yet")
+
     def _check(self, source: Source) -> None:
+        if not self.inputs:
+            hint = "dapeng chat RUN --prompt 'Once', or run.write('Once')"
+            raise RunError("this run reads nothing: it goes on with a text", hint=hint)
         missing = [n for n in self.inputs if n not in source.names]
         if missing:
             import difflib

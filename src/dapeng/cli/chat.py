@@ -1,0 +1,65 @@
+"""Let a text model write: a language model goes on with a text, others answer each line.
+
+dapeng chat runs/story-0001 --prompt "Once upon"
+dapeng chat runs/de-en-0001
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from dapeng.cli import arguments
+from dapeng.core.console import say
+
+SETTINGS: dict[str, tuple[type, str]] = {
+    "max_tokens": (int, "most tokens to write (256)"),
+    "temperature": (float, "0 takes the likeliest token always; 1 draws as the model believes (1)"),
+    "top_k": (int, "draw among so many of the likeliest; 0: all (0)"),
+    "top_p": (float, "draw among the likeliest that together have this probability (1)"),
+    "min_p": (float, "draw among those with this share of the likeliest's probability (0)"),
+    "repetition_penalty": (float, "above 1: tokens that are there already are less likely (1)"),
+    "seed": (int, "of the draws (0)"),
+}
+
+
+def add(parser: ArgumentParser) -> None:
+    arguments.run(parser)
+    parser.add_argument("--prompt", metavar="TEXT", help="the text to go on with; lines of standard input if not given")
+    for name, (kind, words) in SETTINGS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="N", type=kind, help=words)
+    parser.add_argument(
+        "--stop", metavar="TEXT", action="append", help="end where this text would come; repeat it for several"
+    )
+
+
+def run(args: Namespace) -> int:
+    from dapeng import api
+
+    found = api.load(args.run)
+    settings: dict[str, Any] = {n: getattr(args, n) for n in SETTINGS if getattr(args, n) is not None}
+    if args.stop:
+        settings["stop"] = tuple(args.stop)
+    if args.prompt is not None:
+        _answer(found, args.prompt, settings)
+        return 0
+    if sys.stdin.isatty():
+        say("a line is answered at once; Ctrl-D ends")
+    for line in sys.stdin:
+        _answer(found, line.rstrip("\n"), settings)
+    return 0
+
+
+def _answer(found: Any, prompt: str, settings: dict[str, Any]) -> None:
+    """Write to standard output what follows a prompt, as it comes, or what a model with one text as input answers."""
+    from dapeng.product.writing import settings_of, written
+
+    product = found.product
+    texts = [n for n, c in product.inputs.items() if c.type == "text"]
+    if product.written and len(product.inputs) == len(texts) == 1:
+        print(found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py(), flush=True)
+        return
+    for piece in written(product, [prompt], settings_of(**settings)):
+        print(piece.text, end="", flush=True)
+    print(flush=True)
