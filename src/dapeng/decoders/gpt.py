@@ -5,7 +5,7 @@ Radford et al.: Language Models are Unsupervised Multitask Learners, 2019.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -23,18 +23,10 @@ class GPT(WritingOptions):
     """
 
     type: Literal["gpt"] = "gpt"
-    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
-    embed_dim: int = Field(256, ge=1, le=65_536)
-    """Width of a token's vector."""
-    num_layers: int = Field(4, ge=1, le=1000)
-    """Blocks, one on the other."""
-    num_heads: int = Field(4, ge=1, le=1024)
-    """Attention heads of a block; divides embed_dim."""
     width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Of the perceptron. auto: four times embed_dim."""
     bias: bool = True
     """Linear layers have biases, as in GPT-2."""
-    dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _divides(self) -> GPT:

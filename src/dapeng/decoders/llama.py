@@ -5,7 +5,7 @@ Touvron et al.: LLaMA, 2023 (https://arxiv.org/abs/2302.13971).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -23,13 +23,6 @@ class Llama(WritingOptions):
     """
 
     type: Literal["llama"] = "llama"
-    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
-    embed_dim: int = Field(256, ge=2, le=65_536)
-    """Width of a token's vector."""
-    num_layers: int = Field(4, ge=1, le=1000)
-    """Blocks, one on the other."""
-    num_heads: int = Field(4, ge=1, le=1024)
-    """Attention heads of a block; divides embed_dim."""
     kv_heads: int | None = Field(None, ge=1, le=1024)
     """Heads of keys and values, each shared by several (Ainslie et al., 2023). auto: as many as heads."""
     width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
@@ -43,7 +36,6 @@ class Llama(WritingOptions):
     experts: int = Field(0, ge=0, le=1024)
     """Perceptrons of a block of which each token is read by `active_experts` (Mixtral); 0: one for all."""
     active_experts: int = Field(2, ge=1, le=1024)
-    dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Llama:

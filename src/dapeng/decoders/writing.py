@@ -23,6 +23,14 @@ class WritingOptions(DecoderOptions):
     fits: ClassVar[tuple[str, ...]] = ("text",)
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     alone: ClassVar[bool] = True
+    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+    embed_dim: int = Field(256, ge=2, le=65_536)
+    """Width of a token's vector."""
+    num_layers: int = Field(4, ge=1, le=1000)
+    """Blocks, one on the other."""
+    num_heads: int = Field(4, ge=1, le=1024)
+    """Attention heads of a block; divides embed_dim."""
+    dropout: float = Field(0.1, ge=0, lt=1)
     beams: int = Field(1, ge=1, le=64)
     """Texts that are followed at once; the likeliest is taken. 1: the likeliest token always."""
     length_penalty: float = Field(1.0, ge=0, le=10)

@@ -79,6 +79,14 @@ class _Texts(Metric):
     def applies(self, view: View) -> bool:
         return isinstance(view, TextView) and (view.wrote or not self.written)
 
+    def values(self, drawn: Drawn) -> np.ndarray:
+        assert isinstance(drawn.view, TextView)
+        return self.of(drawn, drawn.view)
+
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
+        """(R,) one value for each weighting."""
+        raise NotImplementedError
+
 
 @metrics
 class BitsPerByte(_Texts):
@@ -89,9 +97,7 @@ class BitsPerByte(_Texts):
     higher_is_better: ClassVar[bool] = False
     written: ClassVar[bool] = False
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return ratio(drawn.counts @ view.nats, drawn.counts @ view.bytes) / np.log(2)
 
 
@@ -104,9 +110,7 @@ class TokenPerplexity(_Texts):
     higher_is_better: ClassVar[bool] = False
     written: ClassVar[bool] = False
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return np.exp(np.minimum(ratio(drawn.counts @ view.nats, drawn.counts @ view.tokens), 700.0))
 
 
@@ -118,9 +122,7 @@ class ExactMatch(_Texts):
     title: ClassVar[str] = "Exact match"
     share: ClassVar[bool] = True
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return drawn.mean((view.said == view.texts).astype(np.float64))
 
 
@@ -131,9 +133,7 @@ class TokenF1(_Texts):
     type: Literal["token_f1"] = "token_f1"
     title: ClassVar[str] = "Word F1"
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return drawn.mean(np.array([_f1(Counter(a), Counter(b)) for a, b in view.words]))
 
 
@@ -145,9 +145,7 @@ class Rouge1(_Texts):
     title: ClassVar[str] = "ROUGE-1"
     size: ClassVar[int] = 1
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return drawn.mean(np.array([_f1(_grams(a, self.size), _grams(b, self.size)) for a, b in view.words]))
 
 
@@ -167,9 +165,7 @@ class RougeL(_Texts):
     type: Literal["rouge_l"] = "rouge_l"
     title: ClassVar[str] = "ROUGE-L"
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         return drawn.mean(np.array([_harmonic(_common(a, b), len(a), len(b)) for a, b in view.words]))
 
 
@@ -179,9 +175,7 @@ class _Sacre(_Texts):
     def library(self, view: TextView) -> Any:
         raise NotImplementedError
 
-    def values(self, drawn: Drawn) -> np.ndarray:
-        view = drawn.view
-        assert isinstance(view, TextView)
+    def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
         metric = self.library(view)
         if self.type not in view.counted:
             stats = metric._extract_corpus_statistics(view.said.tolist(), [view.texts.tolist()])
