@@ -23,7 +23,7 @@ NINTHS = (
 
 def data_uri(cell: str | bytes, base: Path | None) -> tuple[str, int, int] | None:
     """A data: address of the picture in a cell, its width and height; None where it can't be read."""
-    from dapeng.columns.image import Unreadable, open_picture, pixels_of
+    from dapeng.columns.pictures import Unreadable, open_picture, pixels_of
 
     try:
         picture = pixels_of(open_picture(cell, base), 3)
@@ -61,7 +61,7 @@ def heat_of(picture: str | None, heat: str | None) -> Heat | None:
     """Of PNG files in base64, as `dapeng explain` leaves them; None where one can't be read."""
     from PIL import Image
 
-    from dapeng.columns.image import Unreadable, open_picture, pixels_of
+    from dapeng.columns.pictures import Unreadable, open_picture, pixels_of
 
     try:
         shown = pixels_of(open_picture(base64.b64decode(picture or "", validate=True), None, min_side=1), 3)

@@ -18,8 +18,8 @@ import torch
 
 from dapeng.columns.base import Column
 from dapeng.columns.category import normal
-from dapeng.columns.image import Unreadable
 from dapeng.columns.number import MISSING, unusual
+from dapeng.columns.pictures import Unreadable
 from dapeng.data.batch import Cells
 
 LARGEST = 3.0e38
