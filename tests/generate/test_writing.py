@@ -17,6 +17,7 @@ from dapeng.nn.causal import Shape, plain_view
 from dapeng.nn.writer import Writer
 from dapeng.tokens.characters import Bytes
 from dapeng.tokens.learnt import BytePairs
+from dapeng.tokens.sentence_pieces import SentencePieces
 
 GREEDY = Sampling(max_tokens=24, temperature=0)
 SHAPES = {
@@ -174,6 +175,14 @@ def test_pieces_of_a_byte_level_tokeniser_join_to_the_text() -> None:
     assert "".join(growing.add(i) for i in codec.encode([text])[0].tolist()) + growing.close() == text
 
 
+@pytest.mark.parametrize("kind", [Bytes, BytePairs, SentencePieces], ids=lambda k: k.kind)
+def test_what_is_shown_piece_by_piece_is_the_text(kind: Any) -> None:
+    codec = kind.trained(["hi you and me, all of them"] * 20, 600)
+    text = "hi 😀 you, 大鹏 🤖"
+    growing = Growing(codec)
+    assert "".join(growing.add(i) for i in codec.encode([text])[0].tolist()) + growing.close() == text
+
+
 def test_beams_find_the_best_of_all_texts() -> None:
     model = writer("llama", 6)
     eos, longest = 2, 4
@@ -192,6 +201,30 @@ def test_beams_find_the_best_of_all_texts() -> None:
         ours = found[row][:5]
         assert [f.logprob for f in ours] == pytest.approx([s for _, s in top], abs=1e-4)
         assert [tuple(f.ids) for f in ours] == [tuple(t for t in text if t != eos) for text, _ in top]
+
+
+class Table:
+    """Writes by a table: the probabilities of the next token, by how many there are."""
+
+    def __init__(self, *steps: list[float]):
+        self.steps, self.asked = steps, 0
+
+    def start(self, rows: int, room: int) -> Any:
+        return self
+
+    def take(self, index: torch.Tensor) -> Any:
+        return self
+
+    def step(self, ids: torch.Tensor, state: Any, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        self.asked += 1
+        return torch.tensor([self.steps[min(self.asked, len(self.steps)) - 1]]).log().expand(len(ids), -1)
+
+
+def test_one_beam_takes_the_likeliest_token_and_stops_where_that_is_the_end() -> None:
+    early = Table([0.4, 0.6, 0.0], [0.2, 0.4, 0.4], [0.9, 0.05, 0.05])  # the end is token 0
+    (found,) = beam_search(early, torch.tensor([[1]]), 0, beams=1, max_tokens=9)
+    assert found[0].ids == [1, 1]
+    assert early.asked == 3
 
 
 def test_one_beam_is_the_greedy_text_and_credit_for_length_prefers_longer_ones() -> None:

@@ -17,7 +17,7 @@ from dapeng.cli.main import main
 from dapeng.core.errors import SpecError
 from dapeng.data.batch import Batch, Cells
 from dapeng.metrics.base import value_of
-from dapeng.metrics.texts import Bleu, ChrF, Rouge1, RougeL, TextView, TokenF1
+from dapeng.metrics.texts import Bleu, ChrF, Rouge1, Rouge2, RougeL, TextView, TokenF1
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SMALL = {"embed_dim": 48, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
@@ -99,6 +99,44 @@ def test_a_language_model_needs_no_input_and_learns_the_texts(language: Any) -> 
     assert figures["bits_per_byte"] < 2.6  # letters of these words alone, without their order, need 3.3
     assert "exact_match" not in figures  # nothing was written
     assert "bleu" not in figures
+
+
+def test_a_run_is_judged_on_other_rows(spelling: Any, tmp_path: Path) -> None:
+    found = spelling.evaluate(str(numbers(tmp_path / "other.jsonl", 40)))["outputs"]["words"]
+    assert found["metrics"]["exact_match"]["value"] > 0.8
+    assert "bits_per_byte" not in found["metrics"]  # how likely the truth is was not asked
+
+
+def test_a_text_that_is_too_long_is_cut_openly_and_does_not_end_there() -> None:
+    import pyarrow as pa
+
+    from dapeng.columns.text import Text
+
+    options = Text.model_validate({"tokeniser": "bytes", "max_length": 4})
+    summary = options.summary(True)
+    summary.add(pa.array(["hello world", "hey"]))
+    column = options.fitted("y", summary.result(), True)
+    assert column.remarks() == ["texts of more than 4 tokens are cut there, 1 or more of them"]
+    found = column.encode(pa.array(["hello world", "hey", ""]))
+    assert found.lengths.tolist() == [5, 5, 2]
+    assert found.tensors["ids"].tolist()[4] != column.codec.eos
+    assert found.tensors["ids"].tolist()[9] == column.codec.eos
+
+
+def test_a_small_unigram_vocabulary_holds_every_letter() -> None:
+    import pyarrow as pa
+
+    from dapeng.columns.text import Text
+
+    pytest.importorskip("sentencepiece", reason="needs sentencepiece (dapeng[text])")
+    options = Text.model_validate({"tokeniser": "unigram"})
+    summary = options.summary(True)
+    summary.add(pa.array(["".join(chr(0x4E00 + 7 * i + j) for j in range(30)) for i in range(60)]))
+    column = options.fitted("y", summary.result(), True)
+    assert column.decode({"ids": [column.encode(pa.array(["一丁"])).tensors["ids"]]}) == ["一丁"]
+    empty = options.summary(True)
+    empty.add(pa.array([None, ""], pa.string()))
+    assert options.fitted("y", empty.result(), True).size > 256
 
 
 def test_a_run_is_the_same_after_it_was_loaded(spelling: Any) -> None:
@@ -185,6 +223,8 @@ def test_overlaps_of_words_are_those_counted_by_hand() -> None:
     assert value_of(TokenF1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
     assert value_of(Rouge1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
     assert value_of(RougeL(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    nothing = TextView(np.array(["cat", "?"], object), np.array(["dog", "!"], object), np.zeros(2), np.ones(2))
+    assert value_of(Rouge2(), nothing) == value_of(TokenF1(), nothing) == 0
 
 
 def test_a_language_model_goes_on_with_a_text(language: Any, capsys: Any) -> None:

@@ -11,7 +11,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from dapeng.cli import arguments
-from dapeng.core.console import say
+from dapeng.core.console import coloured, emit, say
+from dapeng.core.errors import RunError
 
 SETTINGS: dict[str, tuple[type, str]] = {
     "max_tokens": (int, "most tokens to write (256)"),
@@ -47,7 +48,10 @@ def run(args: Namespace) -> int:
     if sys.stdin.isatty():
         say("a line is answered at once; Ctrl-D ends")
     for line in sys.stdin:
-        _answer(found, line.rstrip("\n"), settings)
+        try:
+            _answer(found, line.rstrip("\n"), settings)
+        except RunError as error:  # one line is wrong; the next may be right
+            say(coloured("error: ", "red") + str(error))
     return 0
 
 
@@ -58,8 +62,13 @@ def _answer(found: Any, prompt: str, settings: dict[str, Any]) -> None:
     product = found.product
     texts = [n for n, c in product.inputs.items() if c.type == "text"]
     if product.written and len(product.inputs) == len(texts) == 1:
-        print(found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py(), flush=True)
+        if settings:
+            hint = "the decoder's beams were chosen in training"
+            raise RunError(
+                f"{next(iter(settings))} is for language models; this run answers as it was trained to", hint=hint
+            )
+        emit(found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py())
         return
     for piece in written(product, [prompt], settings_of(**settings)):
-        print(piece.text, end="", flush=True)
-    print(flush=True)
+        emit(piece.text, end="")
+    emit("")

@@ -37,7 +37,7 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
-    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise")
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise", "like")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},

@@ -20,8 +20,10 @@ MEASURED = 2_000
 """Texts whose lengths in tokens are looked at: those with the smallest hashes, the same on one machine and on many."""
 SMALLEST, LARGEST = 512, 16_000
 """Tokens of a vocabulary that is chosen."""
-SEEN = 40
-"""Units of text that a token of a vocabulary is worth."""
+SEEN = 200
+"""Characters of text that a token of a vocabulary is worth."""
+MOST_TOKENS = 2_048
+"""Of a text, where nothing is said; longer ones are cut, openly."""
 LONGEST = 50
 """Texts that are kept since none is longer, to know what the longest takes."""
 
@@ -35,7 +37,7 @@ class WrittenSummary(Summary):
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
         self.long: list[str] = []
-        self.rows, self.missing = 0, 0
+        self.rows, self.missing, self.letters = 0, 0, 0
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
         for cell in strings(cells).to_pylist():
@@ -45,6 +47,7 @@ class WrittenSummary(Summary):
                 continue
             text = whole(cell)
             self.counts.update(self.codec.units(text))
+            self.letters += len(text)
             self.some[hashlib.sha256(text.encode()).digest()[:16]] = text
             self.long.append(text)
         self._bound()
@@ -53,7 +56,7 @@ class WrittenSummary(Summary):
         self.counts.update(other.counts)
         self.some |= other.some
         self.long += other.long
-        for name in ("rows", "missing"):
+        for name in ("rows", "missing", "letters"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self._bound()
 
@@ -66,12 +69,14 @@ class WrittenSummary(Summary):
 
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
-        size = asked if asked != "auto" else max(SMALLEST, min(LARGEST, self.counts.total() // SEEN))
+        size = asked if asked != "auto" else max(SMALLEST, min(LARGEST, self.letters // SEEN))
         codec = self.codec.fitted(self.counts, size)
         texts = [t for _, t in sorted(self.some.items())]
         _, lengths = codec.encode(texts)
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
-        limit = self.options.max_length
+        asked_length = self.options.max_length
+        limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, MOST_TOKENS)
+        looked_at = list({*texts, *self.long})
         return {
             "kind": codec.kind,
             "codec": codec.state,
@@ -79,7 +84,9 @@ class WrittenSummary(Summary):
             "missing": self.missing,
             "fertility": codec.fertility(texts) if texts else 0.0,
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
-            "max_length": limit if limit != "auto" else longest + longest // 8 + 8,
+            "longest": longest,
+            "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
+            "max_length": limit,
         }
 
 
@@ -118,7 +125,8 @@ class WrittenColumn(Column):
         rows, at = [], 0
         for length in lengths.tolist():
             kept = flat[at : at + length][: self.max_length]
-            rows.append(np.concatenate([[self.codec.bos], kept, [self.codec.eos]]))
+            end = [self.codec.eos] if length <= self.max_length else []  # a text that is cut doesn't end there
+            rows.append(np.concatenate([[self.codec.bos], kept, end]))
             at += length
         ids = np.concatenate(rows).astype(np.int32) if rows else np.empty(0, np.int32)
         sizes = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -153,6 +161,10 @@ class WrittenColumn(Column):
         """The probability of a token, as a geometric mean: 1 / perplexity."""
         nats, tokens = prediction["nats"].sum(dtype=np.float64), prediction["tokens"].sum(dtype=np.float64)
         return "likelihood", float(np.exp(-nats / max(tokens, 1.0)))
+
+    def remarks(self) -> list[str]:
+        cut, limit = self.state.get("cut"), self.max_length
+        return [f"texts of more than {limit:,} tokens are cut there, {cut:,} or more of them"] if cut else []
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

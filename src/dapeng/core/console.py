@@ -46,9 +46,9 @@ def warn(text: str, hint: str = "") -> None:
         say(coloured("warning: ", "yellow") + text + (f"\n  hint: {hint}" if hint else ""))
 
 
-def emit(text: str) -> None:
+def emit(text: str, end: str = "\n") -> None:
     """Data on standard output."""
-    _write(sys.stdout, text + "\n")
+    _write(sys.stdout, text + end)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -91,6 +91,7 @@ class WritingDecoder(Decoder):
         rows = features.tokens.shape[0]
         begin = torch.full((rows, 1), self.bos, dtype=torch.int64, device=features.tokens.device)
         inputs = {"said": features.tokens, "mask": features.mask}
+        found["ids"] = torch.zeros(rows, self.longest, dtype=torch.int32)
         best = beam_search(self.writer, begin, self.eos, self.beams, self.longest, self.length_penalty, **inputs)
         for row, texts in enumerate(best):
             ids = texts[0].ids if texts else []
@@ -101,7 +102,7 @@ class WritingDecoder(Decoder):
 
     def known(self, features: Features | None, target: Cells | None, size: int) -> dict[str, Tensor]:
         """How likely a text is that is given, and nothing written."""
-        ids = torch.zeros(size, self.longest, dtype=torch.int32)
+        ids = torch.zeros(size, 1, dtype=torch.int32)
         if target is None:
             return {"ids": ids, "nats": torch.zeros(size), "tokens": torch.zeros(size)}
         tokens: Any = self.count(target)

@@ -12,6 +12,7 @@ from dapeng.core.spec import Evaluate
 from dapeng.data.table import Source
 from dapeng.evaluate.verdict import Judged, judge
 from dapeng.product.product import Product
+from dapeng.train.validation import of_rows
 
 
 def evaluate_on(product: Product, source: Source, options: Evaluate | None = None, seed: int = 0) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def evaluate_on(product: Product, source: Source, options: Evaluate | None = Non
             there[encoded.bad.rows] = False
             for why in encoded.bad.reasons:
                 strange[name][why] = strange[name].get(why, 0) + 1
-            found = column.truth(encoded.tensors)
+            ends = None if encoded.lengths is None else np.concatenate([[0], np.cumsum(encoded.lengths)])
+            found = column.truth({n: of_rows(a, ends, np.arange(len(block))) for n, a in encoded.tensors.items()})
             values[name].append(found[answer.rows])
             present[name].append(there[answer.rows])
             predictions[name].append(answer.tensors[name])

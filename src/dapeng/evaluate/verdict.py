@@ -83,8 +83,8 @@ def _output(
     }
     product = next(iter(views.values()))
     task = task_of(column.task)
-    headline = task.leads(column)
     every = metrics_for(product)
+    headline = next((n for n in (task.leads(column), *task.shows(column)) if n in every), task.leads(column))
     beside = {n: every[n] for n in task.shows(column) if n in every}
     wanted: dict[str, tuple[View, Mapping[str, Metric]]] = {
         m: (view, beside if at else every) for at, (m, view) in enumerate(views.items())

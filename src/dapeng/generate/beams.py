@@ -35,9 +35,10 @@ def beam_search(
     state = model.start(rows, begin.shape[1] + max_tokens, **inputs)
     logprobs = model.step(begin, state).log_softmax(-1)
     size = logprobs.shape[-1]
-    spread = torch.arange(rows).repeat_interleave(beams)
+    device = logprobs.device
+    spread = torch.arange(rows, device=device).repeat_interleave(beams)
     state = state.take(spread)
-    scores = torch.full((rows, beams), float("-inf"))
+    scores = torch.full((rows, beams), float("-inf"), device=device)
     scores[:, 0] = 0.0
     logprobs = logprobs[spread]
     texts: list[list[int]] = [[] for _ in range(rows * beams)]
@@ -48,13 +49,13 @@ def beam_search(
         origins, tokens, kept = [], [], []
         for row in range(rows):
             going: list[tuple[int, int, float]] = []
-            for score, place in zip(best[row].tolist(), at[row].tolist()):
+            for rank, (score, place) in enumerate(zip(best[row].tolist(), at[row].tolist())):
                 beam, token = row * beams + place // size, place % size
                 if score == float("-inf"):
                     continue
-                if token == eos:
+                if token == eos and rank < beams:
                     found[row].append(Found(texts[beam], score, score / length**length_penalty))
-                elif len(going) < beams:
+                elif token != eos and len(going) < beams:
                     going.append((beam, token, score))
             found[row] = sorted(found[row], key=lambda f: -f.score)[:beams]
             if _done(found[row], going, beams, max_tokens if length_penalty > 0 else length, length_penalty):
@@ -64,13 +65,14 @@ def beam_search(
                 origins.append(beam)
                 tokens.append(token)
                 kept.append(score)
-        scores = torch.tensor(kept).view(rows, beams)
+        scores = torch.tensor(kept, device=device).view(rows, beams)
         if bool(torch.isinf(scores).all()):
             break
         texts = [texts[o] + [t] for o, t in zip(origins, tokens)]
         if length < max_tokens:
-            state = state.take(torch.tensor(origins))
-            logprobs = model.step(torch.tensor(tokens)[:, None], state).log_softmax(-1)
+            if origins != list(range(rows * beams)):
+                state = state.take(torch.tensor(origins, device=device))
+            logprobs = model.step(torch.tensor(tokens, device=device)[:, None], state).log_softmax(-1)
     for row in range(rows):
         cut = [
             Found(texts[row * beams + b], s, s / max_tokens**length_penalty)
@@ -85,5 +87,7 @@ def _done(found: list[Found], going: list[tuple[int, int, float]], beams: int, l
     """Whether no text that goes on can still beat the worst of those found."""
     if len(found) < beams:
         return False
+    if beams == 1:  # the likeliest token was the end
+        return True
     hope = max((s for _, _, s in going), default=float("-inf")) / longest**penalty
     return hope <= found[-1].score

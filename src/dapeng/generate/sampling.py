@@ -19,6 +19,10 @@ PURPOSE = 31
 """Tells these draws from all others of one seed."""
 
 
+COLDEST = 1e-4
+"""Temperatures below it take the likeliest token: dividing by them leaves the range of numbers."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a text is written.
@@ -38,6 +42,14 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        whole = (("max_tokens", self.max_tokens), ("top_k", self.top_k), ("seed", self.seed))
+        wrong = [
+            *((not isinstance(v, int), name, "a whole number", v) for name, v in whole),
+            (not isinstance(self.stop, (tuple, list)), "stop", "a list of texts", self.stop),
+        ]
+        for found, name, expected, value in wrong:
+            if found:
+                raise ValueError(f"{name}: expected {expected}, found {value!r}")
         wrong = [
             (self.max_tokens < 1, "max_tokens", "at least 1", self.max_tokens),
             (not 0 <= self.temperature <= 100, "temperature", "from 0 to 100", self.temperature),
@@ -58,7 +70,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0 or self.top_k == 1
+        return self.temperature < COLDEST or self.top_k == 1
 
 
 def chosen(

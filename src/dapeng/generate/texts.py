@@ -33,7 +33,7 @@ class Growing:
         self.ids.append(token)
         now = self.codec.decode(self.ids[self._anchor :])
         whole = not now.endswith("\ufffd")  # what ends in half a character is certain up to it
-        certain = len(now) if whole else len(now) - 1
+        certain = len(now.rstrip("\ufffd"))
         self.text += now[self._told : certain]
         self._told = max(self._told, certain)
         if whole:  # from here on the last whole stretch is context enough

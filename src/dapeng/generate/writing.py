@@ -56,9 +56,17 @@ class Request:
 
 
 class Writing:
-    """The texts that are being written. longest: tokens of a text with its prompt, at most."""
+    """The texts that are being written. longest: tokens of a text with its prompt, at most. device: where the model lies."""
 
-    def __init__(self, model: Steps, codec: Decodes, longest: int | None = None, most_rows: int = MOST_ROWS):
+    def __init__(
+        self,
+        model: Steps,
+        codec: Decodes,
+        longest: int | None = None,
+        most_rows: int = MOST_ROWS,
+        device: torch.device | str = "cpu",
+    ):
+        self.device = device
         self.model, self.codec, self.longest, self.most_rows = model, codec, longest, most_rows
         self.waiting: list[Request] = []
         self.running: list[Request] = []
@@ -122,10 +130,10 @@ class Writing:
         self.waiting = self.waiting[len(new) :]
         # prompts with inputs of other sizes are read one by one
         for group in [new] if not any(r.inputs for r in new) else [[r] for r in new]:
-            lengths = torch.tensor([len(r.prompt) for r in group])
-            ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.int64)
+            lengths = torch.tensor([len(r.prompt) for r in group], device=self.device)
+            ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.int64, device=self.device)
             for row, request in enumerate(group):
-                ids[row, : len(request.prompt)] = torch.tensor(request.prompt)
+                ids[row, : len(request.prompt)] = torch.tensor(request.prompt, device=self.device)
             room = int(lengths.max()) + min(max(r.settings.max_tokens for r in group), 128)
             state = self.model.start(len(group), room, **group[0].inputs)
             logits = self.model.step(ids, state, lengths)
@@ -137,7 +145,7 @@ class Writing:
         if len(rows) == len(self.running):
             return
         self.running = [self.running[i] for i in rows]
-        index = torch.tensor(rows, dtype=torch.int64)
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
         self.state = self.state.take(index) if rows else None
         self.logits = self.logits[index] if rows and self.logits is not None else None
 

@@ -77,7 +77,9 @@ class _Texts(Metric):
     """True if it looks at what was written."""
 
     def applies(self, view: View) -> bool:
-        return isinstance(view, TextView) and (view.wrote or not self.written)
+        if not isinstance(view, TextView):
+            return False
+        return view.wrote if self.written else bool(view.tokens.any())
 
     def values(self, drawn: Drawn) -> np.ndarray:
         assert isinstance(drawn.view, TextView)
@@ -90,7 +92,7 @@ class _Texts(Metric):
 
 @metrics
 class BitsPerByte(_Texts):
-    """Bits that the network needs for a byte of the true texts; comparable whatever the tokeniser."""
+    """Bits that the network needs for a byte of the true texts, as its tokeniser gives them back; comparable between tokenisers that lose nothing."""
 
     type: Literal["bits_per_byte"] = "bits_per_byte"
     title: ClassVar[str] = "Bits per byte"
@@ -242,9 +244,7 @@ def _f1(said: Counter[Any], true: Counter[Any]) -> float:
 
 
 def _harmonic(shared: int, said: int, true: int) -> float:
-    if not said and not true:
-        return 1.0
-    return 2 * shared / (said + true)
+    return 2 * shared / max(said + true, 1)
 
 
 def _common(a: list[str], b: list[str]) -> int:

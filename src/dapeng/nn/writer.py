@@ -54,7 +54,11 @@ def _longer(x: Tensor, tokens: int) -> Tensor:
 
 def _bias(state: WriterState, tokens: int) -> Tensor:
     assert state.said is not None
-    known = state.bias if state.bias is not None else torch.ones(len(state.said), 1, 1, state.said.shape[1]).bool()
+    known = (
+        state.bias
+        if state.bias is not None
+        else torch.ones(len(state.said), 1, 1, state.said.shape[1], dtype=torch.bool, device=state.said.device)
+    )
     return F.pad(known, (0, tokens - known.shape[-1]), value=False)
 
 

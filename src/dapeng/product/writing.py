@@ -18,9 +18,11 @@ def settings_of(**options: Any) -> Sampling:
         raise RunError(
             f"{unknown[0]} is no setting of writing", hint="one of " + ", ".join(Sampling.__dataclass_fields__)
         )
+    if isinstance(options.get("stop"), str):
+        options["stop"] = (options["stop"],)
     try:
         return Sampling(**options)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise RunError(str(error)) from None
 
 
@@ -29,7 +31,7 @@ def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Ite
 
     Raises RunError where the product is no language model, or a prompt is too long.
     """
-    if not product.written or product.inputs or product.model is None:
+    if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
         raise RunError(
             Problem(
                 "run", "only a language model goes on with a text: one text as output, and no inputs", "dapeng predict"
@@ -39,7 +41,7 @@ def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Ite
     column: Any = product.outputs[name]
     writer: Any = product.model.decoders[name].writer
     product.model.eval()
-    writing = Writing(writer, column.codec, writer.shape.positions or None)
+    writing = Writing(writer, column.codec, writer.shape.positions or None, device=writer.matrix.device)
     for prompt in prompts:
         ids, _ = column.codec.encode([prompt])
         try:

@@ -5,6 +5,7 @@ Special tokens have ids of their own that no text leads to: "<eos>" in a user's 
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -87,8 +88,9 @@ def flat(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def commonest(counts: Counter[str], most: int) -> Counter[str]:
-    """The units that were counted most; ties by code point."""
-    return Counter(dict(sorted(counts.items(), key=lambda i: (-i[1], i[0]))[:most]))
+    """The units that were counted most; of those counted alike some of every kind, by a sum of their bytes."""
+    order = sorted(counts.items(), key=lambda i: (-i[1], zlib.crc32(i[0].encode()), i[0]))
+    return Counter(dict(order[:most]))
 
 
 def shown(counts: Counter[str], most: int = MOST_SHOWN) -> Iterator[str]:

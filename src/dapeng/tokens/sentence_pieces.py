@@ -17,6 +17,9 @@ import numpy as np
 from dapeng.core.errors import need_extra
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
 
+SPARE = 300
+"""Pieces for bytes and special tokens, and some to learn."""
+
 
 class SentencePieces(Codec):
     """A blank is a character like others, and bytes stand for what is unknown, so that any text comes back as it was.
@@ -48,6 +51,9 @@ class SentencePieces(Codec):
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> SentencePieces:
         kept = io.BytesIO()
+        counts = counts or Counter([" "])
+        letters = len({c for unit in counts for c in unit})
+        size = max(size, letters + SPARE + len(marks))  # every letter has a piece, and every byte
         _library().SentencePieceTrainer.train(
             sentence_iterator=shown(counts), model_writer=kept, vocab_size=size, hard_vocab_limit=False,
             model_type="unigram", byte_fallback=True, control_symbols=list(marks), pad_id=PAD, bos_id=BOS, eos_id=EOS,

@@ -19,10 +19,10 @@ def truth(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[np
     """What a target says in the user's terms (`Column.truth`), and (N,) where it is there."""
     stored = store.stored[name]
     present = np.ones(len(rows), bool) if stored.present is None else np.asarray(stored.present[rows])
-    return column.truth({n: _of_rows(a, stored.offsets, rows) for n, a in stored.tensors.items()}), present
+    return column.truth({n: of_rows(a, stored.offsets, rows) for n, a in stored.tensors.items()}), present
 
 
-def _of_rows(values: np.ndarray, offsets: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+def of_rows(values: np.ndarray, offsets: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
     """The cells of these rows; of ragged ones an array each."""
     if offsets is None:
         return np.asarray(values[rows])

@@ -59,4 +59,9 @@ def averaged(found: list[dict[str, dict[str, Tensor]]]) -> dict[str, dict[str, T
     """Predictions of several views as one: the mean of each tensor."""
     if len(found) == 1:
         return found[0]
-    return {n: {k: torch.stack([f[n][k] for f in found]).mean(0) for k in p} for n, p in found[0].items()}
+    return {n: {k: _mean([f[n][k] for f in found]) for k in p} for n, p in found[0].items()}
+
+
+def _mean(each: list[Tensor]) -> Tensor:
+    """The mean; of what has none, such as the tokens of a text, the first."""
+    return torch.stack(each).mean(0) if each[0].is_floating_point() else each[0]
