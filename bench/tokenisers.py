@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def main() -> None:
         for _ in range(options.turns):
             for side, encode in sides.items():
                 if encode is not None:
-                    times.setdefault(side, []).append(spent(lambda encode=encode: encode(shown)))
+                    times.setdefault(side, []).append(spent(partial(encode, shown)))
         density = codec.encode(shown)[1].sum() / size
         for side, found in times.items():
             first, later = size / found[0] / 1e6, size / min(found[1:] or found) / 1e6
