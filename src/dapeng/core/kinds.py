@@ -217,6 +217,8 @@ class OptimiserOptions(Options):
     type: str
     schedule: ClassVar[str | None] = None
     """The schedule that it wants where none is named; None: the default."""
+    apart: ClassVar[bool] = False
+    """True if matrices that give an answer are to be a group of their own, with `last`."""
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> Any:
         """A torch optimiser over parameter groups."""

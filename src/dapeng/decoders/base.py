@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +38,12 @@ class Decoder(nn.Module):
     def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and prediction, for validation: of the latter what the column's `score` asks for."""
         return self.loss(features, target), self.predict(features, size)
+
+    def last(self) -> Iterator[nn.Parameter]:
+        """Weights of the layer that gives the answer, which optimisers of matrices treat as AdamW does."""
+        head = getattr(self, "head", None)
+        if isinstance(head, nn.Module):
+            yield from head.parameters()
 
 
 def where_present(loss: Tensor, target: Cells) -> Tensor:

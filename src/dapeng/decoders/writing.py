@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
@@ -61,6 +62,10 @@ class WritingDecoder(Decoder):
         self.writer, self.smoothing = writer, smoothing
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
         self.beams, self.length_penalty = options.beams, options.length_penalty
+
+    def last(self) -> Iterator[nn.Parameter]:
+        if self.writer.head is not None:
+            yield from self.writer.head.parameters()
 
     def count(self, target: Cells) -> Tensor | int:
         return self._counted(target)[:, 1:].sum(1).float()

@@ -41,7 +41,8 @@ class Single:
         """What is called in place of the objective, by turn; makes the optimisers."""
         for turn in objective.turns:
             self.parameters[turn] = objective.trainable(turn)
-            self.optimisers[turn] = optimiser.build(_groups(objective, self.parameters[turn]), learning_rate)
+            groups = _groups(objective, self.parameters[turn], optimiser.apart)
+            self.optimisers[turn] = optimiser.build(groups, learning_rate)
         return {turn: self._wrapped(objective, turn) for turn in objective.turns}
 
     def _wrapped(self, objective: Objective, turn: str) -> Any:
@@ -172,15 +173,21 @@ def _backend() -> str:
     return f"cpu:gloo,{kind}:{torch.distributed.get_default_backend_for_device(kind)}"
 
 
-def _groups(objective: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Matrices are decayed; biases, norms and single vectors are not, nor are embedding tables. `factor`: a share of the rate."""
-    mine = {id(p) for p in parameters}
+def _groups(objective: nn.Module, parameters: list[nn.Parameter], apart: bool) -> list[dict[str, Any]]:
+    """Matrices are decayed; biases, norms and single vectors are not, nor are embedding tables. `factor`: a share of the rate.
+
+    apart: matrices that give an answer are a group of their own.
+    """
     tables = {id(m.weight) for m in objective.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in parameters if p.dim() >= 2 and id(p) in mine and id(p) not in tables]
+    last = {id(p) for m in objective.modules() for p in getattr(m, "last", lambda: ())()} if apart else set()
+    matrices = [p for p in parameters if p.dim() >= 2 and id(p) not in tables]
+    inner = [p for p in matrices if id(p) not in last]
+    heads = [p for p in matrices if id(p) in last]
     others = [p for p in parameters if p.dim() < 2 or id(p) in tables]
     rates = {id(p): f for m in objective.modules() for p, f in getattr(m, "rates", lambda: ())()}
     groups: list[dict[str, Any]] = []
-    for some, extra in ((decayed, {"matrices": True}), (others, {"weight_decay": 0.0})):
+    kinds = ((inner, {"matrices": True}), (heads, {"matrices": True, "last": True}), (others, {"weight_decay": 0.0}))
+    for some, extra in kinds:
         for factor in sorted({rates.get(id(p), 1.0) for p in some}, reverse=True):
             slowed = {} if factor == 1.0 else {"factor": factor}
             groups.append({"params": [p for p in some if rates.get(id(p), 1.0) == factor], **extra, **slowed})

@@ -7,7 +7,7 @@ is that of Liu et al.: Muon is Scalable for LLM Training, 2025 (https://arxiv.or
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -24,28 +24,37 @@ RMS = 0.2
 
 @optimisers
 class Muon(OptimiserOptions):
-    """Orthogonalised momentum for matrices and convolutions; AdamW for biases, norms and embedding tables.
+    """Orthogonalised momentum for matrices and convolutions; AdamW for biases, norms, embedding tables and the last layer.
 
     Paper: Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/
     Example: `train: {optimiser: {type: muon, weight_decay: 0.05}, learning_rate: 2e-3}`
     """
 
     type: Literal["muon"] = "muon"
+    apart: ClassVar[bool] = True
     momentum: float = Field(0.95, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=100)
     betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     """Of AdamW."""
+    rest: float = Field(1.0, gt=0, le=1000)
+    """Learning rate of AdamW, as a share of that of the matrices."""
+    fixed_norm: bool = False
+    """Keep every matrix at the length of an orthogonal one, so that a step turns it by the learning rate, whatever its size (0.24 for
+    2,000 rows a step in https://arxiv.org/abs/2404.00498); for networks with a norm after each matrix."""
 
     def build(self, groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
         # what is decayed are the matrices
-        matrices = [g for g in groups if "weight_decay" not in g]
-        others = [g for g in groups if "weight_decay" in g]
+        matrices = [g for g in groups if "weight_decay" not in g and not g.get("last")]
+        others = [g for g in groups if "weight_decay" in g or g.get("last")]
         parts: list[torch.optim.Optimizer] = []
         if matrices:
-            parts.append(_Muon(matrices, learning_rate, self.momentum, self.weight_decay))
+            parts.append(_Muon(matrices, learning_rate, self.momentum, self.weight_decay, self.fixed_norm))
         if others:
+            others = [
+                {"weight_decay": self.weight_decay, **g, "factor": g.get("factor", 1.0) * self.rest} for g in others
+            ]
             betas = (self.betas[0], self.betas[1])
-            parts.append(LeanAdamW(others, lr=learning_rate, betas=betas, fused=True))
+            parts.append(LeanAdamW(others, lr=learning_rate * self.rest, betas=betas, fused=True))
         return cast(torch.optim.Optimizer, Several(parts))
 
 
@@ -87,8 +96,9 @@ class Several:
 class _Muon(torch.optim.Optimizer):
     """Nesterov momentum of each matrix, made orthogonal; kernels of convolutions are matrices (C_out, C_in Y X)."""
 
-    def __init__(self, groups: Any, lr: float, momentum: float, weight_decay: float):
+    def __init__(self, groups: Any, lr: float, momentum: float, weight_decay: float, fixed_norm: bool = False):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.fixed_norm = fixed_norm
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -103,8 +113,12 @@ class _Muon(torch.optim.Optimizer):
                 buffer = state["momentum_buffer"]
                 buffer.lerp_(p.grad, 1 - group["momentum"])
                 update = orthogonalised(p.grad.lerp(buffer, group["momentum"]).flatten(1))
-                scale = RMS * max(update.shape) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"])
+                if self.fixed_norm:  # as an orthogonal matrix has it, and so the step, too
+                    length, scale = min(update.shape) ** 0.5, 1.0
+                    p.mul_(length / p.norm().clamp(min=1e-7))
+                else:
+                    scale = RMS * max(update.shape) ** 0.5
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update.view_as(p), alpha=-group["lr"] * scale)
         return loss
 
