@@ -164,6 +164,11 @@ class Column(ABC):
         """How often a network's weights are used for one cell: about 1, or the pixels or tokens that it goes over."""
         return 1.0
 
+    @property
+    def window(self) -> int | None:
+        """Elements of a cell that are learnt from at a time, where cells are laid one behind the other; None: cells are rows."""
+        return None
+
     def default_encoder(self, rows: int) -> tuple[str, str]:
         """The encoder that reads it where the spec names none, for so many training rows, and why."""
         return "", ""

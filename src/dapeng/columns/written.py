@@ -23,7 +23,9 @@ SMALLEST, LARGEST = 512, 16_000
 SEEN = 200
 """Characters of text that a token of a vocabulary is worth."""
 MOST_TOKENS = 2_048
-"""Of a text, where nothing is said; longer ones are cut, openly."""
+"""Of a text beside inputs, where nothing is said; of longer ones the beginning is learnt, openly."""
+WINDOW = 256
+"""Tokens that are learnt from at a time where there are no inputs and nothing is said."""
 LONGEST = 50
 """Texts that are kept since none is longer, to know what the longest takes."""
 
@@ -115,6 +117,10 @@ class WrittenColumn(Column):
     def places(self) -> float:
         return max(self.state["lengths"]["0.5"], 1.0)
 
+    @property
+    def window(self) -> int:
+        return min(self.max_length, WINDOW) if self.options.max_length == "auto" else self.max_length
+
     def layout(self) -> dict[str, Dims]:
         return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), "mask": Dims("B T", "bool")}
 
@@ -124,9 +130,7 @@ class WrittenColumn(Column):
         flat, lengths = self.codec.encode([c if p else "" for c, p in zip(raw, present)])
         rows, at = [], 0
         for length in lengths.tolist():
-            kept = flat[at : at + length][: self.max_length]
-            end = [self.codec.eos] if length <= self.max_length else []  # a text that is cut doesn't end there
-            rows.append(np.concatenate([[self.codec.bos], kept, end]))
+            rows.append(np.concatenate([[self.codec.bos], flat[at : at + length], [self.codec.eos]]))
             at += length
         ids = np.concatenate(rows).astype(np.int32) if rows else np.empty(0, np.int32)
         sizes = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -164,7 +168,8 @@ class WrittenColumn(Column):
 
     def remarks(self) -> list[str]:
         cut, limit = self.state.get("cut"), self.max_length
-        return [f"texts of more than {limit:,} tokens are cut there, {cut:,} or more of them"] if cut else []
+        told = f"{cut:,} or more texts have more than {limit:,} tokens: beside inputs, what follows is not learnt"
+        return [told] if cut else []
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

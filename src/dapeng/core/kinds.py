@@ -131,6 +131,10 @@ class DecoderOptions(Options):
     alone: ClassVar[bool] = False
     """True if it can do without any input."""
 
+    def advice(self, rows: int) -> dict[str, Any]:
+        """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
+        return {}
+
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
         """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ shuffled within, so that memory stays flat however large the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -96,12 +96,26 @@ def _ragged(
     return Cells({**tensors, "mask": mask}, None if present is None else present[index])
 
 
+class Feed(Protocol):
+    """Where batches come from. per_step, unit: how much of what a step takes, for the figure of its speed."""
+
+    steps_per_epoch: int
+    batch_size: int
+    per_step: int
+    unit: str
+
+    def steps(self, position: int) -> Iterator[list[Batch]]: ...
+    def grow(self, step: int, predict: Any) -> None: ...
+
+
 class TableFeed:
     """The training batches of a table.
 
     rows: positions that train. batch_size: rows of one micro-batch. accumulate: micro-batches of a step. rank, world: which
     share of each step this process takes. transforms: (batch, epoch) -> batch, random changes for training.
     """
+
+    unit = "rows"
 
     def __init__(
         self,

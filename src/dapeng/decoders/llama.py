@@ -26,7 +26,11 @@ class Llama(WritingOptions):
     kv_heads: int | None = Field(None, ge=1, le=1024)
     """Heads of keys and values, each shared by several (Ainslie et al., 2023). auto: as many as heads."""
     width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
-    """Of the perceptron. auto: eight thirds of embed_dim, a multiple of 32."""
+    """Of the perceptron. auto: eight thirds of embed_dim, a multiple of 32; four times without a gate."""
+    activation: Literal["silu", "gelu", "relu", "squared_relu"] = "silu"
+    """Of the perceptron."""
+    gated: bool = True
+    """The perceptron has a gate beside what it lets through (Shazeer, 2020)."""
     qk_norm: bool = False
     """Queries and keys are normalised, as in Qwen3."""
     rotary_base: float = Field(10_000.0, gt=1)
@@ -48,11 +52,12 @@ class Llama(WritingOptions):
         return self
 
     def shape(self, cross: int | None, longest: int) -> Shape:
-        hidden = -(-8 * self.embed_dim // 96) * 32 if self.width == "auto" else self.width
+        auto = -(-8 * self.embed_dim // 96) * 32 if self.gated else 4 * self.embed_dim
+        hidden = auto if self.width == "auto" else self.width
         return Shape(
             width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.kv_heads or self.num_heads,
-            head_width=self.embed_dim // self.num_heads, hidden=hidden, qk_norm=self.qk_norm, rotary=self.rotary_base,
-            dropout=self.dropout, experts=self.experts, active=self.active_experts, cross=cross,
+            head_width=self.embed_dim // self.num_heads, hidden=hidden, activation=self.activation, gated=self.gated,
+            qk_norm=self.qk_norm, rotary=self.rotary_base, dropout=self.dropout, experts=self.experts, active=self.active_experts, cross=cross,
         )  # fmt: skip
 
     def tied(self) -> bool:

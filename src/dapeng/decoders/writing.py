@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -16,6 +17,9 @@ from dapeng.generate.beams import beam_search
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.writer import Writer
+
+AT_ONCE = 16_384
+"""Tokens of windows that are read at once where a long text is judged."""
 
 
 class WritingOptions(DecoderOptions):
@@ -37,6 +41,9 @@ class WritingOptions(DecoderOptions):
     length_penalty: float = Field(1.0, ge=0, le=10)
     """The power of a text's length by which its log-probability is divided, where several are followed."""
 
+    def advice(self, rows: int) -> dict[str, Any]:
+        return {"learning_rate": 1e-3, "batch_size": 32 if rows < 50_000 else 64}
+
     def shape(self, cross: int | None, longest: int) -> Shape:
         """The stack, over inputs of this width, for texts of so many tokens."""
         raise NotImplementedError
@@ -46,7 +53,8 @@ class WritingOptions(DecoderOptions):
         return True
 
     def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
-        shape = self.shape(None if widths is None else widths.tokens, column.max_length + 1)
+        longest = column.window if widths is None else column.max_length + 1
+        shape = self.shape(None if widths is None else widths.tokens, longest)
         table = tables.get(column.domain, column.size, shape.width)
         return WritingDecoder(Writer(shape, table, self.tied()), column, loss.build(column), self)
 
@@ -61,6 +69,7 @@ class WritingDecoder(Decoder):
         super().__init__()
         self.writer, self.smoothing = writer, smoothing
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
+        self.window, self.alone = column.window, writer.shape.cross is None
         self.beams, self.length_penalty = options.beams, options.length_penalty
 
     def last(self) -> Iterator[nn.Parameter]:
@@ -68,24 +77,44 @@ class WritingDecoder(Decoder):
             yield from self.writer.head.parameters()
 
     def count(self, target: Cells) -> Tensor | int:
-        return self._counted(target)[:, 1:].sum(1).float()
+        counted = self._counted(target)
+        return counted[:, 1 : None if self.alone else self.longest + 1].sum(1).float()
 
     def _counted(self, target: Cells) -> Tensor:
         mask = target["mask"]
         return mask if target.present is None else mask & target.present[:, None]
 
     def _nats(self, features: Features | None, target: Cells, smoothing: float) -> Tensor:
-        """(B, T - 1)"""
+        """(B,) of the tokens of a text that count."""
         said, mask = (None, None) if features is None else (features.tokens, features.mask)
-        ids = target["ids"].long()
-        return self.writer.losses(ids, self._counted(target), None, said, mask, smoothing)
+        ids, counted = target["ids"].long(), self._counted(target)
+        if said is not None:  # beside inputs, the beginning of a text is learnt, and an end only where it comes in time
+            ids, counted = ids[:, : self.longest + 1], counted[:, : self.longest + 1]
+        elif ids.shape[1] > self.window + 1:
+            return self._by_windows(ids, counted, smoothing)
+        documents = target.tensors.get("documents")
+        return self.writer.losses(ids, counted, documents, said, mask, smoothing).sum(1)
+
+    def _by_windows(self, ids: Tensor, counted: Tensor, smoothing: float) -> Tensor:
+        """(B,) nats of texts longer than a window (B, T), each window read by itself."""
+        size = self.window
+        spare = -(ids.shape[1] - 1) % size
+        ids, counted = (F.pad(t, (0, spare)).unfold(1, size + 1, size) for t in (ids, counted))
+        row, place = counted[:, :, 1:].any(2).nonzero(as_tuple=True)
+        nats = ids.new_zeros(len(ids), dtype=torch.float32)
+        for some in torch.arange(len(row), device=ids.device).split(max(1, AT_ONCE // size)):
+            r, p = row[some], place[some]
+            nats = nats.index_add(
+                0, r, self.writer.losses(ids[r, p], counted[r, p], smoothing=smoothing).sum(1).float()
+            )
+        return nats
 
     def loss(self, features: Features | None, target: Cells) -> Tensor:
-        return self._nats(features, target, self.smoothing if self.training else 0.0).sum(1)
+        return self._nats(features, target, self.smoothing if self.training else 0.0)
 
     def score(self, features: Features | None, target: Cells) -> Tensor:
         """(B,) log-likelihood of a given text."""
-        return -self._nats(features, target, 0.0).sum(1)
+        return -self._nats(features, target, 0.0)
 
     def predict(
         self, features: Features | None, size: int, target: Cells | None = None, **options: Any

@@ -58,7 +58,15 @@ class Shape:
     cross: int | None = None
 
     def norm_of(self, width: int) -> nn.Module:
-        return nn.RMSNorm(width, self.eps) if self.norm == "rms" else nn.LayerNorm(width, self.eps)
+        return RootNorm(width, self.eps) if self.norm == "rms" else nn.LayerNorm(width, self.eps)
+
+
+class RootNorm(nn.RMSNorm):
+    """RMS norm in the type of what it is given; torch has one kernel for it only where the weight is of that type too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.weight is not None
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class Cache:

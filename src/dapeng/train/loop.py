@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -22,19 +22,9 @@ from dapeng.core.errors import TrainingError
 from dapeng.core.files import Lines
 from dapeng.core.kinds import ScheduleOptions
 from dapeng.data.draws import key
+from dapeng.data.feed import Feed
 from dapeng.objectives.base import total
 from dapeng.train.state import State
-
-
-class Feed(Protocol):
-    """Where batches come from."""
-
-    steps_per_epoch: int
-    batch_size: int
-    per_step: int
-
-    def steps(self, position: int) -> Any: ...
-    def grow(self, step: int, predict: Any) -> None: ...
 
 
 @dataclass
@@ -218,7 +208,7 @@ def _keep_to(deadline: float, state: State, steps: int) -> None:
 def _told(progress: Any, feed: Feed, loss: float, rate: float, pace: float, left: float) -> str:
     """The state in one line, with units."""
     at = f"step {progress.step:,}/{progress.planned:,}  epoch {progress.step / feed.steps_per_epoch:.1f}"
-    speed = f"{pace * 1000:.1f} ms/step  {feed.per_step / pace:,.0f} rows/s"
+    speed = f"{pace * 1000:.1f} ms/step  {feed.per_step / pace:,.0f} {feed.unit}/s"
     best = "" if progress.best_score is None else f"  best {progress.best_score:.4f}"
     return f"{at}  loss {loss:.4f}  lr {rate:.2g}  {speed}{best}  {left:,.0f} s left"
 

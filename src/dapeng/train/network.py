@@ -19,7 +19,7 @@ from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say
 from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
-from dapeng.data.feed import Rows, TableFeed
+from dapeng.data.feed import Feed, Rows
 from dapeng.data.stored import Store
 from dapeng.models.build import Choices
 from dapeng.models.model import Model
@@ -29,7 +29,7 @@ from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Stopped, fit
 from dapeng.train.remembered import remembered
-from dapeng.train.setting import Setting
+from dapeng.train.setting import Setting, drawn, packed
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES
 from dapeng.train.validation import Validator, truth
@@ -73,9 +73,10 @@ def phases_of(train: Train, model: Model) -> list[Phase]:
     return [p.model_copy(update={"objective": o}) for p in asked for o in p.objective.parts(model)]
 
 
-def advise(inputs: Mapping[str, Column], rows: int) -> Budget:
-    """Epochs, batch and learning rate that the encoders advise; the most careful of each."""
+def advise(inputs: Mapping[str, Column], rows: int, outputs: Mapping[str, Column] | None = None) -> Budget:
+    """Epochs, batch and learning rate that encoders and decoders advise; the most careful of each."""
     advice = [c.options.encoder.advice(rows) for c in inputs.values()]  # type: ignore[attr-defined]
+    advice += [c.options.decoder.advice(rows) for c in (outputs or {}).values()]  # type: ignore[attr-defined]
     given = [a for a in advice if a]
     epochs = 60 if rows < 10_000 else 30 if rows < 100_000 else 12 if rows < 1_000_000 else 3
     size = 32 if rows < 2_000 else 128 if rows < 10_000 else 256 if rows < 100_000 else 1024
@@ -109,16 +110,18 @@ def train_network(
     Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
-    budget = advise(inputs, len(rows))
+    count = drawn(inputs, outputs, store, rows)
+    unit = "rows" if packed(inputs, outputs, store) is None else "windows of text"
+    budget = advise(inputs, count, outputs)
     length: float = epochs or _or(
-        train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {len(rows):,} rows"
+        train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {count:,} {unit}"
     )
     rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
     strategy = STRATEGIES[train.strategy](train.clip, train.l1, train.l2)
     asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
-    micro = max(1, min(asked, math.ceil(len(rows) / strategy.world)))
+    micro = max(1, min(asked, math.ceil(count / strategy.world)))
     device = choices.add("train.device", *machine.device_for(train))
-    work = machine.flops(_multiplied(model), 1.0, micro) * _visits(inputs)
+    work = machine.flops(_multiplied(model), 1.0, micro) * _visits(inputs, outputs)
     autocast, why = machine.precision_for(train, device, work)
     choices.add("train.precision", "bf16" if autocast is not None else "fp32", why)
     threads = choices.add("train.threads", *machine.threads_for(train, work))
@@ -230,9 +233,10 @@ def _multiplied(model: Model) -> int:
     return sum(p.numel() for p in model.parameters()) - looked_up
 
 
-def _visits(inputs: Mapping[str, Column]) -> float:
+def _visits(inputs: Mapping[str, Column], outputs: Mapping[str, Column]) -> float:
     """How often a parameter is used for a row: once in a trunk, at every place of a picture or text."""
-    return max((c.places for c in inputs.values()), default=1.0)
+    written = [float(c.window or c.places) if not inputs else c.places for c in outputs.values()]
+    return max([c.places for c in inputs.values()] + written, default=1.0)
 
 
 def _carry(trained: Trained, state: State) -> None:
@@ -243,7 +247,7 @@ def _carry(trained: Trained, state: State) -> None:
 
 
 def _shorter(
-    train: Train, phases: list[Phase], number: int, state: State, feed: TableFeed, deadline: float | None
+    train: Train, phases: list[Phase], number: int, state: State, feed: Feed, deadline: float | None
 ) -> float | None:
     """Epochs of a second attempt, where the best came early: the rate should fall to nothing there, not long after."""
     progress = state.progress

@@ -16,7 +16,8 @@ from dapeng.core.errors import TrainingError
 from dapeng.core.kinds import ScheduleOptions, schedules
 from dapeng.core.spec import Phase, Train
 from dapeng.data.batch import Batch
-from dapeng.data.feed import TableFeed
+from dapeng.data.feed import Feed, TableFeed
+from dapeng.data.packed import PackedFeed, windows_of
 from dapeng.data.stored import Store
 from dapeng.train.loop import Fit
 from dapeng.train.state import State
@@ -43,17 +44,25 @@ class Setting:
     deadline: float | None
 
     @property
+    def packed(self) -> str | None:
+        return packed(self.inputs, self.outputs, self.store)
+
+    @property
     def augmented(self) -> bool:
         return any(steps_of(c) for c in self.inputs.values())
 
-    def feed(self, state: State) -> TableFeed:
+    def feed(self, state: State) -> Feed:
         """Batches of the size that the state has come to."""
         size, accumulate, seed = state.progress.batch_size, state.progress.accumulate, self.train.seed
-        changes = _after(transforms_for(self.inputs, self.outputs, seed), self.known)
         ranks = self.strategy.rank, self.strategy.world
+        name = self.packed
+        if name is not None:
+            window = self.outputs[name].window or 1
+            return PackedFeed(name, self.store.stored[name], self.rows, window, size, accumulate, seed, *ranks)
+        changes = _after(transforms_for(self.inputs, self.outputs, seed), self.known)
         return TableFeed(self.store, self.rows, size, accumulate, seed, *ranks, changes)
 
-    def halved(self, state: State, error: BaseException) -> TableFeed:
+    def halved(self, state: State, error: BaseException) -> Feed:
         """Out of memory: half the micro-batch, twice as many of them; the step stays the same. Raises TrainingError."""
         progress = state.progress
         if progress.batch_size <= 1:
@@ -68,7 +77,7 @@ class Setting:
         warn(f"out of memory: going on with {twice} micro-batches of {half} rows a step")
         return self.feed(state)
 
-    def how(self, phase: Phase, epochs: float, feed: TableFeed, rate: float) -> Fit:
+    def how(self, phase: Phase, epochs: float, feed: Feed, rate: float) -> Fit:
         """Steps, validations, patience and checkpoints of a phase."""
         train = self.train
         asked = phase.steps or (None if phase.epochs else train.steps)
@@ -91,6 +100,22 @@ class Setting:
             autocast=self.autocast,
             device=self.device,
         )
+
+
+def packed(inputs: Mapping[str, Column], outputs: Mapping[str, Column], store: Store) -> str | None:
+    """The column whose cells are laid one behind the other and cut into windows: the only one, where there are no inputs."""
+    names = [n for n, c in outputs.items() if c.window]
+    alone = not inputs and len(outputs) == 1 and list(store.stored) == names
+    return names[0] if names and alone else None
+
+
+def drawn(inputs: Mapping[str, Column], outputs: Mapping[str, Column], store: Store, rows: np.ndarray) -> int:
+    """How much an epoch draws of these rows: each of them once, or each window of their texts."""
+    name = packed(inputs, outputs, store)
+    offsets = store.stored[name].offsets if name is not None else None
+    if name is None or offsets is None:
+        return len(rows)
+    return windows_of(int((offsets[rows + 1] - offsets[rows]).sum()), outputs[name].window or 1)
 
 
 def _after(changes: Change | None, known: Callable[[Batch], Batch] | None) -> Change | None:
