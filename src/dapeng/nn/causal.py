@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dapeng.nn.attention import attend_to, rotated
+from dapeng.nn.attention import attend_to
+from dapeng.nn.blockwise import attended, turned
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -158,7 +159,7 @@ class CausalAttention(nn.Module):
             q, k = self.norm_q(q), self.norm_k(k)
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         if view.turn is not None:
-            q, k = rotated(q, *view.turn), rotated(k, *view.turn)
+            q, k = turned(q, *view.turn), turned(k, *view.turn)
         q, k = q.to(v.dtype), k.to(v.dtype)
         if view.cache is not None:
             view.cache.write(self.layer, view.at, k, v)
@@ -166,9 +167,7 @@ class CausalAttention(nn.Module):
                 seen = view.bias.shape[-1]
                 k, v = (t[self.layer][:, :, :seen].to(q.dtype) for t in (view.cache.keys, view.cache.values))
         drop = s.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, view.bias, drop, is_causal=view.bias is None, enable_gqa=s.kv_heads != s.heads
-        )
+        mixed = attended(q, k, v, view.bias, drop, causal=view.bias is None or view.cache is None)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
