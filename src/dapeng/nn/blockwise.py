@@ -37,7 +37,8 @@ def attended(
     if causal and not dropout and _pays(q, k):
         if grouped:
             k, v = (t.repeat_interleave(q.shape[1] // k.shape[1], 1) for t in (k, v))
-        return Blockwise.apply(q.contiguous(), k.contiguous(), v.contiguous(), seen)
+        found: Tensor = Blockwise.apply(q.contiguous(), k.contiguous(), v.contiguous(), seen)
+        return found
     return F.scaled_dot_product_attention(q, k, v, seen, dropout, is_causal=causal and seen is None, enable_gqa=grouped)
 
 
@@ -50,10 +51,10 @@ def _pays(q: Tensor, k: Tensor) -> bool:
 
 def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     """As `rotated`, with fewer passes over memory where it is trained on a processor. cosines, sines: (..., T, K), halves alike."""
-    plain = type(x) is Tensor and not torch.compiler.is_compiling() and not torch._C._functorch.peek_interpreter_stack()
-    if not (plain and x.requires_grad and x.device.type == "cpu"):
+    if not _trained_here(x):
         return rotated(x, cosines, sines)
-    return Turned.apply(x, cosines.to(x.dtype), sines.to(x.dtype))
+    found: Tensor = Turned.apply(x, cosines.to(x.dtype), sines.to(x.dtype))
+    return found
 
 
 class Turned(torch.autograd.Function):
@@ -66,7 +67,7 @@ class Turned(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return _turned(grads[0], *ctx.saved_tensors, -1.0), None, None
+        return _turned(grads[0], ctx.saved_tensors[0], ctx.saved_tensors[1], -1.0), None, None
 
 
 def _turned(x: Tensor, cosines: Tensor, sines: Tensor, way: float) -> Tensor:
@@ -108,7 +109,7 @@ class Blockwise(torch.autograd.Function):
             )
             p = _shares(queries, keys, bias)
             dv[rows, past] += torch.bmm(p.mT, g)
-            ds = torch._softmax_backward_data(torch.bmm(g, values.mT), p, -1, p.dtype)
+            ds = torch.ops.aten._softmax_backward_data(torch.bmm(g, values.mT), p, -1, p.dtype)
             dq[rows, block] = torch.bmm(ds, keys)
             dk[rows, past] += torch.bmm(ds.mT, queries)
         return dq.mul_(scale).view_as(q), dk.mul_(scale).to(k.dtype).view_as(k), dv.to(v.dtype).view_as(v), None
