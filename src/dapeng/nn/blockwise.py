@@ -43,10 +43,13 @@ def attended(
 
 
 def _pays(q: Tensor, k: Tensor) -> bool:
-    plain = type(q) is Tensor and not torch.compiler.is_compiling() and not torch._C._functorch.peek_interpreter_stack()
-    return (
-        plain and q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] == k.shape[2]
-    )
+    return _trained_here(q) and q.dtype == torch.bfloat16 and q.shape[2] == k.shape[2]
+
+
+def _trained_here(x: Tensor) -> bool:
+    """True on a processor, on the way to a gradient, outside what torch traces or transforms."""
+    transformed = torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+    return x.requires_grad and x.device.type == "cpu" and not (transformed or torch.compiler.is_compiling())
 
 
 def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
