@@ -332,6 +332,8 @@ class ExporterOptions(Options):
     type: str
     predicts: ClassVar[bool] = True
     """What is written predicts, and is checked on rows; else it is of the run's records, and `rows` is None."""
+    writes: ClassVar[bool] = False
+    """It can hold a network that writes texts token by token."""
 
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""
