@@ -53,7 +53,7 @@ class LanguageModel:
 
     @property
     def longest(self) -> int:
-        return self.writer.shape.positions or self.column.max_length + 1
+        return self.writer.shape.positions or self.column.window
 
     def tensors(self) -> dict[str, Tensor]:
         """By the names of `Causal`, with the table and the head."""
