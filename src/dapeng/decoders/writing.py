@@ -17,6 +17,7 @@ from dapeng.decoders.base import Decoder
 from dapeng.generate.beams import beam_search
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
+from dapeng.nn.lora import is_adapter
 from dapeng.nn.writer import Writer
 
 AT_ONCE = 16_384
@@ -93,13 +94,12 @@ class WritingDecoder(Decoder):
         if self.writer.head is not None:
             yield from self.writer.head.parameters()
 
-    def public_state(self) -> dict[str, Tensor]:
-        """The tensors that public weights fill: table, stack and head, but not what looks at inputs. They share memory."""
-        stack = self.writer.stack.state_dict()
-        found = {n: t for n, t in stack.items() if not _of_inputs(n)}
+    def public_parameters(self) -> dict[str, nn.Parameter]:
+        """What public weights fill, by the names of `Causal`: table, stack and head, but not what looks at inputs, nor adapters."""
+        stack = {n: p for n, p in self.writer.stack.named_parameters() if not of_inputs(n) and not is_adapter(n)}
         table: Any = self.writer.table.module.weight
-        head = {} if self.writer.head is None else {"head": self.writer.head.weight.detach()}
-        return {**found, "table": table.detach(), **head}
+        head: dict[str, Any] = {} if self.writer.head is None else {"head": self.writer.head.weight}
+        return {**stack, "table": table, **head}
 
     def slow(self, factor: float) -> None:
         """Train what public weights fill at this share of the learning rate."""
@@ -108,9 +108,7 @@ class WritingDecoder(Decoder):
     def rates(self) -> Iterator[tuple[nn.Parameter, float]]:
         """Parameters that learn at a share of the run's rate."""
         if self._rate != 1.0:
-            own = [p for n, p in self.writer.stack.named_parameters() if not _of_inputs(n)]
-            table: Any = self.writer.table.module.weight
-            yield from ((p, self._rate) for p in [*own, table, *self.last()])
+            yield from ((p, self._rate) for p in self.public_parameters().values())
 
     def count(self, target: Cells) -> Tensor | int:
         counted = self._counted(target)
@@ -183,6 +181,6 @@ class WritingDecoder(Decoder):
         return found["nats"], found
 
 
-def _of_inputs(name: str) -> bool:
+def of_inputs(name: str) -> bool:
     """Whether a tensor of the stack is of what looks at inputs."""
     return not {"cross", "norm_cross"}.isdisjoint(name.split("."))

@@ -15,6 +15,7 @@ from dapeng.export import layout
 from dapeng.export.differences import largest, refuse_if_far
 from dapeng.export.layout import MOST_TEXTS, TOUGH, Layout
 from dapeng.nn.causal import Causal, plain_view
+from dapeng.nn.lora import plain_parameters
 from dapeng.product.product import Product
 from dapeng.public.families import FAMILIES, Family, family_of
 from dapeng.tokens.published import begun
@@ -56,8 +57,8 @@ class LanguageModel:
         return self.writer.shape.positions or self.column.window
 
     def tensors(self) -> dict[str, Tensor]:
-        """By the names of `Causal`, with the table and the head."""
-        found = {**self.writer.stack.state_dict(), "table": self.writer.table.module.weight}
+        """By the names of `Causal`, with the table and the head; adapters are in the weights."""
+        found = {**plain_parameters(self.writer.stack), "table": self.writer.table.module.weight}
         return found if self.writer.head is None else {**found, "head": self.writer.head.weight}
 
     def _family(self) -> tuple[Family, dict[str, Any]]:
