@@ -75,7 +75,7 @@ class LanguageModel:
 
     def check(self, folder: Path, rows: Source) -> dict[str, Any]:
         """Tokens and logits of what was written into the folder, beside the run's own."""
-        texts = [*self._texts(rows), *TOUGH]
+        texts = [*self.texts(rows), *TOUGH]
         tokens = layout.refuse_other_tokens(folder, texts, self.ids)
         model = layout.opened(folder, "AutoModelForCausalLM")
         theirs = (lambda ids: model(ids).logits) if model is not None else _read_back(folder)
@@ -101,7 +101,8 @@ class LanguageModel:
         hidden = self.writer.hidden(ids.to(device), plain_view(len(ids), ids.shape[1], device))
         return F.linear(hidden, self.writer.matrix).float().cpu()
 
-    def _texts(self, rows: Source) -> list[str]:
+    def texts(self, rows: Source) -> list[str]:
+        """The run's own, where they can be had."""
         if self.name not in rows.names:
             return []
         cells = rows.head(MOST_TEXTS).column(self.name).to_pylist()

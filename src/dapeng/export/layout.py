@@ -75,7 +75,7 @@ def refuse_other_tokens(folder: Path, texts: Sequence[str], ours: Callable[[str]
     return len(texts)
 
 
-def opened(folder: Path, auto: str) -> Any:
+def opened(folder: Path, auto: str, **options: Any) -> Any:
     """The folder's model as a class of transformers (AutoModelForCausalLM, ...) opens it; None where that isn't installed."""
     try:
         import transformers
@@ -83,7 +83,7 @@ def opened(folder: Path, auto: str) -> Any:
         return None
     with quiet():
         kind = getattr(transformers, auto)
-        return kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        return kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32, **options).eval()
 
 
 @contextlib.contextmanager
