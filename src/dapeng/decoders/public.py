@@ -29,7 +29,9 @@ class PublicWriting(WritingOptions):
     weights_rate: float = Field(0.1, gt=0, le=10)
     """Learning rate of public weights, as a share of the run's."""
     lora: Lora | None = None
-    """Train adapters in place of the public weights: {rank: 8, alpha: 16, on: [q, v]}."""
+    """Train adapters in place of the public weights: {rank: 8, alpha: 16, dropout: 0, on: [q, v] or all, train: [head, norms],
+    keep_base: false}. A run keeps them alone then, and needs the weights' folder; with keep_base it doesn't.
+    """
 
     @model_validator(mode="after")
     def _adapts_something(self) -> PublicWriting:
