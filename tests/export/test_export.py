@@ -140,7 +140,7 @@ def test_hashed_ngrams_equal_those_of_scikit_learn(han, form):
 
 
 def test_every_format_has_its_example():
-    assert set(exporters.members()) == {"mlflow", "onnx", "standalone", "tensorboard", "torch"}
+    assert set(exporters.members()) == {"gguf", "mlflow", "onnx", "standalone", "tensorboard", "torch", "transformers"}
     assert all("Example:" in (m.__doc__ or "") for m in exporters.members().values())
 
 

@@ -47,23 +47,31 @@ def from_spec(spec: Spec, source: Source) -> Chosen:
     return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
 
 
-def settled_encoders(inputs: Mapping[str, ColumnOptions], base: Path | None) -> dict[str, Any]:
-    """The same inputs, their encoders as the files say that they name: shapes of public weights. Raises SpecError for all at once."""
-    out, problems = {}, []
-    for name, options in inputs.items():
-        encoder: Any = getattr(options, "encoder", None)
-        out[name] = options
-        if encoder is None:
-            continue
-        try:
-            settled = encoder.located(base).resolved()
-        except DapengError as error:
-            problems += [Problem(f"inputs.{name}.encoder.{p.where}", p.what, p.hint) for p in error.problems]
-            continue
-        if settled is not encoder:
-            out[name] = options.model_copy(update={"encoder": settled})
+def settle(chosen: Chosen, base: Path | None) -> None:
+    """Decide of encoders and decoders what the files decide that they name: shapes of public weights. Raises SpecError for all at once."""
+    problems: list[Problem] = []
+    chosen.inputs = _settled(chosen.inputs, "inputs", "encoder", base, problems)
+    chosen.outputs = _settled(chosen.outputs, "outputs", "decoder", base, problems)
     if problems:
         raise SpecError(problems)
+
+
+def _settled(
+    columns: Mapping[str, ColumnOptions], side: str, part: str, base: Path | None, problems: list[Problem]
+) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, options in columns.items():
+        network: Any = getattr(options, part, None)
+        out[name] = options
+        if network is None:
+            continue
+        try:
+            settled = network.located(base).resolved()
+        except DapengError as error:
+            problems += [Problem(f"{side}.{name}.{part}.{p.where}", p.what, p.hint) for p in error.problems]
+            continue
+        if settled is not network:
+            out[name] = options.model_copy(update={part: settled})
     return out
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dapeng.api.columns import Chosen, from_data, from_spec, settled_encoders
+from dapeng.api.columns import Chosen, from_data, from_spec, settle
 from dapeng.api.directions import keep_promises, promised
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
@@ -81,7 +81,7 @@ def begin(
         if targets
         else from_spec(spec, whole)
     )
-    chosen.inputs = settled_encoders(chosen.inputs, loaded.folder)
+    settle(chosen, loaded.folder)
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)

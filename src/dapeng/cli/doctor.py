@@ -24,6 +24,7 @@ EXTRAS = {
     "serve": "a faster HTTP server",
     "export": "ONNX",
     "hf": "public weights and layouts of Hugging Face",
+    "gguf": "language models as llama.cpp runs them",
     "excel": "workbooks of Excel and LibreOffice",
     "sql": "tables and queries of databases",
     "datasets": "data sets of the Hugging Face hub",

@@ -20,6 +20,7 @@ from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
+from dapeng.tokens.published import SPACE, flattened, sequence
 
 HAN = re.compile(f"[{CJK}]")
 HAN_SHARE = 0.3
@@ -200,6 +201,15 @@ class TextColumn(Column):
     @property
     def places(self) -> float:
         return max(self.max_length / 4, 1.0)
+
+    def cleaning(self, further: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What is done to a text before it is cut, as the normaliser of a tokenizer.json; `further`: what follows."""
+        form, blanks = self.options.normalise, {"Regex": f"[{SPACE}]+"}
+        steps = [{"type": form}] if form != "none" else []
+        steps += [{"type": "Lowercase"}] if self.lowercase else []
+        steps += [{"type": "Replace", "pattern": blanks, "content": " "}]
+        steps += [{"type": "Strip", "strip_left": True, "strip_right": True}]
+        return sequence([*steps, *flattened(further, "normalizers")], "normalizers")
 
     def remarks(self) -> list[str]:
         asked = self.options.tokeniser

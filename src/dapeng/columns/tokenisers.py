@@ -5,6 +5,7 @@ Every vocabulary begins with the four special tokens. No torch; the BPE is that 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from abc import ABC, abstractmethod
@@ -14,11 +15,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dapeng.tokens.published import DIGIT, LETTER, split, tokenizer_json
+
 SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>"]
 PAD, UNK, BOS, EOS = range(4)
 # Han, kana and hangul stand alone as words here; every other run of word characters is a word
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)?|[^\w\s]")
+# the same for the `tokenizers` library, whose classes of characters are others
+PUBLISHED_WORD = rf"[{CJK}]|[{LETTER}{DIGIT}_&&[^{CJK}]]+(?:['’][{LETTER}{DIGIT}_&&[^{CJK}]]+)?|[^{LETTER}{DIGIT}_\s]"
 PRUNE_AT = 2_000_000
 
 
@@ -44,6 +49,10 @@ class Tokeniser(ABC):
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         """The pieces of a text that are counted."""
 
+    def published(self) -> dict[str, Any]:
+        """This tokeniser as a tokenizer.json, as values. Raises ValueError, with the reason, where that can't say it."""
+        raise ValueError(f"a tokenizer.json can't say what {self.kind} are")
+
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
         """Flat int32 ids of at most `limit` tokens a text, and their lengths."""
         get, low, high = self.ids.get, self.state.get("lowest", 1), self.state.get("highest", 1)
@@ -54,6 +63,11 @@ class Tokeniser(ABC):
             lengths[i] = len(row)
             flat.extend(row)
         return np.array(flat, np.int32), lengths
+
+    def _published(self) -> tuple[dict[str, Any], dict[str, int]]:
+        """The model that looks whole pieces up, and the special tokens."""
+        model = {"type": "WordLevel", "vocab": self.ids, "unk_token": SPECIAL[UNK]}
+        return model, {t: i for i, t in enumerate(SPECIAL)}
 
     def tokens(self, text: str, limit: int) -> list[str]:
         """The pieces that `encode` sees, as text."""
@@ -69,6 +83,9 @@ class Words(Tokeniser):
     def units(text: str, lowest: int, highest: int) -> list[str]:
         return WORD.findall(text)
 
+    def published(self) -> dict[str, Any]:
+        return tokenizer_json(*self._published(), split(PUBLISHED_WORD, "Removed", invert=True))
+
 
 class Characters(Tokeniser):
     """Characters, blanks included."""
@@ -78,6 +95,9 @@ class Characters(Tokeniser):
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         return text
+
+    def published(self) -> dict[str, Any]:
+        return tokenizer_json(*self._published(), split(r"[\s\S]"))
 
 
 class NGrams(Tokeniser):
@@ -121,6 +141,9 @@ class BPE(Tokeniser):
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         return re.findall(r"\s?\S+|\s+", text)
 
+    def published(self) -> dict[str, Any]:
+        return json.loads(self.library.to_str())
+
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
         rows = [e.ids[:limit] for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -144,6 +167,9 @@ class File(Tokeniser):
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         return text.split()
+
+    def published(self) -> dict[str, Any]:
+        return json.loads(as_text_alone(self.state["tokenizer"]).to_str())
 
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
         self.library.enable_truncation(limit)

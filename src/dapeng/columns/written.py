@@ -11,6 +11,7 @@ import numpy as np
 
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.tokens.base import MOST_COUNTED, Codec, commonest, whole
+from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class WrittenSummary(Summary):
     def __init__(self, options: Text):
         self.options = options
         self.codec = CODECS["bpe" if options.tokeniser == "auto" else options.tokeniser]
+        self.given = options.decoder.vocabulary()
+        """A tokeniser that the decoder brings: nothing is fitted then but lengths."""
+        if self.given is not None:
+            self.codec = CODECS[self.given["kind"]]
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
         self.long: list[str] = []
@@ -48,7 +53,8 @@ class WrittenSummary(Summary):
                 self.missing += 1
                 continue
             text = whole(cell)
-            self.counts.update(self.codec.units(text))
+            if self.given is None:
+                self.counts.update(self.codec.units(text))
             self.letters += len(text)
             self.some[hashlib.sha256(text.encode()).digest()[:16]] = text
             self.long.append(text)
@@ -72,12 +78,13 @@ class WrittenSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
         size = asked if asked != "auto" else max(SMALLEST, min(LARGEST, self.letters // SEEN))
-        codec = self.codec.fitted(self.counts, size)
+        codec = self.codec.fitted(self.counts, size) if self.given is None else self.codec(self.given)
+        most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]
         _, lengths = codec.encode(texts)
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
-        limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, MOST_TOKENS)
+        limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, most)
         looked_at = list({*texts, *self.long})
         return {
             "kind": codec.kind,
@@ -137,7 +144,7 @@ class WrittenColumn(Column):
         return Encoded({"ids": ids}, None if present.all() else present, lengths=sizes)
 
     def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
-        return self._texts(tensors["ids"])
+        return self._texts([row[1:] for row in tensors["ids"]])  # begin may be the token that is the end too
 
     def predictions(self) -> dict[str, Dims]:
         return {
@@ -169,7 +176,9 @@ class WrittenColumn(Column):
     def remarks(self) -> list[str]:
         cut, limit = self.state.get("cut"), self.max_length
         told = f"{cut:,} or more texts have more than {limit:,} tokens: beside inputs, what follows is not learnt"
-        return [told] if cut else []
+        own, asked = self.state["kind"], self.options.tokeniser
+        other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
+        return ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

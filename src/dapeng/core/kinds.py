@@ -139,6 +139,21 @@ class DecoderOptions(Options):
         """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""
         raise NotImplementedError
 
+    def vocabulary(self) -> dict[str, Any] | None:
+        """The tokeniser of the text that it writes, where it brings one; None: fitted on the training rows."""
+        return None
+
+    def located(self, base: Path | None) -> DecoderOptions:
+        """The same options with paths that start from this folder."""
+        return self
+
+    def resolved(self) -> DecoderOptions:
+        """The same options with everything decided that a file decides. Raises SpecError."""
+        return self
+
+    def start(self, decoder: Any) -> None:
+        """Fill a fresh `dapeng.decoders.base.Decoder` with what training starts from."""
+
 
 class LossOptions(Options):
     """How far a prediction is from its target, per row, for outputs of a type named in `fits`."""
@@ -332,6 +347,8 @@ class ExporterOptions(Options):
     type: str
     predicts: ClassVar[bool] = True
     """What is written predicts, and is checked on rows; else it is of the run's records, and `rows` is None."""
+    writes: ClassVar[bool] = False
+    """It can hold a network that writes texts token by token."""
 
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""

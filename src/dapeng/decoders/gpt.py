@@ -5,17 +5,20 @@ Radford et al.: Language Models are Unsupervised Multitask Learners, 2019.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import decoders
-from dapeng.decoders.writing import WritingOptions
+from dapeng.decoders.public import PublicWriting
+from dapeng.decoders.writing import TooLong
 from dapeng.nn.causal import Shape
+from dapeng.public.families import gpt2
 
 
 @decoders
-class GPT(WritingOptions):
+class GPT(PublicWriting):
     """Writes token by token: learned positions, layer norms, GELU.
 
     Paper: Radford et al., 2019, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
@@ -23,10 +26,17 @@ class GPT(WritingOptions):
     """
 
     type: Literal["gpt"] = "gpt"
+    family: ClassVar[Any] = gpt2
     width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Of the perceptron. auto: four times embed_dim."""
     bias: bool = True
     """Linear layers have biases, as in GPT-2."""
+    activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu_tanh"
+    """Of the perceptron."""
+    positions: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
+    """Learned positions: no text is longer, in tokens. auto: as many as are learnt from at a time."""
+    eps: float = Field(1e-5, gt=0, lt=1)
+    """Of the layer norms."""
 
     @model_validator(mode="after")
     def _divides(self) -> GPT:
@@ -35,9 +45,20 @@ class GPT(WritingOptions):
         return self
 
     def shape(self, cross: int | None, longest: int) -> Shape:
+        positions = longest if self.positions == "auto" else self.positions
+        if longest > positions:
+            raise TooLong(longest, positions)
         return Shape(
             width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.num_heads,
             head_width=self.embed_dim // self.num_heads, hidden=4 * self.embed_dim if self.width == "auto" else self.width,
-            norm="layer", activation="gelu_tanh", gated=False, bias=self.bias, rotary=None, positions=longest,
-            dropout=self.dropout, cross=cross,
+            norm="layer", eps=self.eps, activation=self.activation, gated=False, bias=self.bias, rotary=None,
+            positions=positions, dropout=self.dropout, cross=cross,
         )  # fmt: skip
+
+    def architecture(self, shape: Shape, tied: bool) -> dict[str, Any]:
+        if not tied:
+            raise SpecError(Problem("weights", "its head is not the table of tokens", "name another folder"))
+        return {
+            "embed_dim": shape.width, "num_layers": shape.layers, "num_heads": shape.heads, "width": shape.hidden,
+            "bias": shape.bias, "activation": shape.activation, "positions": shape.positions, "eps": shape.eps,
+        }  # fmt: skip

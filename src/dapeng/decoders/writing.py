@@ -10,16 +10,29 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder
 from dapeng.generate.beams import beam_search
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
+from dapeng.nn.lora import is_adapter
 from dapeng.nn.writer import Writer
 
 AT_ONCE = 16_384
 """Tokens of windows that are read at once where a long text is judged."""
+
+
+class TooLong(ValueError):
+    """More tokens than a stack has positions for."""
+
+    def __init__(self, tokens: int, positions: int):
+        super().__init__(f"{tokens} tokens at a time, but the decoder has {positions} positions")
+        self.tokens, self.positions = tokens, positions
+
+    def __reduce__(self):
+        return type(self), (self.tokens, self.positions)
 
 
 class WritingOptions(DecoderOptions):
@@ -54,7 +67,11 @@ class WritingOptions(DecoderOptions):
 
     def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
         longest = column.window if widths is None else column.max_length + 1
-        shape = self.shape(None if widths is None else widths.tokens, longest)
+        try:
+            shape = self.shape(None if widths is None else widths.tokens, longest)
+        except TooLong as error:
+            most = error.positions - (0 if widths is None else 1)
+            raise SpecError(Problem(f"outputs.{column.name}.max_length", str(error), f"max_length={most}")) from None
         table = tables.get(column.domain, column.size, shape.width)
         return WritingDecoder(Writer(shape, table, self.tied()), column, loss.build(column), self)
 
@@ -71,10 +88,27 @@ class WritingDecoder(Decoder):
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
         self.window, self.alone = column.window, writer.shape.cross is None
         self.beams, self.length_penalty = options.beams, options.length_penalty
+        self._rate = 1.0
 
     def last(self) -> Iterator[nn.Parameter]:
         if self.writer.head is not None:
             yield from self.writer.head.parameters()
+
+    def public_parameters(self) -> dict[str, nn.Parameter]:
+        """What public weights fill, by the names of `Causal`: table, stack and head, but not what looks at inputs, nor adapters."""
+        stack = {n: p for n, p in self.writer.stack.named_parameters() if not of_inputs(n) and not is_adapter(n)}
+        table: Any = self.writer.table.module.weight
+        head: dict[str, Any] = {} if self.writer.head is None else {"head": self.writer.head.weight}
+        return {**stack, "table": table, **head}
+
+    def slow(self, factor: float) -> None:
+        """Train what public weights fill at this share of the learning rate."""
+        self._rate = factor
+
+    def rates(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """Parameters that learn at a share of the run's rate."""
+        if self._rate != 1.0:
+            yield from ((p, self._rate) for p in self.public_parameters().values())
 
     def count(self, target: Cells) -> Tensor | int:
         counted = self._counted(target)
@@ -145,3 +179,8 @@ class WritingDecoder(Decoder):
     def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         found = self.known(features, target, size)
         return found["nats"], found
+
+
+def of_inputs(name: str) -> bool:
+    """Whether a tensor of the stack is of what looks at inputs."""
+    return not {"cross", "norm_cross"}.isdisjoint(name.split("."))

@@ -102,6 +102,12 @@ def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
         except SpecError as error:
             path = f"inputs.{g.columns[0]}.encoder."
             raise SpecError([Problem(path + p.where, p.what, p.hint) for p in error.problems]) from None
+    for name, column in outputs.items():
+        try:
+            column.options.decoder.start(model.decoders[name])  # type: ignore[attr-defined]
+        except SpecError as error:
+            path = f"outputs.{name}.decoder."
+            raise SpecError([Problem(path + p.where, p.what, p.hint) for p in error.problems]) from None
     return model
 
 

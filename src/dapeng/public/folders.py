@@ -19,6 +19,7 @@ from dapeng.core.run import ABOUT, RunFolder
 from dapeng.data.tensors import load
 
 SAMPLE = "sample:"
+INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -56,6 +57,18 @@ class PublicFolder:
         """The fitted state of the text column that a run's encoder of this type reads; None where this is no run folder."""
         return None
 
+    def decoder(self, kind: str) -> dict[str, Any] | None:
+        """Options of a run's decoder of this type; None where this is no run folder."""
+        return None
+
+    def codec(self, kind: str) -> dict[str, Any] | None:
+        """The tokeniser of the text that a run's decoder of this type writes, with its "kind"; None where this is no run folder."""
+        return None
+
+    def writer(self, kind: str) -> dict[str, Tensor] | None:
+        """Tensors of a run's decoder of this type, by the names of `Causal`, with table and head; None where this is no run folder."""
+        return None
+
 
 class Directory(PublicFolder):
     """A folder on disk in the Hugging Face layout."""
@@ -71,10 +84,23 @@ class Directory(PublicFolder):
             raise SpecError(Problem(str(path), f"can't be read: {error}")) from None
 
     def state(self) -> dict[str, Tensor]:
-        files = sorted(self.path.glob("*.safetensors"))
+        files = self._files()
         if not files:
             raise SpecError(Problem("weights", *_without_weights(self.path)))
         return {name: tensor for file in files for name, tensor in load(file).items()}
+
+    def _files(self) -> list[Path]:
+        """The shards that the index names, or the one file; others beside them hold the same in other layouts."""
+        named = self.json(INDEX).get("weight_map")
+        if isinstance(named, dict):
+            names = sorted({str(n) for n in named.values()})
+            strange = [n for n in names if Path(n).name != n or not (self.path / n).is_file()]
+            if strange:
+                what = f"{self.path} lacks {strange[0]}, one of {len(names)} files that {INDEX} names"
+                raise SpecError(Problem("weights", what, "fetch the model anew, whole"))
+            return [self.path / n for n in names]
+        single = self.path / "model.safetensors"
+        return [single] if single.is_file() else sorted(self.path.glob("*.safetensors"))
 
 
 def _without_weights(path: Path) -> tuple[str, str]:
@@ -91,7 +117,9 @@ class RunDirectory(PublicFolder):
     def __init__(self, path: Path):
         self.run, self.name = RunFolder.open(path), str(path)
         self.run.verify()
-        self.columns: dict[str, Any] = self.run.read_json("columns.json")["inputs"]
+        described = self.run.read_json("columns.json")
+        self.columns: dict[str, Any] = described["inputs"]
+        self.outputs: dict[str, Any] = described["outputs"]
 
     def text(self, name: str) -> str | None:
         return None
@@ -122,6 +150,35 @@ class RunDirectory(PublicFolder):
 
     def vocabulary(self, kind: str) -> dict[str, Any]:
         return self.columns[self._column(kind)]["state"]
+
+    def _output(self, kind: str) -> str:
+        used = {n: (c["options"].get("decoder") or {}).get("type", "?") for n, c in self.outputs.items()}
+        found = next((n for n, t in used.items() if t == kind), None)
+        if found is None:
+            what = (
+                f"no output of the run {self.name} is written by {kind}, but by {', '.join(sorted(set(used.values())))}"
+            )
+            raise SpecError(Problem("weights", what, "name another run, or a decoder of its type"))
+        return found
+
+    def decoder(self, kind: str) -> dict[str, Any]:
+        return self.outputs[self._output(kind)]["options"]["decoder"]
+
+    def codec(self, kind: str) -> dict[str, Any]:
+        state = self.outputs[self._output(kind)]["state"]
+        return {**state["codec"], "kind": state["kind"]}
+
+    def writer(self, kind: str) -> dict[str, Tensor]:
+        from dapeng.nn.tables import module_key
+
+        column = self._output(kind)
+        domain = self.outputs[column]["options"].get("like") or column
+        own = f"decoders.{module_key(column)}.writer."
+        found = self.state()
+        mine = {n.removeprefix(own): t for n, t in found.items() if n.startswith(own)}
+        stack = {n.removeprefix("stack."): t for n, t in mine.items() if n.startswith("stack.")}
+        head = {"head": mine["head.weight"]} if "head.weight" in mine else {}
+        return {**stack, **head, "table": found[f"tables.{module_key(domain)}.weight"]}
 
 
 class SampleFolder(PublicFolder):

@@ -65,6 +65,18 @@ class Codec(ABC):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids; special ones are left out. Half a character becomes U+FFFD."""
 
+    def published(self) -> dict[str, Any]:
+        """This tokeniser as a tokenizer.json, as values; nothing is put before or behind a text.
+
+        Raises ValueError, with the reason, where that file can't say it.
+        """
+        raise ValueError(f"a tokenizer.json can't say what {self.kind} does")
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Special tokens by the names that they have in a tokenizer.json."""
+        return {**dict(zip(SPECIAL, (PAD, BOS, EOS, UNK))), **self.marks}
+
     def pieces(self, text: str) -> list[str]:
         """The tokens of a text as a reader sees them."""
         ids, _ = self.encode([text])

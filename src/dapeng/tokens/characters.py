@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from dapeng.tokens.base import SPECIAL, UNK, Codec, commonest, flat, whole
+from dapeng.tokens.published import byte_letters, sequence, split, tokenizer_json
+
+UNKNOWN = SPECIAL[UNK]
 
 
 class Characters(Codec):
@@ -40,6 +43,14 @@ class Characters(Codec):
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.vocabulary[i] for i in ids)
 
+    def published(self) -> dict[str, Any]:
+        model = {"type": "WordLevel", "vocab": {**self.names, **self.ids}, "unk_token": UNKNOWN}
+        replaced = {"type": "Replace", "pattern": {"String": UNKNOWN}, "content": self.vocabulary[UNK]}
+        join = sequence([replaced, {"type": "Fuse"}], "decoders")
+        # the unknown token is none of the special ones, or it would be left out of what is read aloud
+        known = {n: i for n, i in self.names.items() if n != UNKNOWN}
+        return tokenizer_json(model, known, split(r"[\s\S]"), join)
+
 
 class Bytes(Codec):
     """One id a byte of UTF-8: nothing is unknown, nothing is learnt."""
@@ -67,3 +78,9 @@ class Bytes(Codec):
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i - self.first for i in ids if i >= self.first).decode("utf-8", "replace")
+
+    def published(self) -> dict[str, Any]:
+        letters = {letter: self.first + byte for byte, letter in enumerate(byte_letters())}
+        model = {"type": "BPE", "vocab": {**self.names, **letters}, "merges": []}
+        level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        return tokenizer_json(model, self.names, level, level)

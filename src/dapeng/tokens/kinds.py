@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dapeng.tokens.base import Codec
 from dapeng.tokens.characters import Bytes, Characters
+from dapeng.tokens.file import File
 from dapeng.tokens.learnt import BytePairs, WordPieces
 from dapeng.tokens.sentence_pieces import SentencePieces
 
-CODECS: dict[str, type[Codec]] = {c.kind: c for c in (BytePairs, SentencePieces, WordPieces, Characters, Bytes)}
+CODECS: dict[str, type[Codec]] = {c.kind: c for c in (BytePairs, SentencePieces, WordPieces, Characters, Bytes, File)}

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
+from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
 """As GPT-2 cuts a text, with at most three digits at once: a blank belongs to the word behind it."""
@@ -30,6 +31,8 @@ class Learnt(Codec):
 
     words: ClassVar[str]
     """The expression that finds the words of a text."""
+    published_words: ClassVar[str]
+    """The same for the library, whose classes of characters are others."""
 
     def __init__(self, state: dict[str, Any]):
         from tokenizers import Tokenizer
@@ -69,6 +72,13 @@ class Learnt(Codec):
                 self._known[word] = ids
         return ids
 
+    def published(self) -> dict[str, Any]:
+        found = json.loads(self.state["tokenizer"])
+        # words are cut as here first, and then as the library does it: what is a letter to both is the same
+        blanks = [] if self.words == WORDS else [split(f"[{SPACE}]+", "Removed")]
+        cut = [*blanks, split(self.published_words), *flattened(found["pre_tokenizer"])]
+        return {**found, "pre_tokenizer": sequence(cut)}
+
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([i for i in ids if i not in self._special], skip_special_tokens=False)
 
@@ -78,6 +88,10 @@ class BytePairs(Learnt):
 
     kind = "bpe"
     words = WORDS
+    published_words = (
+        rf"'(?:[sdmt]|ll|ve|re)| ?[{LETTER}]+| ?[{DIGIT}]{{1,3}}| ?[^{SPACE}{LETTER}{DIGIT}]+"
+        rf"|[{SPACE}]+(?![^{SPACE}])|[{SPACE}]+"
+    )
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> BytePairs:
@@ -101,6 +115,7 @@ class WordPieces(Learnt):
 
     kind = "wordpiece"
     words = rf"[{HAN}]|[^\W{HAN}_]+|[^\w\s]|_"
+    published_words = rf"[{HAN}]|[{LETTER}{DIGIT}&&[^{HAN}]]+|[^{LETTER}{DIGIT}{SPACE}]"
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> WordPieces:

@@ -16,6 +16,7 @@ import numpy as np
 
 from dapeng.core.errors import need_extra
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
+from dapeng.tokens.published import sequence, tokenizer_json
 
 SPARE = 300
 """Pieces for bytes and special tokens, and some to learn."""
@@ -68,6 +69,23 @@ class SentencePieces(Codec):
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids if not self.library.is_control(int(i))])
+
+    def published(self) -> dict[str, Any]:
+        own, blank = self.library, "\u2581"
+        special = {i: name for name, i in self.names.items()}
+        names = [special.get(i) or own.id_to_piece(i) for i in range(self.size)]
+        vocab = [[name, own.get_score(i)] for i, name in enumerate(names)]
+        model = {"type": "Unigram", "unk_id": own.unk_id(), "vocab": vocab, "byte_fallback": True}
+        blanks = {"type": "Replace", "pattern": {"String": " "}, "content": blank}
+        back = {"type": "Replace", "pattern": {"String": blank}, "content": " "}
+        join = sequence([back, {"type": "ByteFallback"}, {"type": "Fuse"}], "decoders")
+        return tokenizer_json(model, self.names, None, join, blanks)
+
+    @property
+    def names(self) -> dict[str, int]:
+        # with a blank, which no text holds any more when pieces are looked for: there, a special one is a piece like others
+        apart = (i for i in range(self.size) if self.library.is_control(i) or self.library.is_unknown(i))
+        return {self.library.id_to_piece(i) + " ": i for i in apart}
 
 
 def _library() -> Any:

@@ -24,6 +24,8 @@ def shape_of(config: dict[str, Any]) -> Shape:
         raise ValueError(f"rotary positions of the kind {turning.get('rope_type', turning.get('type'))}")
     if config.get("use_sliding_window") or (config.get("sliding_window") and kind in ("mistral", "mixtral")):
         raise ValueError("attention over a sliding window")
+    if config.get("attention_bias") or config.get("mlp_bias"):
+        raise ValueError("biases of every layer of attention or perceptron")
     named = config.get("hidden_act", "silu")
     if named not in ACTIVATIONS:
         raise ValueError(f"activation {named}")
@@ -31,7 +33,7 @@ def shape_of(config: dict[str, Any]) -> Shape:
         width=width, layers=int(config["num_hidden_layers"]), heads=heads,
         kv_heads=int(config.get("num_key_value_heads") or heads), head_width=int(config.get("head_dim") or width // heads),
         hidden=int(config["intermediate_size"]), eps=float(config.get("rms_norm_eps", 1e-6)), activation=ACTIVATIONS[named],
-        qkv_bias=kind == "qwen2" or bool(config.get("attention_bias")), qk_norm=kind == "qwen3",
+        qkv_bias=kind == "qwen2", qk_norm=kind == "qwen3",
         rotary=float(turning.get("rope_theta") or config.get("rope_theta", 10_000.0)),
         experts=int(config.get("num_local_experts", 0)) if kind == "mixtral" else 0,
         active=int(config.get("num_experts_per_tok", 2)),

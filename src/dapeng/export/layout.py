@@ -1,0 +1,100 @@
+"""A folder in the layout of Hugging Face: what transformers reads without dapeng, and dapeng begins from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dapeng.core.errors import RunError
+from dapeng.core.files import write_json
+
+TOUGH = (
+    "Hello, world! It's 12345 o'clock.",
+    "今天天气很好，我们去公园吧。",
+    "naïve café — ok? ½ x²",
+    "👩‍👩‍👧 😀!",
+    "<eos> <bos> <pad> <unk> [CLS] [SEP] </s> <|endoftext|>",
+    "  two  blanks\n\n\tand a line ",
+)
+"""Texts on which every exported tokeniser is tried, beside those of the run."""
+MOST_TEXTS = 256
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the files say. tokenizer: tokenizer.json as values. roles: special tokens by what they are for ("bos_token").
+
+    longest: tokens of a text. generation: generation_config.json, of a model that writes.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    tokenizer: dict[str, Any]
+    roles: dict[str, str]
+    longest: int
+    generation: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Fill a folder with config.json, model.safetensors, tokenizer.json, tokenizer_config.json and the rest."""
+        write_json(folder / "config.json", {**self.config, "dtype": "float32"})
+        write_json(folder / "tokenizer.json", self.tokenizer)
+        write_json(folder / "tokenizer_config.json", self.tokenizer_config())
+        if self.generation:
+            write_json(folder / "generation_config.json", self.generation)
+        held = {n: t.detach().cpu().float().clone().contiguous() for n, t in self.tensors.items()}
+        save_file(held, folder / "model.safetensors", {"format": "pt"})
+
+    def tokenizer_config(self) -> dict[str, Any]:
+        side = "left" if self.generation else "right"  # what is written follows the prompt at once
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest, "padding_side": side,
+            "split_special_tokens": True, "clean_up_tokenization_spaces": False, **self.roles,
+        }  # fmt: skip
+
+
+def refuse_other_tokens(folder: Path, texts: Sequence[str], ours: Callable[[str], list[int]]) -> int:
+    """How many texts were compared. Raises RunError for one of which the folder's tokenizer.json makes other tokens."""
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    library.encode_special_tokens = True
+    for text in texts:
+        wanted, found = ours(text), library.encode(text).ids
+        if wanted != found:
+            at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), min(len(wanted), len(found)))
+            what = f"tokenizer.json reads {text[:60]!r} otherwise than the run, from token {at} on; nothing was kept"
+            raise RunError(what, hint="--format standalone, or train with tokeniser=bpe")
+    return len(texts)
+
+
+def opened(folder: Path, auto: str, **options: Any) -> Any:
+    """The folder's model as a class of transformers (AutoModelForCausalLM, ...) opens it; None where that isn't installed."""
+    try:
+        import transformers
+    except ImportError:
+        return None
+    with quiet():
+        kind = getattr(transformers, auto)
+        return kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32, **options).eval()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers tells of every step on the standard error output; here it doesn't."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def compared_with() -> str:
+    """In words, what the written folder was opened with."""
+    import transformers
+
+    return f"transformers {transformers.__version__}"
