@@ -38,6 +38,7 @@ from dapeng.models.build import Choices, fresh_model, parameters, with_encoders
 from dapeng.models.predict import predict_rows
 from dapeng.product.product import NETWORK, Product, mix
 from dapeng.train.network import Trained, train_network
+from dapeng.train.setting import packed
 from dapeng.train.validation import truth
 
 NETWORK_SHARE = 0.7
@@ -341,7 +342,8 @@ def _network_anew(session: Session, fold: Fold) -> None:
         and spec.train.strategy == "single"
         and session.limit is None
     )
-    if trained is None or not len(fold.validation) or not shared or not plain or len(fold.rows) > FEW_ROWS:
+    few = len(fold.rows) <= FEW_ROWS and packed(product.inputs, product.outputs, fold.store) is None
+    if trained is None or not len(fold.validation) or not shared or not plain or not few:
         return
     assert product.model is not None
     sharpness = {n: t.clone() for n, t in product.model.state_dict().items() if n.endswith(".sharpness")}

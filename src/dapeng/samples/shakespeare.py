@@ -14,8 +14,8 @@ from dapeng.samples.base import Origin, Sample, part
 
 PIECE = 25_000
 """Letters of a piece, to the next empty line."""
-VALIDATION = 2
-"""Pieces before the test's beginning."""
+VALIDATION = (13, 26)
+"""Pieces from the midst: those before the test are of the play that it goes on with."""
 
 
 @samples
@@ -40,7 +40,8 @@ class Shakespeare(Sample):
             text = file.read()
         border = len(text) * 9 // 10
         train, test = list(_pieces(text[:border])), list(_pieces(text[border:]))
-        parts = {"train": train[:-VALIDATION], "validation": train[-VALIDATION:], "test": test}
+        validation = [train.pop(at) for at in reversed(VALIDATION)]
+        parts = {"train": train, "validation": validation, "test": test}
         return {name: part(self.type, name, {"text": pa.array(pieces)}) for name, pieces in parts.items()}
 
 
