@@ -25,8 +25,6 @@ SHARPNESS = 5e-4
 """Added to the variances that whitening divides by, so that it doesn't blow up what never varies."""
 SCALE = 1 / 9
 """Of the pooled features, so that the classes are told apart slowly at first."""
-MOMENTUM = 0.4
-"""Of new statistics in the running ones, which must follow quickly in a training of a few hundred steps."""
 
 
 @encoders
@@ -44,6 +42,8 @@ class Airbench(EncoderOptions):
     widths: list[int] = Field(default=[64, 256, 256], min_length=1, max_length=5)
     """Channels of the stages, each at half the resolution of the one before."""
     norm: Annotated[NormOptions, norms.choice("maps", default="batch")] = DEFAULT
+    momentum: float = Field(0.4, gt=0, le=1)
+    """Share of the newest batch in the running statistics of batch norms, which must follow quickly in a few hundred steps."""
     bias_rate: float = Field(1.0, gt=0, le=1000)
     """How much faster than the rest the biases of the norms learn: 64 in the paper, under plain gradient descent."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -78,8 +78,8 @@ class AirbenchEncoder(PictureEncoder):
         for outputs in o.widths:
             stages.append(
                 nn.Sequential(
-                    _convolution(width, outputs), nn.MaxPool2d(2), _norm(o.norm, outputs), nn.GELU(),
-                    _convolution(outputs, outputs), _norm(o.norm, outputs), nn.GELU(),
+                    _convolution(width, outputs), nn.MaxPool2d(2), _norm(o, outputs), nn.GELU(),
+                    _convolution(outputs, outputs), _norm(o, outputs), nn.GELU(),
                 )
             )  # fmt: skip
             width = outputs
@@ -124,10 +124,10 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return made
 
 
-def _norm(options: NormOptions, width: int) -> nn.Module:
-    made = options.maps(width)
-    if isinstance(made, nn.BatchNorm2d) and "momentum" not in options.model_fields_set:
-        made.momentum = MOMENTUM
+def _norm(options: Airbench, width: int) -> nn.Module:
+    made = options.norm.maps(width)
+    if isinstance(made, nn.BatchNorm2d):
+        made.momentum = options.momentum
         ones = made.weight.detach()
         del made.weight  # what follows has a scale of its own
         made.register_buffer("weight", ones)
