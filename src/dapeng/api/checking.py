@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dapeng.api.columns import from_spec, settled_encoders
+from dapeng.api.columns import from_spec, settle_encoders
 from dapeng.api.parts import split_rows
 from dapeng.checks.base import Finding
 from dapeng.checks.cost import cost
@@ -34,7 +34,8 @@ def checked(loaded: Loaded, fast: bool, notes: list[str]) -> list[Finding]:
     if fast:
         notes.append("wrong labels are not looked for (--fast)")
     try:
-        notes.append(cost(whole, settled_encoders(chosen.inputs, loaded.folder), chosen.outputs))
+        settle_encoders(chosen, loaded.folder)
+        notes.append(cost(whole, chosen.inputs, chosen.outputs))
     except DapengError as error:
         notes.append(f"what the data costs can't be told: {error}")
     return found

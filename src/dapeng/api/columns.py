@@ -11,6 +11,7 @@ from typing import Any
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
+from dapeng.core.needs import needed_encoders, with_needed
 from dapeng.core.spec import Spec
 from dapeng.data.infer import Guess, infer
 from dapeng.data.table import Source
@@ -18,12 +19,16 @@ from dapeng.data.table import Source
 
 @dataclass
 class Chosen:
-    """What is read and what is wanted. roles: role -> column. guesses: of columns that nobody typed."""
+    """What is read and what is wanted. roles: role -> column. guesses: of columns that nobody typed.
+
+    reasons: path -> (what was chosen where the spec left it open, why), as far as that is known without the data.
+    """
 
     inputs: dict[str, ColumnOptions]
     outputs: dict[str, ColumnOptions]
     roles: dict[str, str] = field(default_factory=dict)
     guesses: list[Guess] = field(default_factory=list)
+    reasons: dict[str, tuple[Any, str]] = field(default_factory=dict)
 
     @property
     def needed(self) -> list[str]:
@@ -47,10 +52,14 @@ def from_spec(spec: Spec, source: Source) -> Chosen:
     return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
 
 
-def settled_encoders(inputs: Mapping[str, ColumnOptions], base: Path | None) -> dict[str, Any]:
-    """The same inputs, their encoders as the files say that they name: shapes of public weights. Raises SpecError for all at once."""
+def settle_encoders(chosen: Chosen, base: Path | None) -> None:
+    """Decide on encoders before the data is read: those that decoders ask for, where none is named; and of those that are named,
+    what files say: shapes of public weights. Raises SpecError for all at once.
+    """
+    needed = needed_encoders(chosen.inputs, chosen.outputs)
+    chosen.reasons |= {f"inputs.{n}.encoder": (encoder.type, why) for n, (encoder, why) in needed.items()}
     out, problems = {}, []
-    for name, options in inputs.items():
+    for name, options in with_needed(chosen.inputs, needed).items():
         encoder: Any = getattr(options, "encoder", None)
         out[name] = options
         if encoder is None:
@@ -64,7 +73,7 @@ def settled_encoders(inputs: Mapping[str, ColumnOptions], base: Path | None) -> 
             out[name] = options.model_copy(update={"encoder": settled})
     if problems:
         raise SpecError(problems)
-    return out
+    chosen.inputs = out
 
 
 def _refuse_strange(

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dapeng.api.columns import Chosen, from_data, from_spec, settled_encoders
+from dapeng.api.columns import Chosen, from_data, from_spec, settle_encoders
 from dapeng.api.directions import keep_promises, promised
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
@@ -81,10 +81,12 @@ def begin(
         if targets
         else from_spec(spec, whole)
     )
-    chosen.inputs = settled_encoders(chosen.inputs, loaded.folder)
+    settle_encoders(chosen, loaded.folder)
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)
+    if chosen.reasons:
+        say(table([(p, str(v), why) for p, (v, why) in chosen.reasons.items()], ("chosen", "value", "because")))
     source, rows = hold(whole, chosen.needed)
     if not rows:
         raise DataError(Problem(whole.name, "has no rows"))
@@ -103,7 +105,8 @@ def begin(
     for note in [*opened.notes(), *parts.notes]:
         (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
     _warn_of_traps(source, chosen)
-    return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts)
+    choices = Choices(dict(chosen.reasons))
+    return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts, choices)
 
 
 def _typed_outputs(loaded: Loaded) -> dict[str, ColumnOptions]:

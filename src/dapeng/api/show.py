@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dapeng.api.columns import from_spec, settled_encoders
+from dapeng.api.columns import from_spec, settle_encoders
 from dapeng.columns.base import Column
 from dapeng.core.console import table
 from dapeng.core.spec import Spec
@@ -36,7 +36,7 @@ class Look:
         opened = open_data(spec.data.model_copy(update={"max_rows": min(spec.data.max_rows or ROWS, ROWS)}), folder)
         source = opened.whole()
         chosen = from_spec(spec, source)
-        chosen.inputs = settled_encoders(chosen.inputs, folder)
+        settle_encoders(chosen, folder)
         self.source = Frame(source.read(list({**chosen.inputs, **chosen.outputs})), source.name, source.base)
         wanted = {n: (o, False) for n, o in chosen.inputs.items()} | {n: (o, True) for n, o in chosen.outputs.items()}
         fitted = fit_columns(self.source, wanted, lambda start, count: np.ones(count, bool))

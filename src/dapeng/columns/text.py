@@ -43,7 +43,7 @@ class Text(ColumnOptions):
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
     }
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
-    """The network that reads it. auto: a bag of n-grams."""
+    """The network that reads it. auto: a bag of n-grams; a transformer where a text is to be written from it."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("text", default="llama")] = DEFAULT
     """How it is written."""
     loss: Annotated[LossOptions, kinds.losses.choice("text", default="token_cross_entropy")] = DEFAULT
@@ -79,6 +79,11 @@ class Text(ColumnOptions):
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> Column:
         return WrittenColumn(name, self, state, target) if target else TextColumn(name, self, state, target)
+
+    def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
+        if "tokens" not in needs or self.tokeniser == "ngrams":
+            return "", ""
+        return "transformer", "keeps the order of the tokens"
 
     def kind(self, han: bool) -> str:
         """The tokeniser to use; `han` where most letters are Han, kana or hangul."""

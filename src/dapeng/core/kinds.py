@@ -62,6 +62,13 @@ class ColumnOptions(Options):
     task: ClassVar[str] = ""
     """Name of the task by which it is judged and learnt as an output; its type where empty."""
 
+    def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
+        """The encoder to be read by where none is named and decoders need this of features, and what it does.
+
+        Known before any data is read; empty: what is read decides (`dapeng.columns.base.Column.default_encoder`).
+        """
+        return "", ""
+
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
         raise NotImplementedError
