@@ -104,7 +104,14 @@ def test_a_language_model_needs_no_input_and_learns_the_texts(language: Any) -> 
 def test_a_run_is_judged_on_other_rows(spelling: Any, tmp_path: Path) -> None:
     found = spelling.evaluate(str(numbers(tmp_path / "other.jsonl", 40)))["outputs"]["words"]
     assert found["metrics"]["exact_match"]["value"] > 0.8
-    assert "bits_per_byte" not in found["metrics"]  # how likely the truth is was not asked
+    assert found["metrics"]["bits_per_byte"]["value"] < 0.3
+
+
+def test_a_language_model_is_judged_on_other_texts(language: Any, tmp_path: Path) -> None:
+    found = language.evaluate(str(numbers(tmp_path / "other.jsonl", 40)))["outputs"]["words"]
+    own = language.metrics["outputs"]["words"]["metrics"]["bits_per_byte"]["value"]
+    assert found["metrics"]["bits_per_byte"]["value"] == pytest.approx(own, rel=0.2)
+    assert found["rows"] == 40
 
 
 def test_a_text_that_is_too_long_is_cut_openly_and_does_not_end_there() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dapeng.core.alike import made_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
@@ -59,7 +60,7 @@ def settle_encoders(chosen: Chosen, base: Path | None) -> None:
     needed = needed_encoders(chosen.inputs, chosen.outputs)
     chosen.reasons |= {f"inputs.{n}.encoder": (encoder.type, why) for n, (encoder, why) in needed.items()}
     out, problems = {}, []
-    for name, options in with_needed(chosen.inputs, needed).items():
+    for name, options in made_alike(with_needed(chosen.inputs, needed)).items():
         encoder: Any = getattr(options, "encoder", None)
         out[name] = options
         if encoder is None:

@@ -42,6 +42,9 @@ class Text(ColumnOptions):
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
     }
+    alike: ClassVar[tuple[str, ...]] = (
+        "encoder", "tokeniser", "max_length", "vocab_size", "min_count", "ngrams", "lowercase", "normalise",
+    )  # fmt: skip
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
     """The network that reads it. auto: a bag of n-grams; a transformer where a text is to be written from it."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("text", default="llama")] = DEFAULT

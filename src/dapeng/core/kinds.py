@@ -59,6 +59,8 @@ class ColumnOptions(Options):
     """True if a cell is one of some labels, whose shares a split keeps equal in every part."""
     of_labels: ClassVar[bool] = False
     """True if cells hold labels: as an output it is looked at before anything is trained (`Column.hopeless`)."""
+    alike: ClassVar[tuple[str, ...]] = ()
+    """Keys in which a column that is `like` another follows it, as far as they are not said: what shared vocabularies depend on."""
     task: ClassVar[str] = ""
     """Name of the task by which it is judged and learnt as an output; its type where empty."""
 
