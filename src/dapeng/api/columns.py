@@ -57,10 +57,11 @@ def settle_encoders(chosen: Chosen, base: Path | None) -> None:
     """Decide on encoders before the data is read: those that decoders ask for, where none is named; and of those that are named,
     what files say: shapes of public weights. Raises SpecError for all at once.
     """
-    needed = needed_encoders(chosen.inputs, chosen.outputs)
+    inputs = made_alike(chosen.inputs)
+    needed = needed_encoders(inputs, chosen.outputs)
     chosen.reasons |= {f"inputs.{n}.encoder": (encoder.type, why) for n, (encoder, why) in needed.items()}
     out, problems = {}, []
-    for name, options in made_alike(with_needed(chosen.inputs, needed)).items():
+    for name, options in with_needed(inputs, needed).items():
         encoder: Any = getattr(options, "encoder", None)
         out[name] = options
         if encoder is None:

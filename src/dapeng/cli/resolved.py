@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dapeng.core.alike import made_alike
 from dapeng.core.console import padded, width
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
@@ -30,9 +31,10 @@ def resolved(loaded: Loaded) -> str:
 def _with_needed(loaded: Loaded) -> Loaded:
     """The same with the encoders that decoders ask for, each with its reason as its origin."""
     spec = loaded.spec
-    needed = needed_encoders(spec.inputs, spec.outputs)
+    inputs = made_alike(spec.inputs)
+    needed = needed_encoders(inputs, spec.outputs)
     chosen = {("inputs", n, "encoder", "type"): f"chosen: {why}" for n, (_, why) in needed.items()}
-    shown = spec.model_copy(update={"inputs": with_needed(spec.inputs, needed)})
+    shown = spec.model_copy(update={"inputs": with_needed(inputs, needed)})
     return replace(loaded, spec=shown, origins={**loaded.origins, **chosen})
 
 

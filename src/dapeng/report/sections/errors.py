@@ -69,7 +69,7 @@ def _below(wrong: Wrong, task: Task) -> Safe:
     said = wrong.said if wrong.said is None else cut(wrong.said, MOST_TEXT) or "(nothing)"
     lines = [el("dt", "true"), el("dd", own(cut(wrong.truth, MOST_TEXT)), class_="true")]
     lines += [el("dt", "written"), el("dd", own(said), class_="wrong")] if said is not None else []
-    return el("dl", *lines, el("dt", "how far"), el("dd", task.how_wrong(wrong)))
+    return el("dl", *lines, el("dt", "score"), el("dd", task.how_wrong(wrong)))
 
 
 def _pictures(shown: list[Wrong], rows: Rows, types: dict[str, str], task: Task) -> Safe:
