@@ -131,6 +131,7 @@ def test_the_worst_texts_are_shown_with_what_was_read_and_written_least_alike_fi
 
 def test_the_report_of_a_language_model_shows_the_texts_that_were_hardest_to_foresee(language: Any) -> None:
     report = (language.path / "report.html").read_text(encoding="utf-8")
+    assert "What was written" not in report  # nothing was
     errors = report[report.index("Worst errors</h2>") :]
     assert "texts that were hardest to foresee" in errors
     assert "bits per byte" in errors

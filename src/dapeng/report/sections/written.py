@@ -24,21 +24,20 @@ class Written(Section):
     title: ClassVar[str] = "What was written"
 
     def render(self, folder: RunFolder) -> Safe | None:
-        each = {n: o for n, o in outputs(folder).items() if o.get("samples")}
+        each = {n: o for n, o in outputs(folder).items() if any(s["written"] for s in o.get("samples", []))}
         return join(*(_texts(folder, n, o) for n, o in each.items())) if each else None
 
 
 def _texts(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe:
     samples, read = found["samples"], _read(folder, name, len(found["samples"]))
-    wrote = any(s["written"] for s in samples)
     names = list(read[0]) if read else []
     rows = []
     for at, sample in enumerate(samples):
         cells = [own(cut(read[at][n], MOST_CELL)) for n in names]
-        rows.append([*cells, own(sample["written"]), own(sample["truth"])] if wrote else [own(sample["truth"])])
-    head = [*(own(n) for n in names), "Written", "Truth"] if wrote else ["Truth"]
+        rows.append([*cells, own(sample["written"]), own(sample["truth"])])
+    head = [*(own(n) for n in names), "Written", "Truth"]
     signatures = [el("p", own(f"{k}: {v}"), class_="note") for k, v in found.get("signatures", {}).items()]
-    return join(table(own(name), head, rows, (), "prose"), *signatures)
+    return join(table(own(name), head, rows, ()), *signatures)
 
 
 def _read(folder: RunFolder, output: str, count: int) -> list[dict[str, Any]]:
