@@ -20,7 +20,7 @@ class Parrot:
         column = Category().fitted("y", {"labels": ["a", "b"], "counts": [5, 5], "missing": 0}, True)
         self.inputs, self.outputs = {"x": None}, {"y": column}
 
-    def stream(self, source):
+    def stream(self, source, known=False):
         for block in source.blocks():
             codes = np.array([0 if v == "a" else 1 for v in block.columns.column("x").to_pylist()])
             good = np.arange(len(block))

@@ -105,7 +105,58 @@ def test_a_language_model_needs_no_input_and_learns_the_texts(language: Any) -> 
 def test_a_run_is_judged_on_other_rows(spelling: Any, tmp_path: Path) -> None:
     found = spelling.evaluate(str(numbers(tmp_path / "other.jsonl", 40)))["outputs"]["words"]
     assert found["metrics"]["exact_match"]["value"] > 0.8
-    assert "bits_per_byte" not in found["metrics"]  # how likely the truth is was not asked
+    assert found["metrics"]["bits_per_byte"]["value"] < 0.3
+
+
+def test_the_worst_texts_are_shown_with_what_was_read_and_written_least_alike_first(spelling: Any) -> None:
+    from dapeng.report.rows import worst
+
+    found = spelling.metrics["outputs"]["words"]
+    shown, every = worst(spelling.folder, "words", found, 50)
+    kept = pq.read_table(spelling.path / "predictions.parquet").to_pydict()
+    wrong = [i for i, (w, t) in enumerate(zip(kept["words.wrote"], kept["words.truth"])) if w != t]
+    assert every == len(wrong) > 0
+    assert {(w.said, w.truth) for w in shown} <= {(kept["words.wrote"][i], kept["words.truth"][i]) for i in wrong}
+    scores = [w.surety for w in shown]
+    assert scores == sorted(scores)
+    assert scores[0] == min(kept["words.chrf" if "words.chrf" in kept else "words.token_f1"][i] for i in wrong)
+    report = (spelling.path / "report.html").read_text(encoding="utf-8")
+    errors = report[report.index("Worst errors</h2>") :]
+    assert f"<bdi>{shown[0].truth}</bdi>" in errors
+    assert f"<bdi>{shown[0].said}</bdi>" in errors
+    assert f"{every} of 70 texts are not the true one" in errors
+    digits = "".join(str(WORDS.index(w)) for w in shown[0].truth.split())
+    assert f"<bdi>{digits}</bdi>" in errors
+    assert "off by" not in errors
+
+
+def test_the_report_of_a_language_model_shows_the_texts_that_were_hardest_to_foresee(language: Any) -> None:
+    report = (language.path / "report.html").read_text(encoding="utf-8")
+    assert "What was written" not in report  # nothing was
+    errors = report[report.index("Worst errors</h2>") :]
+    assert "texts that were hardest to foresee" in errors
+    assert "bits per byte" in errors
+    assert "written</dt>" not in errors
+
+
+def test_scores_of_single_texts_are_those_of_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text])")
+    said, true = ["the cat sat", "", "a dog"], ["the cat sits", "no", "a dog"]
+    view = TextView(np.array(said, object), np.array(true, object), np.zeros(3), np.ones(3))
+    wanted = [sacrebleu.sentence_chrf(a, [b]).score for a, b in zip(said, true)]
+    assert ChrF().each(view).tolist() == pytest.approx(wanted)
+    assert TokenF1().each(view).tolist() == pytest.approx([4 / 6, 0, 1])
+
+
+def test_a_language_model_is_trained_once_and_not_in_folds(language: Any) -> None:
+    assert "560 rows train, 70 validate, 70 test" in language.metrics["how"]
+
+
+def test_a_language_model_is_judged_on_other_texts(language: Any, tmp_path: Path) -> None:
+    found = language.evaluate(str(numbers(tmp_path / "other.jsonl", 40)))["outputs"]["words"]
+    own = language.metrics["outputs"]["words"]["metrics"]["bits_per_byte"]["value"]
+    assert found["metrics"]["bits_per_byte"]["value"] == pytest.approx(own, rel=0.2)
+    assert found["rows"] == 40
 
 
 def column_of(limit: int, texts: list[str]) -> tuple[Any, Cells]:
@@ -319,9 +370,67 @@ def test_lines_are_answered_one_by_one(spelling: Any, capsys: Any, monkeypatch: 
         (["compress", "RUN"], "compressing"),
         (["explain", "RUN"], "explaining"),
         (["predict", "RUN", "DATA"], "dapeng chat"),
+        (["serve", "RUN"], "dapeng chat"),
+        (["chat", "RUN", "--temp", "1"], "did you mean '--temperature'?"),
     ],
 )
 def test_what_a_written_text_cannot_do_yet_is_said(words: list[str], said: str, language: Any, capsys: Any) -> None:
     data = str(numbers(language.path.parent / "more.jsonl", 5))
     assert main([{"RUN": str(language.path), "DATA": data}.get(w, w) for w in words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_text_that_no_row_that_trains_has_is_named(tmp_path: Path, capsys: Any) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("said,written\n" + "".join(f"a word {i},\n" for i in range(40)), encoding="utf-8")
+    words = ["train", str(table), "--target", "written", "outputs.written=text", "--runs", str(tmp_path / "runs")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "outputs.written: no row that trains has it" in said
+    assert "name another output" in said
+
+
+def test_one_true_text_is_enough_to_train_and_nothing_is_claimed(tmp_path: Path, capsys: Any) -> None:
+    spec = tmp_path / "t.yaml"
+    (tmp_path / "t.csv").write_text("said,written\n" + "".join(f"a b {i},{'yes' * (i == 5)}\n" for i in range(60)))
+    tiny = "embed_dim: 16, num_layers: 1, num_heads: 2"
+    spec.write_text(
+        f"data: t.csv\ninputs: {{said: {{type: text, encoder: {{type: transformer, {tiny}}}}}}}\n"
+        f"outputs: {{written: {{type: text, decoder: {{type: llama, {tiny}}}}}}}\n"
+        "model: network\ntrain: {epochs: 1}\nevaluate: {baselines: []}\n"
+    )
+    assert main(["train", str(spec), "--runs", str(tmp_path / "runs")]) == 0
+    assert "no test row has the true answer" in capsys.readouterr().err
+
+
+def test_what_is_no_language_model_says_what_it_is(tmp_path: Path, spelling: Any) -> None:
+    from dapeng.core.errors import RunError
+
+    with pytest.raises(RunError, match="this run makes words from digits"):
+        spelling.write("7")
+
+
+def test_free_text_as_a_target_is_proposed_as_text_to_be_written(tmp_path: Path, capsys: Any) -> None:
+    table = tmp_path / "pairs.csv"
+    lines = [f"ein Satz mit der Nummer {i},a sentence with the number {i}\n" for i in range(120)]
+    table.write_text("de,en\n" + "".join(lines), encoding="utf-8")
+    assert main(["init", str(table), "--target", "en"]) == 0
+    said = capsys.readouterr().out
+    assert "en: text" in said
+    assert "to be written" in said
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "😀 👩‍👩‍👧", "你好，世界", "مرحبا بالعالم", "e\u0301 é", "line\nbreak\ttab", "\ufeffbom"]
+)
+@pytest.mark.parametrize("tokeniser", ["bpe", "characters", "bytes"])
+def test_strange_letters_come_back_as_they_were(text: str, tokeniser: str) -> None:
+    import pyarrow as pa
+
+    from dapeng.columns.text import Text
+
+    options = Text.model_validate({"tokeniser": tokeniser})
+    summary = options.summary(True)
+    summary.add(pa.array([text, "plain text"] * 5))
+    column = options.fitted("y", summary.result(), True)
+    assert column.decode({"ids": [column.encode(pa.array([text])).tensors["ids"]]}) == [text]

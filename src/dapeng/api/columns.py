@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dapeng.core.alike import made_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
+from dapeng.core.needs import needed_encoders, with_needed
 from dapeng.core.spec import Spec
 from dapeng.data.infer import Guess, infer
 from dapeng.data.table import Source
@@ -18,12 +20,16 @@ from dapeng.data.table import Source
 
 @dataclass
 class Chosen:
-    """What is read and what is wanted. roles: role -> column. guesses: of columns that nobody typed."""
+    """What is read and what is wanted. roles: role -> column. guesses: of columns that nobody typed.
+
+    reasons: path -> (what was chosen where the spec left it open, why), as far as that is known without the data.
+    """
 
     inputs: dict[str, ColumnOptions]
     outputs: dict[str, ColumnOptions]
     roles: dict[str, str] = field(default_factory=dict)
     guesses: list[Guess] = field(default_factory=list)
+    reasons: dict[str, tuple[Any, str]] = field(default_factory=dict)
 
     @property
     def needed(self) -> list[str]:
@@ -48,9 +54,14 @@ def from_spec(spec: Spec, source: Source) -> Chosen:
 
 
 def settle(chosen: Chosen, base: Path | None) -> None:
-    """Decide of encoders and decoders what the files decide that they name: shapes of public weights. Raises SpecError for all at once."""
+    """Decide on encoders and decoders before the data is read: encoders that decoders ask for, where none is named; and, of those
+    that are named, what files say: shapes of public weights. Raises SpecError for all at once.
+    """
     problems: list[Problem] = []
-    chosen.inputs = _settled(chosen.inputs, "inputs", "encoder", base, problems)
+    inputs = made_alike(chosen.inputs)
+    needed = needed_encoders(inputs, chosen.outputs)
+    chosen.reasons |= {f"inputs.{n}.encoder": (encoder.type, why) for n, (encoder, why) in needed.items()}
+    chosen.inputs = _settled(with_needed(inputs, needed), "inputs", "encoder", base, problems)
     chosen.outputs = _settled(chosen.outputs, "outputs", "decoder", base, problems)
     if problems:
         raise SpecError(problems)

@@ -91,6 +91,7 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
     rows = _with_a_target(store, outputs, on_side(given, 0, store.left_out))
+    _refuse_none(session, outputs, rows)
     if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
         column = chosen.roles["weight"]
         raise DataError(
@@ -163,9 +164,16 @@ def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray
     if len(marks) == len(outputs):
         found = kept(rows, (np.logical_or.reduce([m[rows[at]] for m in marks]) for at in ranges(len(rows))))
         rows = rows if len(found) == len(rows) else found
-    if not len(rows):
-        raise DataError("every training row lacks its target")
     return rows
+
+
+def _refuse_none(session: Session, outputs: Mapping[str, Column], rows: np.ndarray) -> None:
+    """Raise DataError where no row that trains has a target."""
+    if len(rows):
+        return
+    what = "no row that trains has it: each cell of it is empty, or can't be read"
+    hint = f"look at the column in {session.source.name}, or name another output"
+    raise DataError([Problem(f"outputs.{n}", what, hint) for n in outputs])
 
 
 def say_columns(fold: Fold) -> None:
@@ -345,11 +353,14 @@ def _network_anew(session: Session, fold: Fold) -> None:
     few = len(fold.rows) <= FEW_ROWS and packed(product.inputs, product.outputs, fold.store) is None
     if trained is None or not len(fold.validation) or not shared or not plain or not few:
         return
+    more = _with_a_target(fold.store, product.outputs, fold.validation)
+    if not len(more):
+        return
     assert product.model is not None
     sharpness = {n: t.clone() for n, t in product.model.state_dict().items() if n.endswith(".sharpness")}
     torch.manual_seed(spec.train.seed)
     product.model = fresh_model(spec, product.inputs, product.outputs, Choices())
-    rows = np.sort(np.concatenate([fold.rows, _with_a_target(fold.store, product.outputs, fold.validation)]))
+    rows = np.sort(np.concatenate([fold.rows, more]))
     none = np.empty(0, np.int64)
     inputs, outputs = product.inputs, product.outputs
     say(f"training the network anew on {len(rows):,} rows, over {trained.epochs:.0f} epochs")

@@ -14,6 +14,7 @@ import torch
 from dapeng.core.duration import words
 from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
+from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, verdict
 from dapeng.explain.shares import fusion_shares
 from dapeng.product.product import NETWORK, Product
@@ -73,9 +74,13 @@ def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     for name, column in fold.product.outputs.items():
         wanted, columns[f"{name}.present"] = truth(fold.store, name, column, rows)
         columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted)
+        said: dict[str, np.ndarray] = {}
         for k in _shared(known, "product", name):
             found = np.concatenate([t.predictions["product"][name][k] for t in known])
             columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found)
+            said[k] = found
+        beside = task_of(column.task).kept(column, said, wanted)
+        columns |= {f"{name}.{k}": found for k, found in beside.items()}
     pq.write_table(pa.table(columns), session.folder.path / "predictions.parquet")
 
 

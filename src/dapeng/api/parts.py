@@ -69,7 +69,7 @@ def split_rows(spec: Spec, chosen: Chosen, opened: Opened, source: Source, rows:
     given = opened.given()
     split: Any = spec.data.split
     if split is None:
-        table = all(o.tabular for o in chosen.inputs.values())
+        table = all(o.tabular for o in [*chosen.inputs.values(), *chosen.outputs.values()])
         split, reason = choose_split(
             rows, options, list(opened.parts), table=table, roles={c: r for r, c in chosen.roles.items()}
         )

@@ -85,6 +85,8 @@ def begin(
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)
+    if chosen.reasons:
+        say(table([(p, str(v), why) for p, (v, why) in chosen.reasons.items()], ("chosen", "value", "because")))
     source, rows = hold(whole, chosen.needed)
     if not rows:
         raise DataError(Problem(whole.name, "has no rows"))
@@ -103,7 +105,8 @@ def begin(
     for note in [*opened.notes(), *parts.notes]:
         (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
     _warn_of_traps(source, chosen)
-    return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts)
+    choices = Choices(dict(chosen.reasons))
+    return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts, choices)
 
 
 def _typed_outputs(loaded: Loaded) -> dict[str, ColumnOptions]:

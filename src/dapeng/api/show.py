@@ -103,7 +103,8 @@ def graph(spec: Spec, folder: Path | None) -> str:
         )
     for i, (name, decoder) in enumerate(look.model.decoders.items()):
         kind = look.outputs[name].options.decoder.type  # type: ignore[attr-defined]
-        out.append(f'  fusion --> d{i}["{_safe(kind)}<br/>{parameters(decoder):,} parameters"]')
+        lead = "fusion --> " if look.model.fusion is not None else ""
+        out.append(f'  {lead}d{i}["{_safe(kind)}<br/>{parameters(decoder):,} parameters"]')
         out.append(f'  d{i} --> {number[name]}(["{_safe(name)}: {look.outputs[name].type}"])')
     return "\n".join(out)
 

@@ -185,7 +185,8 @@ def _ended_by_sigterm() -> Iterator[None]:
 def _headline(folder: RunFolder) -> str:
     """One figure for lists of runs."""
     found = folder.read_json("metrics.json").get("headline") or {}
-    return f"{found['output']} {found['metric']} {found['value']:.4g}" if found else ""
+    known = found.get("value") is not None  # no test row may have the true answer
+    return f"{found['output']} {found['metric']} {found['value']:.4g}" if known else ""
 
 
 def _explain(folder: RunFolder, product: Any) -> None:
@@ -195,7 +196,7 @@ def _explain(folder: RunFolder, product: Any) -> None:
     try:
         found = explain(folder, product, None, 4, 4.0).plain()
     except DapengError as error:
-        say(f"not explained: {error}")
+        say("not explained: " + "; ".join(p.what for p in error.problems))
         return
     metrics = folder.read_json("metrics.json")
     for output, columns in found["importance"].items():

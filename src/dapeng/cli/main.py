@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -53,8 +55,18 @@ class Parser(argparse.ArgumentParser):
     """Argument errors in the same words as all others."""
 
     def error(self, message: str) -> NoReturn:
-        say(coloured("error: ", "red") + message + f"\n  hint: {self.prog} --help")
+        near = self._nearest(message)
+        hint = f"did you mean {near!r}?" if near else f"{self.prog} --help"
+        say(coloured("error: ", "red") + message + f"\n  hint: {hint}")
         raise SystemExit(2)
+
+    def _nearest(self, message: str) -> str | None:
+        """The option that an unknown one was probably meant to be."""
+        found = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        options = [s for a in self._actions for s in a.option_strings if s.startswith("--")]
+        begun = [o for o in options if found and o.startswith(found[1])]
+        close = difflib.get_close_matches(found[1], options, 1) if found else []
+        return begun[0] if len(begun) == 1 else close[0] if close else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from dapeng.core.alike import made_alike
 from dapeng.core.console import padded, width
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
+from dapeng.core.needs import needed_encoders, with_needed
 from dapeng.core.registry import AutoIsNone, Choice, Options
 from dapeng.core.secrets import redacted
 from dapeng.core.shape import Path
@@ -19,9 +22,20 @@ WIDEST = 60
 
 def resolved(loaded: Loaded) -> str:
     """Every value of the spec; `auto` is chosen later, from the data."""
+    loaded = _with_needed(loaded)
     lines = list(_lines(loaded.spec, (), 0, loaded))
     column = min(max((width(text) for text, _ in lines), default=0), WIDEST)
     return "\n".join(f"{padded(text, column)}  # {origin}" if origin else text for text, origin in lines)
+
+
+def _with_needed(loaded: Loaded) -> Loaded:
+    """The same with the encoders that decoders ask for, each with its reason as its origin."""
+    spec = loaded.spec
+    inputs = made_alike(spec.inputs)
+    needed = needed_encoders(inputs, spec.outputs)
+    chosen = {("inputs", n, "encoder", "type"): f"chosen: {why}" for n, (_, why) in needed.items()}
+    shown = spec.model_copy(update={"inputs": with_needed(inputs, needed)})
+    return replace(loaded, spec=shown, origins={**loaded.origins, **chosen})
 
 
 def _lines(value: Any, path: Path, depth: int, loaded: Loaded) -> Iterator[tuple[str, str]]:

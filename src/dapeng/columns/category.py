@@ -46,6 +46,7 @@ class Category(ColumnOptions):
     labelled: ClassVar[bool] = True
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "threshold")
     of_labels: ClassVar[bool] = True
+    alike: ClassVar[tuple[str, ...]] = ("encoder", "missing", "min_count", "max_labels", "normalise")
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("category", auto=True)] = None
     """How it is read. auto: an embedding."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("category", default="class")] = DEFAULT

@@ -43,8 +43,11 @@ class Text(ColumnOptions):
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
     }
+    alike: ClassVar[tuple[str, ...]] = (
+        "encoder", "tokeniser", "max_length", "vocab_size", "min_count", "ngrams", "lowercase", "normalise",
+    )  # fmt: skip
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
-    """The network that reads it. auto: a bag of n-grams."""
+    """The network that reads it. auto: a bag of n-grams; a transformer where a text is to be written from it."""
     decoder: Annotated[DecoderOptions, kinds.decoders.choice("text", default="llama")] = DEFAULT
     """How it is written."""
     loss: Annotated[LossOptions, kinds.losses.choice("text", default="token_cross_entropy")] = DEFAULT
@@ -80,6 +83,11 @@ class Text(ColumnOptions):
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> Column:
         return WrittenColumn(name, self, state, target) if target else TextColumn(name, self, state, target)
+
+    def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
+        if "tokens" not in needs or self.tokeniser == "ngrams":
+            return "", ""
+        return "transformer", "keeps the order of the tokens"
 
     def kind(self, han: bool) -> str:
         """The tokeniser to use; `han` where most letters are Han, kana or hangul."""

@@ -59,8 +59,17 @@ class ColumnOptions(Options):
     """True if a cell is one of some labels, whose shares a split keeps equal in every part."""
     of_labels: ClassVar[bool] = False
     """True if cells hold labels: as an output it is looked at before anything is trained (`Column.hopeless`)."""
+    alike: ClassVar[tuple[str, ...]] = ()
+    """Keys in which a column that is `like` another follows it, as far as they are not said: what shared vocabularies depend on."""
     task: ClassVar[str] = ""
     """Name of the task by which it is judged and learnt as an output; its type where empty."""
+
+    def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
+        """The encoder to be read by where none is named and decoders need this of features, and what it does.
+
+        Known before any data is read; empty: what is read decides (`dapeng.columns.base.Column.default_encoder`).
+        """
+        return "", ""
 
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""

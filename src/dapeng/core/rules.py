@@ -139,6 +139,18 @@ def _references(inputs: Mapping[str, _Written], outputs: Mapping[str, _Written])
                     f"did you mean {near!r}?" if near else "one of " + ", ".join(n for n in every if n != column.name)
                 )
                 yield Finding(path, f"no column {name!r} is in `inputs` or `outputs`", hint)
+            elif key == "like":
+                yield from _unlike(path, column, every[name])
+
+
+def _unlike(path: tuple[str, ...], column: _Written, other: _Written) -> Iterator[Finding]:
+    """What columns must have in common to share a vocabulary."""
+    if column.section == "inputs" and other.section == "outputs":
+        what = f"{other.name!r} is an output, whose vocabulary is fitted to be written or chosen from"
+        yield Finding(path, what, "name an input, or remove it")
+    elif column.value.get("type") != other.value.get("type"):
+        what = f"{other.name!r} is a {other.value.get('type')}, and this a {column.value.get('type')}"
+        yield Finding(path, what, "name a column of the same type, or remove it")
 
 
 def _features(

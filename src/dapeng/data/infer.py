@@ -268,7 +268,8 @@ def _label_or_text(facts: Facts, as_target: bool) -> tuple[dict[str, Any], str]:
     if not as_target and length <= 30 and not _words(facts) and repeat >= 1.2:
         return {"type": "category"}, f"short labels, {facts.distinct:,} different ones in {facts.present:,} cells"
     script = ", Chinese, Japanese or Korean" if _chinese(facts) else ""
-    return {"type": "text"}, f"texts of about {length:.0f} characters{script}"
+    wanted = ", nearly all different: to be written, word by word" if as_target else ""
+    return {"type": "text"}, f"texts of about {length:.0f} characters{script}{wanted}"
 
 
 def init_yaml(source: Source, guesses: list[Guess], data: str | None = None) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dapeng.columns.base import Column, Dims, Encoded
+from dapeng.columns.base import Column, Dims, Encoded, Summary
+from dapeng.core.alike import root_of
 from dapeng.core.console import say
 from dapeng.core.errors import DapengError, DataError, Problem
 from dapeng.core.files import read_json, write_json
@@ -81,7 +82,23 @@ def _states(
             part = options.summary(target)
             part.add(rows.column(name), source.base)
             total[name].merge(part)
-    return {n: summary.result() for n, summary in total.items()}
+    return _shared(total, {n: options for n, (options, target) in wanted.items() if not target})
+
+
+def _shared(total: Mapping[str, Summary], inputs: Mapping[str, ColumnOptions]) -> dict[str, Any]:
+    """The state of each summary; columns that are like another have that of all of them, but for how many cells were missing."""
+    states = {n: summary.result() for n, summary in total.items()}
+    roots = {n: root_of(n, inputs) for n in inputs}
+    for root in sorted(set(roots.values())):
+        names = [n for n in inputs if roots[n] == root]
+        if len(names) == 1:
+            continue
+        together: Any = inputs[root].summary(False)
+        for name in names:
+            together.merge(total[name])
+        state = together.result()
+        states |= {n: {**state, "missing": states[n]["missing"]} for n in names}
+    return states
 
 
 class Prepared:

@@ -136,7 +136,11 @@ class TokenF1(_Texts):
     title: ClassVar[str] = "Word F1"
 
     def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
-        return drawn.mean(np.array([_f1(Counter(a), Counter(b)) for a, b in view.words]))
+        return drawn.mean(self.each(view))
+
+    def each(self, view: TextView) -> np.ndarray:
+        """(N,) of each text."""
+        return np.array([_f1(Counter(a), Counter(b)) for a, b in view.words])
 
 
 @metrics
@@ -178,12 +182,22 @@ class _Sacre(_Texts):
         raise NotImplementedError
 
     def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
-        metric = self.library(view)
+        return self._scores(view, drawn.counts @ self._counted(view))
+
+    def each(self, view: TextView) -> np.ndarray:
+        """(N,) of each text by itself."""
+        return self._scores(view, self._counted(view))
+
+    def _counted(self, view: TextView) -> np.ndarray:
+        """(N, k) what sacrebleu counts in each text."""
         if self.type not in view.counted:
-            stats = metric._extract_corpus_statistics(view.said.tolist(), [view.texts.tolist()])
+            stats = self.library(view)._extract_corpus_statistics(view.said.tolist(), [view.texts.tolist()])
             view.counted[self.type] = np.asarray(stats, np.float64)
-        sums = drawn.counts @ view.counted[self.type]
-        return np.array([metric._compute_score_from_stats(row.tolist()).score for row in sums])
+        return view.counted[self.type]
+
+    def _scores(self, view: TextView, counts: np.ndarray) -> np.ndarray:
+        metric = self.library(view)
+        return np.array([metric._compute_score_from_stats(row.tolist()).score for row in counts])
 
     def signature(self, view: TextView) -> str:
         """What was counted, in sacrebleu's words."""

@@ -117,6 +117,10 @@ def chosen_fusion(spec: Spec, inputs: Mapping[str, Column], choices: Choices) ->
     groups = group(inputs)
     if getattr(options, "hidden", None) != "auto":
         return options
+    decoders: list[Any] = [getattr(o, "decoder", None) for o in spec.outputs.values()]
+    if not any(d is None or "pooled" in d.needs for d in decoders):
+        choices.add("fusion.hidden", [], "no decoder looks at all inputs as one vector")
+        return fusions.members()[options.type](**{**options.model_dump(), "hidden": []})
     first = inputs[groups[0].columns[0]]
     single = len(groups) == 1 and not groups[0].block and first.type != "vector"
     encoder: Any = first.options.encoder  # type: ignore[attr-defined]

@@ -87,9 +87,11 @@ class Product:
         """Rows as classical learners see them."""
         return Inputs(self.inputs, {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()})
 
-    def store(self, source: Source) -> Store:
-        """Rows encoded for the network."""
-        return self._prepared.store(source)
+    def store(self, source: Source, known: bool = False) -> Store:
+        """Rows encoded for the network. known: with the true answers of outputs that say how likely these were."""
+        decoders = self.model.decoders if known and self.model is not None else {}
+        seen = {n: c for n, c in self.outputs.items() if n in decoders and decoders[n].sees_target}
+        return (Prepared(self.inputs, seen, None, 1.0) if seen else self._prepared).store(source)
 
     def each(
         self, source: Source, store: Store | None = None, rows: np.ndarray | None = None
@@ -114,13 +116,14 @@ class Product:
         """Members' predictions by their shares."""
         return {o: mix({m: each[m][o] for m in self.members(o)}, self.shares[o]) for o in self.outputs}
 
-    def predict(self, source: Source) -> Answer:
+    def predict(self, source: Source, known: bool = False) -> Answer:
         """Predictions for rows that lie in memory; see `stream` for more.
 
+        known: the rows have their true answers; then outputs that can say how likely these were do so.
         Raises DataError if a column is missing.
         """
-        self._check(source)
-        store = self.store(source)
+        self._check(source, known)
+        store = self.store(source, known)
         notes = self._unseen(source)
         good = np.setdiff1d(np.arange(store.rows), store.left_out)
         tensors = self.blended(self.each(source, store, good)) if len(good) else self._nothing()
@@ -128,11 +131,11 @@ class Product:
         left = [(q.row, q.column, q.reason) for q in store.quarantined]
         return Answer(tensors, values, good, left, notes)
 
-    def stream(self, source: Source, rows: int = 65_536) -> Iterator[tuple[Block, Answer]]:
-        """Predictions block by block, in bounded memory."""
-        self._check(source)
+    def stream(self, source: Source, rows: int = 65_536, known: bool = False) -> Iterator[tuple[Block, Answer]]:
+        """Predictions block by block, in bounded memory. known: as in `predict`."""
+        self._check(source, known)
         for block in source.blocks(rows=rows):
-            yield block, self.predict(Frame(block.columns, source.name, source.base))
+            yield block, self.predict(Frame(block.columns, source.name, source.base), known)
 
     def _nothing(self) -> Predictions:
         return {
@@ -148,10 +151,11 @@ class Product:
     def refuse_written(self, what: str) -> None:
         """Raise RunError where there are such: `what` isn't there for them yet."""
         if self.written:
-            raise RunError(f"{self.written[0]} is a text that is written: {what} such is not there yet")
+            hint = "predict, evaluate, chat and serve are there"
+            raise RunError(f"{self.written[0]} is a text that is written: {what} such is not there yet", hint=hint)
 
-    def _check(self, source: Source) -> None:
-        if not self.inputs:
+    def _check(self, source: Source, known: bool = False) -> None:
+        if not self.inputs and not known:
             hint = "dapeng chat RUN --prompt 'Once', or run.write('Once')"
             raise RunError("this run reads nothing: it goes on with a text", hint=hint)
         missing = [n for n in self.inputs if n not in source.names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dapeng.core.errors import Problem, RunError
+from dapeng.core.errors import RunError
 from dapeng.generate.sampling import Sampling
 from dapeng.generate.writing import Piece, Writing, stream
 from dapeng.product.product import Product
@@ -32,11 +32,7 @@ def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Ite
     Raises RunError where the product is no language model, or a prompt is too long.
     """
     if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
-        raise RunError(
-            Problem(
-                "run", "only a language model goes on with a text: one text as output, and no inputs", "dapeng predict"
-            )
-        )
+        raise _not_a_language_model(product)
     name = product.written[0]
     column: Any = product.outputs[name]
     writer: Any = product.model.decoders[name].writer
@@ -49,3 +45,13 @@ def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Ite
         except ValueError as error:
             raise RunError(str(error), hint="a shorter prompt") from None
     yield from stream(writing)
+
+
+def _not_a_language_model(product: Product) -> RunError:
+    """What the run is instead, and what to type."""
+    wanted = "a language model: one text as output, and no inputs"
+    made = f"this run makes {', '.join(product.outputs)} from {', '.join(product.inputs) or 'nothing'}"
+    hint = "dapeng predict RUN DATA, where DATA has " + ", ".join(product.inputs)
+    return RunError(
+        f"only {wanted} goes on with a text; {made}", hint=hint if product.inputs else "dapeng evaluate RUN"
+    )

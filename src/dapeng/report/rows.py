@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dapeng.core.errors import DapengError
@@ -13,6 +14,7 @@ from dapeng.core.run import RunFolder
 from dapeng.core.spec import Data
 from dapeng.evaluate.parquet import array_of
 from dapeng.evaluate.tasks.base import Task, Wrong, task_of
+from dapeng.report.html import number
 from dapeng.report.section import data_of, resolved
 
 
@@ -38,6 +40,16 @@ def worst(folder: RunFolder, output: str, found: dict[str, Any], count: int) -> 
     present = tensors.pop("present")
     rows = table.column("row").to_numpy()[present]
     return task_in(found).worst(found, rows, {n: a[present] for n, a in tensors.items()}, count)
+
+
+def tested(folder: RunFolder, output: str) -> np.ndarray | None:
+    """Positions of the test rows whose answer is known, in the order in which they were judged."""
+    import pyarrow.parquet as pq
+
+    if not folder.has("predictions.parquet"):
+        return None
+    table = pq.read_table(folder.file("predictions.parquet"), columns=["row", f"{output}.present"])
+    return table.column("row").to_numpy()[array_of(table.column(f"{output}.present"))]
 
 
 def task_in(found: dict[str, Any]) -> Task:
@@ -67,6 +79,16 @@ def cells_of(folder: RunFolder, names: list[str], rows: list[int]) -> Rows:
         return Rows(cells, {r: whole.where(r) for r in cells}, whole.base)
     except (DapengError, OSError) as error:
         return Rows({}, {}, why_not=f"the data can't be read any more ({str(error).splitlines()[0]})")
+
+
+def cut(value: Any, most: int) -> str:
+    """A cell as a text of at most so many letters."""
+    if value is None:
+        return "–"
+    if isinstance(value, (bytes, dict)):
+        return f"({type(value).__name__})"
+    text = number(value, 6) if isinstance(value, (int, float)) else str(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def shown_as(folder: RunFolder) -> dict[str, str]:

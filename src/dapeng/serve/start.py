@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dapeng.core.console import warn
-from dapeng.core.errors import DapengError
+from dapeng.core.errors import DapengError, RunError
 from dapeng.core.run import RunFolder
 from dapeng.product.files import load
 from dapeng.product.own_rows import made_up
@@ -29,7 +29,11 @@ def app_of(settings: Settings) -> App:
         name = path.resolve().name
         while name in queues:
             name += "-2"
-        queues[name] = Queue(Engine(load(folder), name, settings.max_batch), settings.batching)
+        product = load(folder)
+        if not product.inputs:
+            what = f"{path} reads nothing: it goes on with a text, and requests have rows to answer"
+            raise RunError(what, hint=f"dapeng chat {path} --prompt 'Once'")
+        queues[name] = Queue(Engine(product, name, settings.max_batch), settings.batching)
         warm_up(queues[name])
     guard = Guard(settings.host, settings.allowed_hosts)
     return App(queues, guard, settings.max_body, settings.max_rows)

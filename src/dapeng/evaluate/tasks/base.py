@@ -24,12 +24,16 @@ Told = tuple[Column, Prediction, np.ndarray]
 
 @dataclass(frozen=True)
 class Wrong:
-    """One row that was answered wrongly. row: its position in the data. surety: of what was said, 0 to 1, or the error."""
+    """One row that was answered wrongly. row: its position in the data. surety: of what was said, 0 to 1, or the error.
+
+    said: None where nothing was answered. told: how wrong it is in words, where the surety alone doesn't say it.
+    """
 
     row: int
     truth: str
-    said: str
+    said: str | None
     surety: float
+    told: str = ""
 
 
 class Task(TaskOptions):
@@ -43,6 +47,8 @@ class Task(TaskOptions):
     """What a constant answers."""
     decides: ClassVar[bool] = False
     """True if an answer is right or wrong, rather than off by something."""
+    long: ClassVar[bool] = False
+    """True if answers are texts too long to stand in a line."""
 
     def leads(self, column: Column) -> str:
         """The headline for this very output."""
@@ -68,11 +74,26 @@ class Task(TaskOptions):
         """Views of two runs' answers for the same rows, in the same terms."""
         return self.view(*first), self.view(*second)
 
+    def kept(self, column: Column, prediction: Prediction, values: np.ndarray) -> dict[str, np.ndarray]:
+        """What predictions.parquet holds beside the prediction itself, rows first, so that it can be read without the column."""
+        return {}
+
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
     ) -> tuple[list[Wrong], int]:
-        """The worst errors, worst first, and how many there are. tensors: as in predictions.parquet, with "truth"."""
+        """The worst errors, worst first, and how many there are. tensors: as in predictions.parquet, with "truth" and what is `kept`."""
         return [], 0
+
+    def which(self, shown: list[Wrong], every: int, rows: int) -> str:
+        """Which rows are shown as the worst, in a sentence; `every` are wrong, of so many that were tested."""
+        if not self.decides:
+            return f"the {len(shown)} largest of {every:,} errors."
+        return f"{every:,} of {rows:,} test rows are wrong ({every / rows:.1%}). These are the surest of them."
+
+    def how_wrong(self, wrong: Wrong) -> str:
+        """How sure, or how far off, an answer is, in a few words."""
+        off = f"{wrong.surety:,.0f}" if 1000 <= wrong.surety < 1e12 else f"{wrong.surety:.4g}"
+        return wrong.told or (f"{wrong.surety:.0%}" if self.decides else f"off by {off}")
 
 
 def task_of(name: str) -> Task:

@@ -11,11 +11,12 @@ from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
 from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
 from dapeng.metrics.base import View
-from dapeng.metrics.texts import Bleu, ChrF, TextView, _installed
+from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, _installed
 
 SHOWN = 12
 """Texts of the test rows that metrics.json holds, beside what was written."""
 LONGEST = 600
+"""Letters of each."""
 
 
 @tasks
@@ -26,6 +27,7 @@ class Texts(Task):
     headline: ClassVar[str] = "bits_per_byte"
     beside: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity", "bleu", "chrf", "exact_match", "token_f1")
     floor: ClassVar[str] = "nothing"
+    long: ClassVar[bool] = True
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> TextView:
         said = column._texts(prediction["ids"])  # type: ignore[attr-defined]
@@ -35,10 +37,10 @@ class Texts(Task):
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, TextView)
-        rows = np.unique(np.linspace(0, view.rows - 1, min(SHOWN, view.rows)).astype(int))
-        found: dict[str, Any] = {
-            "samples": [{"written": view.said[i][:LONGEST], "truth": view.texts[i][:LONGEST]} for i in rows]
-        }
+        samples = [
+            {"written": view.said[i][:LONGEST], "truth": view.texts[i][:LONGEST]} for i in evenly(view.rows, SHOWN)
+        ]
+        found: dict[str, Any] = {"samples": samples}
         if view.wrote and _installed():
             found["signatures"] = {m.type: m.signature(view) for m in (Bleu(), ChrF())}
         return found
@@ -46,9 +48,39 @@ class Texts(Task):
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
     ) -> tuple[list[Wrong], int]:
-        nats = _floats(tensors["nats"]) / np.maximum(_floats(tensors["tokens"]), 1)
-        order = np.argsort(-nats, kind="stable")[:count]
-        return [Wrong(int(rows[i]), str(tensors["truth"][i])[:LONGEST], "", float(nats[i])) for i in order], len(rows)
+        """Least like the true texts, by sentence; texts that were only read: the most surprising."""
+        truth = [str(t) for t in tensors["truth"]]
+        if "wrote" not in tensors:
+            bits = _floats(tensors["nats"]) / np.log(2) / [max(len(t.encode("utf-8", "replace")), 1) for t in truth]
+            order = np.argsort(-bits, kind="stable")[:count]
+            told = [f"{bits[i]:.3g} bits per byte" for i in order]
+            return [Wrong(int(rows[i]), truth[i], None, float(bits[i]), t) for i, t in zip(order, told)], len(rows)
+        by, title = ("chrf", ChrF.title) if "chrf" in tensors else ("token_f1", TokenF1.title)
+        like, per_token = _floats(tensors[by]), _floats(tensors["nats"]) / np.maximum(_floats(tensors["tokens"]), 1)
+        wrong = np.flatnonzero(np.array([w != t for w, t in zip(tensors["wrote"], truth)], bool))
+        order = wrong[np.lexsort((-per_token[wrong], like[wrong]))][:count]
+        made = [
+            Wrong(int(rows[i]), truth[i], str(tensors["wrote"][i]), float(like[i]), f"{title} {like[i]:.3g}")
+            for i in order
+        ]
+        return made, len(wrong)
+
+    def which(self, shown: list[Wrong], every: int, rows: int) -> str:
+        if shown and shown[0].said is None:
+            return f"the {len(shown)} of {rows:,} texts that were hardest to foresee."
+        return f"{every:,} of {rows:,} texts are not the true one, letter by letter. These are least like it."
+
+    def kept(self, column: Column, prediction: Prediction, values: np.ndarray) -> dict[str, np.ndarray]:
+        view = self.view(column, prediction, values)
+        if not view.wrote:
+            return {}
+        by: Any = ChrF() if _installed() else TokenF1()
+        return {"wrote": view.said, by.type: by.each(view)}
+
+
+def evenly(rows: int, count: int) -> np.ndarray:
+    """Positions of at most so many rows, spread over all."""
+    return np.unique(np.linspace(0, rows - 1, min(count, rows)).astype(int))
 
 
 def _floats(values: Any) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
-from dapeng.evaluate.tasks.base import Wrong
+from dapeng.evaluate.tasks.base import Task, Wrong
 from dapeng.report.html import Safe, el, join, number, own, percent, table
 from dapeng.report.pictures import data_uri
-from dapeng.report.rows import Rows, cells_of, shown_as, task_in, worst
+from dapeng.report.rows import Rows, cells_of, cut, shown_as, task_in, worst
 from dapeng.report.section import Section, outputs, resolved
 
 MOST_TEXT = 600
@@ -36,39 +36,43 @@ class Errors(Section):
 
 def _output(folder: RunFolder, name: str, found: dict[str, Any], count: int) -> Safe | None:
     shown, every = worst(folder, name, found, count)
-    classes = task_in(found).decides
+    task = task_in(found)
     if not shown:
-        return el("p", f"Not one of {found['rows']:,} test rows was answered wrongly.") if classes else None
+        right = task.decides or task.long
+        return el("p", f"Not one of {found['rows']:,} test rows was answered wrongly.") if right else None
     types = shown_as(folder)
     rows = cells_of(folder, list(types), [w.row for w in shown])
-    if classes:
-        lead = join(
-            own(name),
-            f": {every:,} of {found['rows']:,} test rows are wrong ({every / found['rows']:.1%}). These are the surest of them.",
-        )
-    else:
-        lead = join(own(name), f": the {len(shown)} largest of {every:,} errors.")
+    lead = join(own(name), ": ", task.which(shown, every, found["rows"]))
     why = el("p", rows.why_not[:1].upper() + rows.why_not[1:] + ".", class_="note") if rows.why_not else None
-    return join(el("p", lead), why, _shown(shown, rows, types, name, classes))
+    return join(el("p", lead), why, _shown(shown, rows, types, name, task))
 
 
-def _shown(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, classes: bool) -> Safe:
+def _shown(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, task: Task) -> Safe:
     kinds = set(types.values())
     if rows.cells and "image" in kinds:
-        return _pictures(shown, rows, types, classes)
-    if rows.cells and kinds == {"text"}:
-        return _texts(shown, rows, types, classes)
-    return _table(shown, rows, types, name, classes)
+        return _pictures(shown, rows, types, task)
+    if task.long or (rows.cells and kinds == {"text"}):
+        return _texts(shown, rows, types, task)
+    return _table(shown, rows, types, name, task.decides)
 
 
-def _answer(wrong: Wrong, classes: bool) -> Safe:
-    """What is true and what was said, in one line."""
-    sure = percent(wrong.surety, 0) if classes else f"off by {number(wrong.surety)}"
-    said = el("span", "said ", el("b", own(wrong.said)), f" ({sure})", class_="wrong")
-    return join(el("span", "true ", el("b", own(wrong.truth)), class_="true"), " ", said)
+def _answer(wrong: Wrong, task: Task) -> Safe:
+    """What is true and what was said, in one line; long ones below each other."""
+    if task.long:
+        return _below(wrong, task)
+    said = el("span", "said ", el("b", own(wrong.said)), f" ({task.how_wrong(wrong)})", class_="wrong")
+    return el("p", el("span", "true ", el("b", own(wrong.truth)), class_="true"), " ", said)
 
 
-def _pictures(shown: list[Wrong], rows: Rows, types: dict[str, str], classes: bool) -> Safe:
+def _below(wrong: Wrong, task: Task) -> Safe:
+    """The true text and the one that was written, one below the other."""
+    said = wrong.said if wrong.said is None else cut(wrong.said, MOST_TEXT) or "(nothing)"
+    lines = [el("dt", "true"), el("dd", own(cut(wrong.truth, MOST_TEXT)), class_="true")]
+    lines += [el("dt", "written"), el("dd", own(said), class_="wrong")] if said is not None else []
+    return el("dl", *lines, el("dt", "score"), el("dd", task.how_wrong(wrong)))
+
+
+def _pictures(shown: list[Wrong], rows: Rows, types: dict[str, str], task: Task) -> Safe:
     column = next(n for n, t in types.items() if t == "image")
     used, cards = 0, []
     for wrong in shown:
@@ -79,11 +83,11 @@ def _pictures(shown: list[Wrong], rows: Rows, types: dict[str, str], classes: bo
         if used > MOST_BYTES:
             cards.append(el("li", f"{len(shown) - len(cards)} more are not shown: the report would grow too large"))
             break
-        cards.append(_card(wrong, made, rows, classes))
+        cards.append(_card(wrong, made, rows, task))
     return el("ul", *cards, class_="gallery")
 
 
-def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, classes: bool) -> Safe:
+def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, task: Task) -> Safe:
     where = rows.where.get(wrong.row, f"row {wrong.row}")
     if made is None:
         picture: Safe = el("p", "can't be read any more", class_="quiet")
@@ -92,17 +96,23 @@ def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, classes: 
         small = "sharp" if max(width, height) <= 64 else None
         alt = f"Test picture, true {wrong.truth}, said {wrong.said}"
         picture = el("img", src=uri, alt=alt, width=width, height=height, class_=small, loading="lazy")
-    return el("li", picture, el("p", _answer(wrong, classes)), el("p", where, class_="quiet"))
+    return el("li", picture, _answer(wrong, task), el("p", where, class_="quiet"))
 
 
-def _texts(shown: list[Wrong], rows: Rows, types: dict[str, str], classes: bool) -> Safe:
+def _texts(shown: list[Wrong], rows: Rows, types: dict[str, str], task: Task) -> Safe:
     cards = []
     for wrong in shown:
         cells = rows.cells.get(wrong.row, {})
-        texts = [el("blockquote", own(_cut(cells.get(n), MOST_TEXT)), dir="auto") for n in types]
-        where = el("span", rows.where.get(wrong.row, ""), class_="quiet")
-        cards.append(el("li", *texts, el("p", _answer(wrong, classes), " ", where)))
+        texts = [_cell(n, cells.get(n), len(types) > 1) for n in types if n in cells]
+        where = el("p", rows.where.get(wrong.row, f"row {wrong.row:,}"), class_="quiet")
+        cards.append(el("li", *texts, _answer(wrong, task), where))
     return el("ol", *cards, class_="texts")
+
+
+def _cell(name: str, value: Any, named: bool) -> Safe:
+    """What was read, with its column's name where there are several."""
+    head = join(el("span", own(name), class_="quiet"), " ") if named else None
+    return el("blockquote", head, own(cut(value, MOST_TEXT)), dir="auto")
 
 
 def _table(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, classes: bool) -> Safe:
@@ -114,17 +124,8 @@ def _table(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, cla
         cells = rows.cells.get(wrong.row, {})
         where = rows.where.get(wrong.row, f"row {wrong.row:,}")
         body.append(
-            [where, own(wrong.truth), own(wrong.said), sure, *(own(_cut(cells.get(n), MOST_CELL)) for n in names)]
+            [where, own(wrong.truth), own(wrong.said), sure, *(own(cut(cells.get(n), MOST_CELL)) for n in names)]
         )
     left = len(types) - len(names)
     more = f" ({left} more columns are not shown)" if names and left > 0 else ""
     return table(join(own(name), ": worst errors", more), head, body, [3])
-
-
-def _cut(value: Any, most: int) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, (bytes, dict)):
-        return f"({type(value).__name__})"
-    text = number(value, 6) if isinstance(value, (int, float)) else str(value)
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -6,26 +6,45 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.tasks.texts import evenly
 from dapeng.report.html import Safe, el, join, own, table
+from dapeng.report.rows import cells_of, cut, shown_as, tested
 from dapeng.report.section import Section, outputs
+
+MOST_CELL = 300
+"""Letters of what was read."""
 
 
 @sections
 class Written(Section):
-    """Some test rows, evenly chosen: what was written, and the truth."""
+    """Some test rows, evenly chosen: what was read, what was written, and the truth."""
 
     type: Literal["written"] = "written"
     order: ClassVar[int] = 40
     title: ClassVar[str] = "What was written"
 
     def render(self, folder: RunFolder) -> Safe | None:
-        each = {n: o for n, o in outputs(folder).items() if o.get("samples")}
-        return join(*(_texts(n, o) for n, o in each.items())) if each else None
+        each = {n: o for n, o in outputs(folder).items() if any(s["written"] for s in o.get("samples", []))}
+        return join(*(_texts(folder, n, o) for n, o in each.items())) if each else None
 
 
-def _texts(name: str, found: dict[str, Any]) -> Safe:
-    wrote = any(s["written"] for s in found["samples"])
-    rows = [[own(s["written"]), own(s["truth"])] if wrote else [own(s["truth"])] for s in found["samples"]]
-    head = ["Written", "Truth"] if wrote else ["Truth"]
+def _texts(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe:
+    samples, read = found["samples"], _read(folder, name, len(found["samples"]))
+    names = list(read[0]) if read else []
+    rows = []
+    for at, sample in enumerate(samples):
+        cells = [own(cut(read[at][n], MOST_CELL)) for n in names]
+        rows.append([*cells, own(sample["written"]), own(sample["truth"])])
+    head = [*(own(n) for n in names), "Written", "Truth"]
     signatures = [el("p", own(f"{k}: {v}"), class_="note") for k, v in found.get("signatures", {}).items()]
     return join(table(own(name), head, rows, ()), *signatures)
+
+
+def _read(folder: RunFolder, output: str, count: int) -> list[dict[str, Any]]:
+    """Cells of the texts that were read for the samples, in their order; none where they can't be had."""
+    texts = [n for n, kind in shown_as(folder).items() if kind == "text"]
+    rows = tested(folder, output) if texts else None
+    if rows is None or len(at := evenly(len(rows), count)) != count:
+        return []
+    found = cells_of(folder, texts, [int(r) for r in rows[at]])
+    return [found.cells[int(r)] for r in rows[at]] if len(found.cells) == count else []

@@ -7,6 +7,7 @@ const result = document.getElementById("result");
 const pictures = new Map();
 const SHOWN = 12;
 const MOST = 64;
+const SHORT = 60; // letters of a text that is shown large
 
 function make(tag, text, name) {
   const element = document.createElement(tag);
@@ -117,8 +118,15 @@ function bar(label, share) {
   return item;
 }
 
+function prose(text) {
+  const box = make("div", text, "value prose");
+  box.dir = "auto";
+  return box;
+}
+
 function shown(value) {
-  if (!Array.isArray(value)) return make("div", typeof value === "number" ? number(value) : value, "value");
+  if (typeof value === "string" && (value.length > SHORT || value.includes("\n"))) return prose(value);
+  if (!Array.isArray(value)) return make("div", typeof value === "number" ? number(value) : value || "–", "value");
   if (!value.length) return make("div", "–", "value");
   const numbers = typeof value[0] === "number";
   const list = make(numbers ? "ol" : "ul", undefined, numbers ? "value many" : "value tags");

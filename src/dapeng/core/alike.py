@@ -1,0 +1,38 @@
+"""Columns that are `like` another one share its vocabulary: they follow it in what that depends on, and are fitted together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dapeng.core.errors import Problem, SpecError
+from dapeng.core.kinds import ColumnOptions
+
+
+def root_of(name: str, columns: Mapping[str, ColumnOptions]) -> str:
+    """The column whose vocabulary this one has: itself, where it is like no other."""
+    seen: list[str] = []
+    while name in columns and name not in seen:
+        seen.append(name)
+        name = getattr(columns[name], "like", None) or name
+    return seen[-1]
+
+
+def made_alike(inputs: Mapping[str, ColumnOptions]) -> dict[str, Any]:
+    """The same inputs; those that are like another with its settings, where they name none. Raises SpecError where they name others."""
+    out, problems = {}, []
+    for name, options in inputs.items():
+        first = inputs[root_of(name, inputs)]
+        taken = {k: getattr(first, k) for k in type(options).alike if k not in options.model_fields_set}
+        out[name] = options if first is options else options.model_copy(update=taken)
+        for key in (k for k in type(options).alike if _width(getattr(out[name], k)) != _width(getattr(first, k))):
+            what = f"{name} shares its table with {root_of(name, inputs)}, which has another {key}"
+            problems.append(Problem(f"inputs.{name}.{key}", what, f"remove it, or `like` of {name}"))
+    if problems:
+        raise SpecError(problems)
+    return out
+
+
+def _width(value: Any) -> Any:
+    """Of an encoder, the width of its table, in which alone it must equal the other's; any other value as it is."""
+    return getattr(value, "embed_dim", value)
