@@ -108,7 +108,7 @@ def test_only_matrices_are_decayed() -> None:
     with torch.no_grad():
         for p in parameters:
             p.fill_(1.0)
-    optimiser = AdamW(weight_decay=0.5).build(_groups(objective, parameters), 0.1)
+    optimiser = AdamW(weight_decay=0.5).build(_groups(objective, parameters, apart=False), 0.1)
     for p in parameters:
         p.grad = torch.zeros_like(p)
     optimiser.step()

@@ -43,6 +43,7 @@ class InMemory:
         self.micros, self.grown = list(micros), grown
         self.batch_size = micros[0].size if micros else 0
         self.per_step = sum(b.size for b in micros) or 1
+        self.unit = "rows"
 
     def steps(self, position: int) -> Iterator[list[Batch]]:
         while True:
