@@ -92,3 +92,49 @@ def test_nesterov_is_torchs() -> None:
         own.step()
         other.step()
     torch.testing.assert_close(ours, theirs)
+
+
+def test_muon_turns_a_matrix_of_fixed_length_by_the_learning_rate() -> None:
+    ours = parameter()
+    own = optimisers.members()["muon"](fixed_norm=True).build([{"params": [ours]}], 0.1)
+    for gradient in gradients(4):
+        before = ours.detach().clone()
+        ours.grad = gradient * 1e3  # of any size
+        own.step()
+        length = min(before.shape) ** 0.5
+        moved = ours - before * (length / before.norm())
+        assert 0.06 * length < float(moved.detach().norm()) < 0.13 * length
+
+
+def test_muon_leaves_the_layer_that_answers_to_adamw_at_its_own_rate() -> None:
+    from dapeng.core.spec import Train
+    from dapeng.train.strategies import Single
+
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3))
+
+    class Answering(torch.nn.Module):
+        turns = ("all",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def trainable(self, turn: str) -> list[torch.nn.Parameter]:
+            return list(network.parameters())
+
+        def last(self) -> list[torch.nn.Parameter]:
+            return list(network[1].parameters())
+
+    options = Train.model_validate({"optimiser": {"type": "muon", "rest": 0.5, "weight_decay": 0.0}}).optimiser
+    strategy = Single()
+    strategy.wrap(Answering(), options, 0.01)  # type: ignore[arg-type]
+    strategy.learning_rate("all", 0.02)
+    (found,) = strategy.optimisers.values()
+    by = {id(p): g for g in found.param_groups for p in g["params"]}
+    matrix, head, bias = network[0].weight, network[1].weight, network[0].bias
+    assert isinstance(bias, torch.nn.Parameter)
+    assert by[id(matrix)]["lr"] == 0.02
+    assert "betas" not in by[id(matrix)]
+    for p in (head, bias):
+        assert by[id(p)]["lr"] == 0.01
+        assert "betas" in by[id(p)]

@@ -24,7 +24,7 @@ from dapeng.models.build import parameters
 from dapeng.nn.lora import LoraLinear, add_adapters, plain_parameters
 
 transformers = pytest.importorskip("transformers", reason="makes public weights with the package transformers")
-LORA = {"rank": 4, "alpha": 8.0, "on": ["q", "v", "down"]}
+LORA = {"keep_base": False, "rank": 4, "alpha": 8.0, "on": ["q", "v", "down"]}
 
 
 def shaken(model: Any) -> Any:
@@ -154,7 +154,10 @@ def test_another_base_under_the_same_name_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_keeps_its_base_needs_the_folder_no_more(tmp_path: Path) -> None:
     path = public(tmp_path / "public", "gpt2")
-    run = api.train(spec_of(path, "gpt2", tmp_path / "a", lora={**LORA, "keep_base": True}), runs=tmp_path / "runs")
+    run = api.train(
+        spec_of(path, "gpt2", tmp_path / "a", lora={n: v for n, v in LORA.items() if n != "keep_base"}),
+        runs=tmp_path / "runs",
+    )
     said = run.write("the cat", temperature=0, max_tokens=8)
     shutil.rmtree(path)
     assert dapeng.load(run.path).write("the cat", temperature=0, max_tokens=8) == said

@@ -32,8 +32,9 @@ class Lora(Options):
     """Layers that get one: query, key, value and output of attention; gate, up and down of the perceptron."""
     train: list[Literal["head", "table", "norms"]] = []
     """What is trained itself, whole, beside the adapters; where the head is the table, they are one."""
-    keep_base: bool = False
-    """Keep the public weights in the run folder too, which is large then, and needs their folder no more."""
+    keep_base: bool = True
+    """Keep the public weights in the run folder too, so that it works wherever it is copied. False: a small run folder, which
+    needs the folder of the public weights whenever it is loaded."""
     base: str | None = None
     """SHA-256 of the public weights; found, not given."""
 

@@ -30,7 +30,7 @@ class PublicWriting(WritingOptions):
     """Learning rate of public weights, as a share of the run's."""
     lora: Lora | None = None
     """Train adapters in place of the public weights: {rank: 8, alpha: 16, dropout: 0, on: [q, v] or all, train: [head, norms],
-    keep_base: false}. A run keeps them alone then, and needs the weights' folder; with keep_base it doesn't.
+    keep_base: true}. With keep_base: false a run holds them alone, is small, and needs the weights' folder.
     """
 
     @model_validator(mode="after")
