@@ -153,6 +153,31 @@ def test_a_prompt_that_leaves_no_room_is_refused_and_a_text_ends_where_room_ends
     assert len(pieces) <= 9
 
 
+def plain_windows(model: Writer, prompt: list[int], tokens: int, eos: int, window: int) -> list[int]:
+    """No cache, no batch: of a text that has outgrown the window, the last half of it and what came since."""
+    ids, seen = list(prompt), list(prompt) if len(prompt) <= window else prompt[-(window // 2) :]
+    for _ in range(tokens):
+        (token,) = plain_loop(model, seen, 1, eos) or [eos]
+        if token == eos:
+            break
+        ids.append(token)
+        seen = [*seen, token] if len(seen) < window else ids[-(window // 2) :]
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("name", list(SHAPES))
+def test_texts_that_outgrow_the_window_are_read_anew_from_its_last_half(name: str) -> None:
+    model, codec = writer(name, 260), Bytes.trained([], 0)
+    writing = Writing(model, codec, window=12)
+    numbers = {writing.add(p, Sampling(max_tokens=40, temperature=0)): p for p in prompts(codec)}
+    found: dict[int, list[int]] = {n: [] for n in numbers}
+    for piece in stream(writing):
+        found[piece.request] += [] if piece.token is None else [piece.token]
+    for number, prompt in numbers.items():
+        assert found[number] == plain_windows(model, prompt, 40, codec.eos, 12)
+    assert max(len(t) for t in found.values()) == 40
+
+
 def test_half_a_character_and_the_beginning_of_a_stop_text_are_held_back() -> None:
     codec = Bytes.trained([], 0)
     growing = Growing(codec, ["END"])

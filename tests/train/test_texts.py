@@ -365,7 +365,6 @@ def test_lines_are_answered_one_by_one(spelling: Any, capsys: Any, monkeypatch: 
     [
         (["chat", "RUN", "--prompt", "x", "--temperature", "-1"], "temperature: expected from 0 to 100, found -1.0"),
         (["chat", "RUN", "--prompt", "x", "--top-p", "0"], "top_p: expected above 0, at most 1"),
-        (["chat", "RUN", "--prompt", "x" * 200], "tokens"),
         (["export", "RUN"], "exporting"),
         (["compress", "RUN"], "compressing"),
         (["explain", "RUN"], "explaining"),

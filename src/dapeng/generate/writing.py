@@ -49,6 +49,8 @@ class Request:
     settings: Sampling
     growing: Growing
     inputs: dict[str, Tensor] = field(default_factory=dict)
+    held: int = 0
+    """Tokens of it that the state holds."""
 
     @property
     def written(self) -> list[int]:
@@ -56,7 +58,10 @@ class Request:
 
 
 class Writing:
-    """The texts that are being written. longest: tokens of a text with its prompt, at most. device: where the model lies."""
+    """The texts that are being written. longest: tokens of a text with its prompt, at most. device: where the model lies.
+
+    window: tokens that the model looks at, at most; a text that outgrows it is read anew from the last half of them on.
+    """
 
     def __init__(
         self,
@@ -65,8 +70,9 @@ class Writing:
         longest: int | None = None,
         most_rows: int = MOST_ROWS,
         device: torch.device | str = "cpu",
+        window: int | None = None,
     ):
-        self.device = device
+        self.device, self.window = device, window
         self.model, self.codec, self.longest, self.most_rows = model, codec, longest, most_rows
         self.waiting: list[Request] = []
         self.running: list[Request] = []
@@ -108,8 +114,17 @@ class Writing:
         pieces = [self._grown(r, t, p) for r, t, p in zip(self.running, tokens.tolist(), logprobs.tolist())]
         going = [i for i, piece in enumerate(pieces) if piece.end is None]
         self._keep(going)
+        tokens = tokens[going]
+        outgrown = [r for r in self.running if self.window is not None and r.held >= self.window]
+        if outgrown:
+            fit = [i for i, r in enumerate(self.running) if r.held < (self.window or 0)]
+            self._keep(fit)
+            tokens = tokens[fit]
         if self.running:
-            self.logits = self.model.step(tokens[going][:, None], self.state)
+            self.logits = self.model.step(tokens[:, None], self.state)
+            for request in self.running:
+                request.held += 1
+        self._read(outgrown)
         return pieces
 
     def _grown(self, request: Request, token: int, logprob: float) -> Piece:
@@ -128,18 +143,30 @@ class Writing:
         if not new:
             return
         self.waiting = self.waiting[len(new) :]
+        self._read(new)
+
+    def _read(self, requests: list[Request]) -> None:
+        """Let these run: read what there is of their texts, or the last half of a window of it."""
         # prompts with inputs of other sizes are read one by one
-        for group in [new] if not any(r.inputs for r in new) else [[r] for r in new]:
-            lengths = torch.tensor([len(r.prompt) for r in group], device=self.device)
+        for group in (
+            ([requests] if requests else []) if not any(r.inputs for r in requests) else [[r] for r in requests]
+        ):
+            texts = [self._seen(r.prompt + r.written) for r in group]
+            for request, text in zip(group, texts):
+                request.held = len(text)
+            lengths = torch.tensor([len(t) for t in texts], device=self.device)
             ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.int64, device=self.device)
-            for row, request in enumerate(group):
-                ids[row, : len(request.prompt)] = torch.tensor(request.prompt, device=self.device)
-            room = int(lengths.max()) + min(max(r.settings.max_tokens for r in group), 128)
+            for row, text in enumerate(texts):
+                ids[row, : len(text)] = torch.tensor(text, device=self.device)
+            room = int(lengths.max()) + min(max(r.settings.max_tokens for r in group), self.window or 128, 128)
             state = self.model.start(len(group), room, **group[0].inputs)
             logits = self.model.step(ids, state, lengths)
             self.state = state if self.state is None else self.state.joined(state)
             self.logits = logits if self.logits is None else torch.cat([self.logits, logits])
             self.running += group
+
+    def _seen(self, ids: list[int]) -> list[int]:
+        return ids if self.window is None or len(ids) <= self.window else ids[-max(1, self.window // 2) :]
 
     def _keep(self, rows: list[int]) -> None:
         if len(rows) == len(self.running):

@@ -29,21 +29,19 @@ def settings_of(**options: Any) -> Sampling:
 def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Iterator[Piece]:
     """The texts that follow these, piece by piece as they come; `request` is the prompt's place from 1 on.
 
-    Raises RunError where the product is no language model, or a prompt is too long.
+    Texts longer than what the model was trained to look at go on from their last half. Raises RunError where the product is no language model.
     """
     if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
         raise _not_a_language_model(product)
     name = product.written[0]
     column: Any = product.outputs[name]
-    writer: Any = product.model.decoders[name].writer
+    decoder: Any = product.model.decoders[name]
+    writer = decoder.writer
     product.model.eval()
-    writing = Writing(writer, column.codec, writer.shape.positions or None, device=writer.matrix.device)
+    writing = Writing(writer, column.codec, device=writer.matrix.device, window=decoder.window)
     for prompt in prompts:
         ids, _ = column.codec.encode([prompt])
-        try:
-            writing.add([column.codec.bos, *ids.tolist()], settings)
-        except ValueError as error:
-            raise RunError(str(error), hint="a shorter prompt") from None
+        writing.add([column.codec.bos, *ids.tolist()], settings)
     yield from stream(writing)
 
 
