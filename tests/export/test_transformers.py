@@ -39,6 +39,8 @@ TEXTS = [
     "  two  blanks\n\tcafe\u0301 12345 x²",
     "a \x1c b\x85c __init__",
 ]
+WINDOW = 96
+"""Longer than any text here with what is written behind it: beyond its window a run reads anew, which transformers does not."""
 SMALL = {"embed_dim": 32, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
 TRAIN = {"batch_size": 32, "learning_rate": 3e-3, "threads": 1, "epochs": 6}
 MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -62,7 +64,7 @@ def language(name: str) -> Any:
     (folder / "stories.jsonl").write_text("".join(json.dumps({"story": s}) + "\n" for s in stories()))
     spec = {
         "data": {"path": str(folder / "stories.jsonl"), "split": {"by": "random"}},
-        "outputs": {"story": {"type": "text", "tokeniser": tokeniser, "decoder": decoder}},
+        "outputs": {"story": {"type": "text", "tokeniser": tokeniser, "max_length": WINDOW, "decoder": decoder}},
         "model": "network",
         "train": TRAIN,
         "evaluate": {"baselines": [], "resamples": 0},
@@ -101,6 +103,7 @@ def test_transformers_reads_and_writes_what_the_run_does(name: str, tmp_path: Pa
         ids = [codec.bos, *codec.encode([text])[0].tolist()]
         given = tokeniser(text, return_tensors="pt")
         assert given["input_ids"].tolist() == [ids]
+        assert len(ids) + 12 <= WINDOW
         with torch.no_grad():
             wanted = writer.step(given["input_ids"], writer.start(1, len(ids)))
             torch.testing.assert_close(model(**given).logits[:, -1], wanted, rtol=1e-4, atol=1e-4)
