@@ -14,7 +14,7 @@ from dapeng.decoders.adapted import Lora, adapt, digest, save_adapters_alone
 from dapeng.decoders.writing import WritingDecoder, WritingOptions
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Widths
-from dapeng.public.folders import SAMPLE, open_folder
+from dapeng.public.folders import SAMPLE, beside, decided, open_folder
 from dapeng.public.writers import codec_in, shape_in, tensors_in
 
 
@@ -44,11 +44,7 @@ class PublicWriting(WritingOptions):
         raise NotImplementedError
 
     def located(self, base: Path | None) -> PublicWriting:
-        own = self.weights
-        if own is None or base is None or own.startswith(SAMPLE) or Path(own).expanduser().is_absolute():
-            return self
-        # beside the spec; what was typed, or a recipe names, may also lie where the user is
-        return self.model_copy(update={"weights": str(base / own)}) if (base / own).is_dir() else self
+        return self.model_copy(update={"weights": beside(self.weights, base)})
 
     def resolved(self) -> PublicWriting:
         """These options with the network's shape, where public weights decide it.
@@ -69,13 +65,7 @@ class PublicWriting(WritingOptions):
             fields = self.architecture(*shape_in(folder, self.family))
         else:
             fields = {k: v for k, v in own.items() if k not in _LOCAL and k in type(self).model_fields}
-        wrong = {k: v for k, v in fields.items() if k in self.model_fields_set and getattr(self, k) != v}
-        if wrong:
-            (key, value), *_ = wrong.items()
-            found = f"{key} is {getattr(self, key)!r}, but the weights in {self.weights} have {value!r}"
-            raise SpecError(Problem(key, found, f"leave {key} out: the weights decide it"))
-        given = {k: getattr(self, k) for k in self.model_fields_set}
-        found = type(self).model_validate({**given, **fields})
+        found = decided(self, fields, self.weights)
         return found if self.lora is None else found._with_base()
 
     def _with_base(self) -> PublicWriting:

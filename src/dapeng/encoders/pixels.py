@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
 from dapeng.nn.features import Features
+from dapeng.nn.transforms import transformed
 
 NORMALISATIONS: dict[str, tuple[list[float], list[float]]] = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -36,12 +37,7 @@ class PictureEncoder(Encoder):
 
     def embed(self, cells: Cells) -> Tensor:
         x = cells["pixels"].float() * self.scale - self.shift
-        return x if torch.compiler.is_exporting() or _transformed() else _channels_last(x)
-
-
-def _transformed() -> bool:
-    """Whether a function transform (vmap for per-sample gradients) is at work, which knows no order in memory."""
-    return torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+        return x if torch.compiler.is_exporting() or transformed() else _channels_last(x)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import EncoderOptions
 from dapeng.encoders.base import Encoder
-from dapeng.public.folders import SAMPLE, PublicFolder, open_folder
+from dapeng.public.folders import PublicFolder, beside, decided, open_folder
 
 
 class PublicOptions(EncoderOptions):
@@ -42,11 +42,7 @@ class PublicOptions(EncoderOptions):
         raise NotImplementedError
 
     def located(self, base: Path | None) -> PublicOptions:
-        own = self.weights
-        if own is None or base is None or own.startswith(SAMPLE) or Path(own).expanduser().is_absolute():
-            return self
-        # beside the spec; what was typed, or a recipe names, may also lie where the user is
-        return self.model_copy(update={"weights": str(base / own)}) if (base / own).is_dir() else self
+        return self.model_copy(update={"weights": beside(self.weights, base)})
 
     def resolved(self) -> PublicOptions:
         """These options with the network's shape, where public weights decide it.
@@ -58,13 +54,7 @@ class PublicOptions(EncoderOptions):
         folder = open_folder(self.weights)
         own = folder.encoder(self.type)
         shape = self.architecture(folder) if own is None else {k: own[k] for k in own if k not in _LOCAL}
-        wrong = {k: v for k, v in shape.items() if k in self.model_fields_set and getattr(self, k) != v}
-        if wrong:
-            (key, value), *_ = wrong.items()
-            found = f"{key} is {getattr(self, key)!r}, but the weights in {self.weights} have {value!r}"
-            raise SpecError(Problem(key, found, f"leave {key} out: the weights decide it"))
-        given = {k: getattr(self, k) for k in self.model_fields_set}
-        return type(self).model_validate({**given, **shape})
+        return decided(self, shape, self.weights)
 
     def start(self, encoder: Encoder) -> None:
         """Fill an encoder with the public weights. Raises SpecError where a tensor is missing or has another shape."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dapeng.nn.attention import rotated
+from dapeng.nn.transforms import transformed
 
 BYTES = 1 << 20
 """Of the scores that are worked on at once."""
@@ -48,8 +49,7 @@ def _pays(q: Tensor, k: Tensor) -> bool:
 
 def _trained_here(x: Tensor) -> bool:
     """True on a processor, on the way to a gradient, outside what torch traces or transforms."""
-    transformed = torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
-    return x.requires_grad and x.device.type == "cpu" and not (transformed or torch.compiler.is_compiling())
+    return x.requires_grad and x.device.type == "cpu" and not (transformed() or torch.compiler.is_compiling())
 
 
 def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from torch import Tensor
 
 from dapeng.core.errors import Problem, SpecError
@@ -18,6 +19,7 @@ from dapeng.core.kinds import samples
 from dapeng.core.run import ABOUT, RunFolder
 from dapeng.data.tensors import load
 
+Options = TypeVar("Options", bound=BaseModel)
 SAMPLE = "sample:"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -192,6 +194,27 @@ class SampleFolder(PublicFolder):
 
     def state(self) -> dict[str, Tensor]:
         return self.sample.state()
+
+
+def beside(address: str | None, base: Path | None) -> str | None:
+    """An address as it is meant in a spec that lies in `base`: its own folder there, where there is one of that name.
+
+    What was typed, or a recipe names, may also lie where the user is: that is left as it stands.
+    """
+    if address is None or base is None or address.startswith(SAMPLE) or Path(address).expanduser().is_absolute():
+        return address
+    return str(base / address) if (base / address).is_dir() else address
+
+
+def decided(options: Options, fields: dict[str, Any], address: str) -> Options:
+    """Options with the fields that public weights decide. Raises SpecError where one of them was given and is another."""
+    wrong = {k: v for k, v in fields.items() if k in options.model_fields_set and getattr(options, k) != v}
+    if wrong:
+        (key, value), *_ = wrong.items()
+        found = f"{key} is {getattr(options, key)!r}, but the weights in {address} have {value!r}"
+        raise SpecError(Problem(key, found, f"leave {key} out: the weights decide it"))
+    given = {k: getattr(options, k) for k in options.model_fields_set}
+    return type(options).model_validate({**given, **fields})
 
 
 def open_folder(address: str) -> PublicFolder:

@@ -88,6 +88,17 @@ class Codec(ABC):
         return float(lengths.sum() / max(sum(map(len, texts)), 1))
 
 
+def opened(state: dict[str, Any]) -> tuple[Any, dict[str, int]]:
+    """The library's tokeniser out of a state, that pads and cuts nothing and reads special tokens as text; ids of the marks."""
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_str(state["tokenizer"])
+    library.no_padding()
+    library.no_truncation()
+    library.encode_special_tokens = True
+    return library, {m: int(library.token_to_id(m) or 0) for m in state["marks"]}
+
+
 def whole(text: str) -> str:
     """A text that can be written as UTF-8: lone surrogates are replaced."""
     return text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text

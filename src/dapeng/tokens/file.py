@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dapeng.tokens.base import Codec, flat, whole
+from dapeng.tokens.base import Codec, flat, opened, whole
 
 PLACEHOLDER = "<token {}>"
 """Name of a special token that the file doesn't name."""
@@ -25,16 +25,10 @@ class File(Codec):
     kind = "file"
 
     def __init__(self, state: dict[str, Any]):
-        from tokenizers import Tokenizer
-
         super().__init__(state)
-        self.library = Tokenizer.from_str(state["tokenizer"])
-        self.library.no_padding()
-        self.library.no_truncation()
-        self.library.encode_special_tokens = True
+        self.library, self.marks = opened(state)
         self.size: int = state["size"]
         self.bos, self.eos, self.pad = state["bos"], state["eos"], state["pad"]
-        self.marks = {m: int(self.library.token_to_id(m) or 0) for m in state["marks"]}
         added = self.library.get_added_tokens_decoder()
         self._special = {self.bos, self.eos, self.pad} | {i for i, token in added.items() if token.special}
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
+from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, opened, shown, whole
 from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
@@ -35,15 +35,9 @@ class Learnt(Codec):
     """The same for the library, whose classes of characters are others."""
 
     def __init__(self, state: dict[str, Any]):
-        from tokenizers import Tokenizer
-
         super().__init__(state)
-        self.library = Tokenizer.from_str(state["tokenizer"])
-        self.library.no_padding()
-        self.library.no_truncation()
-        self.library.encode_special_tokens = True
+        self.library, self.marks = opened(state)
         self.size = self.library.get_vocab_size()
-        self.marks = {m: int(self.library.token_to_id(m) or 0) for m in state["marks"]}
         self._special = {PAD, BOS, EOS, UNK, *self.marks.values()}
         self._find = re.compile(self.words).findall
         self._known: dict[str, list[int]] = {}
