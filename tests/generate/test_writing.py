@@ -46,7 +46,9 @@ def plain_loop(model: Writer, prompt: list[int], tokens: int, eos: int) -> list[
         for _ in range(tokens):
             now = torch.tensor([ids])
             hidden = model.hidden(now, plain_view(1, len(ids)))
-            token = int((hidden[0, -1] @ model.matrix.T).argmax())
+            logits = hidden[0, -1] @ model.matrix.T
+            logits[list(Bytes.trained([], 0).unwritten)] = float("-inf")
+            token = int(logits.argmax())
             if token == eos:
                 break
             ids.append(token)
@@ -252,10 +254,22 @@ def test_one_beam_takes_the_likeliest_token_and_stops_where_that_is_the_end() ->
     assert early.asked == 3
 
 
+def test_what_is_never_written_is_not_taken_however_likely_it_is() -> None:
+    likely = [0.6, 0.2, 0.15, 0.05]
+    for beams in (1, 3):
+        (found,) = beam_search(Table(likely), torch.tensor([[1]]), 3, beams=beams, max_tokens=3, never=[0, 2])
+        assert found[0].ids[:1] == [1]
+        assert not {0, 2}.intersection(*[f.ids for f in found])
+    logits = torch.tensor([likely]).log()
+    assert int(chosen(logits, [Sampling(temperature=0)], [[]], [0], [0])[0]) == 1
+    drawn = {int(chosen(logits, [Sampling(seed=s, temperature=3)], [[]], [0], [0, 2])[0]) for s in range(60)}
+    assert drawn == {1, 3}
+
+
 def test_one_beam_is_the_greedy_text_and_credit_for_length_prefers_longer_ones() -> None:
     model, codec = writer("llama", 260), Bytes.trained([], 0)
     prompt = prompts(codec)[1]
-    found = beam_search(model, torch.tensor([prompt]), codec.eos, beams=1, max_tokens=12)
+    found = beam_search(model, torch.tensor([prompt]), codec.eos, beams=1, max_tokens=12, never=codec.unwritten)
     assert found[0][0].ids == plain_loop(model, prompt, 12, codec.eos)
     small = writer("gpt", 6)
     lengths = [

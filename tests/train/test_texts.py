@@ -255,6 +255,26 @@ def test_a_small_unigram_vocabulary_holds_every_letter() -> None:
     assert options.fitted("y", empty.result(), True).size > 256
 
 
+def test_characters_keep_every_one_that_there_is_and_no_bits_are_won_by_those_that_are_unknown() -> None:
+    import pyarrow as pa
+
+    from dapeng.columns.text import Text
+    from dapeng.metrics.texts import BitsPerByte
+
+    options = Text.model_validate({"tokeniser": "characters"})
+    summary = options.summary(True)
+    texts = ["".join(chr(0x4E00 + 31 * i + j) for j in range(31)) for i in range(100)]
+    summary.add(pa.array(texts))
+    column = options.fitted("y", summary.result(), True)
+    ids = [column.encode(pa.array([t])).tensors["ids"] for t in texts]
+    assert column.decode({"ids": ids[:1]}) == texts[:1]
+    assert column.truth({"ids": ids}).tolist() == texts
+    strange = column.truth({"ids": [column.encode(pa.array(["一😀"])).tensors["ids"]]})
+    assert strange.tolist() == ["一\ufffd"]
+    view = TextView(strange, strange, np.array([3 * np.log(2)]), np.ones(1), False)
+    assert value_of(BitsPerByte(), view) == pytest.approx(1.0)  # three bits for the three bytes that are known
+
+
 def test_a_run_is_the_same_after_it_was_loaded(spelling: Any) -> None:
     again = dapeng.load(spelling.path)
     rows = [{"digits": "31"}]

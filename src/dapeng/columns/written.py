@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.tokens.base import MOST_COUNTED, Codec, commonest, whole
+from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
+from dapeng.tokens.characters import Characters
 from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
 
@@ -75,9 +76,14 @@ class WrittenSummary(Summary):
             self.some = dict(sorted(self.some.items())[:MEASURED])
         self.long = sorted(set(self.long), key=lambda t: (-len(t), t))[:LONGEST]
 
+    def _size(self) -> int:
+        """Tokens of the vocabulary: of characters all that there are, of pieces what the texts can teach; within bounds."""
+        wanted = len(self.counts) + len(SPECIAL) if self.codec is Characters else max(SMALLEST, self.letters // SEEN)
+        return min(LARGEST, wanted)
+
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
-        size = asked if asked != "auto" else max(SMALLEST, min(LARGEST, self.letters // SEEN))
+        size = asked if asked != "auto" else self._size()
         codec = self.codec.fitted(self.counts, size) if self.given is None else self.codec(self.given)
         most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]

@@ -86,6 +86,7 @@ class WritingDecoder(Decoder):
         super().__init__()
         self.writer, self.smoothing = writer, smoothing
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
+        self.unwritten: tuple[int, ...] = column.codec.unwritten
         self.window, self.alone = column.window, writer.shape.cross is None
         self.beams, self.length_penalty = options.beams, options.length_penalty
         self._rate = 1.0
@@ -158,7 +159,7 @@ class WritingDecoder(Decoder):
             return found
         rows = features.tokens.shape[0]
         begin = torch.full((rows, 1), self.bos, dtype=torch.int64, device=features.tokens.device)
-        inputs = {"said": features.tokens, "mask": features.mask}
+        inputs = {"said": features.tokens, "mask": features.mask, "never": self.unwritten}
         found["ids"] = torch.zeros(rows, self.longest, dtype=torch.int32)
         best = beam_search(self.writer, begin, self.eos, self.beams, self.longest, self.length_penalty, **inputs)
         for row, texts in enumerate(best):

@@ -50,7 +50,10 @@ class LanguageModel:
         except ValueError as error:
             raise RunError(str(error), hint="train with tokeniser=bpe") from None
         tensors = family.theirs(self.tensors(), self.writer.shape)
-        return Layout({**config, **ids}, tensors, tokenizer, roles, self.longest, {**ids, "do_sample": False})
+        generation = {**ids, "do_sample": False}
+        if self.codec.unwritten:
+            generation["suppress_tokens"] = list(self.codec.unwritten)
+        return Layout({**config, **ids}, tensors, tokenizer, roles, self.longest, generation)
 
     @property
     def longest(self) -> int:

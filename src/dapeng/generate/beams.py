@@ -5,6 +5,7 @@ Wu et al.: Google's Neural Machine Translation System, 2016 (https://arxiv.org/a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +26,18 @@ class Found:
 
 @torch.inference_mode()
 def beam_search(
-    model: Steps, begin: Tensor, eos: int, beams: int, max_tokens: int, length_penalty: float = 1.0, **inputs: Any
+    model: Steps,
+    begin: Tensor,
+    eos: int,
+    beams: int,
+    max_tokens: int,
+    length_penalty: float = 1.0,
+    never: Sequence[int] = (),
+    **inputs: Any,
 ) -> list[list[Found]]:
     """The best texts of every row, best first. begin: (B, T) what each begins with; length_penalty: the power of the length that divides.
 
-    inputs: what `start` takes, (B, ...). A row is done when no text that goes on can become better than its worst found one.
+    never: tokens that are not taken. inputs: what `start` takes, (B, ...). A row is done when no text that goes on can become better than its worst found one.
     """
     rows = len(begin)
     state = model.start(rows, begin.shape[1] + max_tokens, **inputs)
@@ -43,8 +51,9 @@ def beam_search(
     logprobs = logprobs[spread]
     texts: list[list[int]] = [[] for _ in range(rows * beams)]
     found: list[list[Found]] = [[] for _ in range(rows)]
+    left_out = torch.tensor(never, dtype=torch.int64, device=device)
     for length in range(1, max_tokens + 1):
-        total = scores.view(-1, 1) + logprobs
+        total = (scores.view(-1, 1) + logprobs).index_fill(1, left_out, float("-inf"))
         best, at = total.view(rows, -1).topk(min(2 * beams, beams * size))
         origins, tokens, kept = [], [], []
         for row in range(rows):

@@ -74,17 +74,23 @@ class Sampling:
 
 
 def chosen(
-    logits: Tensor, settings: Sequence[Sampling], written: Sequence[Sequence[int]], places: Sequence[int]
+    logits: Tensor,
+    settings: Sequence[Sampling],
+    written: Sequence[Sequence[int]],
+    places: Sequence[int],
+    never: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
     """(B, V) -> the token of each row (B,), and its log-probability (B,) before anything was left out.
 
     written: the tokens that a row has so far, prompt included. places: how many were written, which with the row's seed decides
-    the draw: it doesn't depend on which other rows there are.
+    the draw: it doesn't depend on which other rows there are. never: tokens that are not taken.
     """
     known = logits.log_softmax(-1)
     shaped = logits
     if any(s.repetition_penalty != 1 for s in settings):
         shaped = _penalised(logits, settings, written)
+    if never:
+        shaped = shaped.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
     tokens = shaped.argmax(-1)
     drawn = [row for row, s in enumerate(settings) if not s.greedy]
     if drawn:

@@ -11,6 +11,11 @@ class Decodes(Protocol):
 
     eos: int
 
+    @property
+    def unwritten(self) -> tuple[int, ...]:
+        """Ids that are never written."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str: ...
 
 

@@ -110,7 +110,8 @@ class Writing:
             return []
         settings = [r.settings for r in self.running]
         so_far = [r.prompt + r.written for r in self.running]
-        tokens, logprobs = chosen(self.logits, settings, so_far, [len(r.written) for r in self.running])
+        places = [len(r.written) for r in self.running]
+        tokens, logprobs = chosen(self.logits, settings, so_far, places, self.codec.unwritten)
         pieces = [self._grown(r, t, p) for r, t, p in zip(self.running, tokens.tolist(), logprobs.tolist())]
         going = [i for i, piece in enumerate(pieces) if piece.end is None]
         self._keep(going)

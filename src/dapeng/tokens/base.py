@@ -77,6 +77,11 @@ class Codec(ABC):
         """Special tokens by the names that they have in a tokenizer.json."""
         return {**dict(zip(SPECIAL, (PAD, BOS, EOS, UNK))), **self.marks}
 
+    @property
+    def unwritten(self) -> tuple[int, ...]:
+        """Ids that no text is written with: the padding, the begin, and what stands for the unknown."""
+        return PAD, BOS, UNK
+
     def pieces(self, text: str) -> list[str]:
         """The tokens of a text as a reader sees them."""
         ids, _ = self.encode([text])

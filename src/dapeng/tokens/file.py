@@ -51,5 +51,10 @@ class File(Codec):
         return {**json.loads(self.state["tokenizer"]), "truncation": None, "padding": None}
 
     @property
+    def unwritten(self) -> tuple[int, ...]:
+        """None: public weights write as they were published."""
+        return ()
+
+    @property
     def names(self) -> dict[str, int]:
         return {self.library.id_to_token(i) or PLACEHOLDER.format(i): i for i in (self.pad, self.bos, self.eos)}
