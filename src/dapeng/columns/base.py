@@ -84,12 +84,12 @@ class Encoded:
 class Entry:
     """How one cell is handed over: the control of a page, and what a program sends as JSON.
 
-    kind: a "line" or "lines" of text, a "number", a "choice" of labels, several "labels" (a list in JSON), "numbers" (a list), a
-    "date" (ISO 8601), or the bytes of a "file" (base64 in JSON). start: what the control holds at first; of numbers with blanks
-    between. choices: the labels. bounds: least and largest in training. accept: media types of files.
+    kind: a "line" or "lines" of text, a "number", a "choice" of labels, several "labels" (a list in JSON), "numbers" (a list),
+    "steps" (a list of numbers or of lists of them), a "date" (ISO 8601), or the bytes of a "file" (base64 in JSON). start: what the control holds at first; of numbers with blanks
+    between, of steps a line each. choices: the labels. bounds: least and largest in training. accept: media types of files.
     """
 
-    kind: Literal["line", "lines", "number", "choice", "labels", "numbers", "date", "file"] = "line"
+    kind: Literal["line", "lines", "number", "choice", "labels", "numbers", "steps", "date", "file"] = "line"
     start: str = ""
     choices: Sequence[str] = ()
     bounds: tuple[float, float] | tuple[str, str] | None = None

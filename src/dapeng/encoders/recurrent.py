@@ -1,4 +1,4 @@
-"""Recurrent networks over the tokens of a text, or over the rows of a picture from top to bottom.
+"""Recurrent networks over the tokens of a text, the steps of a series, or the rows of a picture from top to bottom.
 
 Hochreiter, Schmidhuber: Long Short-Term Memory, 1997 (https://doi.org/10.1162/neco.1997.9.8.1735); Cho et al., 2014
 (https://arxiv.org/abs/1406.1078).
@@ -26,7 +26,7 @@ class RecurrentOptions(EncoderOptions):
     """What LSTM and GRU have in common."""
 
     type: str
-    fits: ClassVar[tuple[str, ...]] = ("text", "image")
+    fits: ClassVar[tuple[str, ...]] = ("text", "series", "image")
     gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
     hidden: int = Field(128, ge=1, le=65_536)
     """Width of the state, in each direction."""
@@ -45,6 +45,8 @@ class RecurrentOptions(EncoderOptions):
         column = columns[0]
         if column.type == "image":
             return RowsEncoder(column, self)
+        if column.type == "series":
+            return StepsEncoder(column, self)
         return TokensEncoder(tables.get(column.domain, column.size, self.embed_dim), column.max_length, self)
 
     def advice(self, rows: int) -> dict[str, Any]:
@@ -110,6 +112,21 @@ class TokensEncoder(Encoder):
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         return self.stack(self.drop(embedded), cells["mask"])
+
+
+class StepsEncoder(Encoder):
+    """values (B, T, C), mask (B, T) -> tokens (B, T, H or 2 H), pooled: a step is what was measured at one time."""
+
+    def __init__(self, column: Any, o: RecurrentOptions):
+        super().__init__()
+        self.stack = _Stack(column.channels, column.max_length, o)
+        self.widths = self.stack.widths
+
+    def embed(self, cells: Cells) -> Tensor:
+        return cells["values"]
+
+    def read(self, embedded: Tensor, cells: Cells) -> Features:
+        return self.stack(embedded, cells["mask"])
 
 
 class RowsEncoder(PictureEncoder):

@@ -13,10 +13,15 @@ TYPES = {
     "choice": ["string", "number", "boolean", "null"],
     "labels": ["array", "string", "null"],
     "numbers": ["array", "string", "null"],
+    "steps": ["array", "string", "null"],
     "date": ["string", "number", "null"],
 }
 """JSON types by how a cell is handed over; others are texts."""
-ITEMS = {"labels": {"type": ["string", "number", "boolean"]}, "numbers": {"type": "number"}}
+ITEMS = {
+    "labels": {"type": ["string", "number", "boolean"]},
+    "numbers": {"type": "number"},
+    "steps": {"type": ["array", "number", "null"]},
+}
 """Of those that are lists."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -69,10 +70,22 @@ def _from_lists(columns: dict[str, Any]) -> pa.Table:
     return pa.table({n: _array(v, n) for n, v in columns.items()})
 
 
+def _nested(values: np.ndarray) -> pa.Array:
+    """An array with several axes as lists of lists, the first of them the rows."""
+    found: pa.Array = pa.array(np.ascontiguousarray(values).reshape(-1))
+    for size in values.shape[:0:-1]:
+        found = pa.FixedSizeListArray.from_arrays(found, size)
+    return found
+
+
 def _array(values: Any, name: str) -> pa.Array | pa.ChunkedArray:
     """One column; values of mixed types become text."""
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        return _nested(values)
+    if any(isinstance(v, np.ndarray) and v.ndim > 1 for v in values):
+        values = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
     try:
         if isinstance(values, pd.Series):
             return pa.Array.from_pandas(values)

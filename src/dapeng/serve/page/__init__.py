@@ -38,6 +38,7 @@ WORDS = {
     "add": ("type a label, then Enter", "输入一个标签，然后按回车"),
     "remove": ("remove {}", "移除 {}"),
     "numbers": ("{} numbers, with blanks between them", "{} 个数字，用空格分开"),
+    "steps": ("a step on each line: {} numbers, with blanks between them", "每行一步：{} 个数字，用空格分开"),
     "place": ("{}, number {}", "{} 的第 {} 个数"),
     "range": ("seen in training: {} to {}", "训练中的范围：{} 至 {}"),
 }
@@ -163,6 +164,9 @@ class Page:
 
 def _example_of(entry: Entry) -> Any:
     """A cell of the example for programs."""
+    if entry.kind == "steps":
+        steps = [[float(v) for v in line.split()] for line in entry.start.splitlines()]
+        return [s[0] for s in steps] if len(steps[0]) == 1 else steps
     if entry.kind == "numbers":
         return [float(v) for v in entry.start.split()[:MOST_NUMBERS]]
     examples = {"number": 1.5, "file": "<base64>", "date": entry.start, "labels": list(entry.choices[:2])}
@@ -192,9 +196,7 @@ def _numbers(number: int, reader: Reader, words: dict[str, str]) -> str:
     name, starts = escape(reader.name), reader.entry.start.split()
     shared = f'data-name="{name}" data-type="{escape(reader.column.type)}"'
     if len(starts) > MOST_NUMBERS:
-        start, about = escape(reader.entry.start), escape(words["numbers"].format(f"{len(starts):,}"))
-        head = f'<div class="field"><label for="f{number}">{name}</label>'
-        return f'{head}<textarea id="f{number}" {shared} rows="4" aria-describedby="d{number}">{start}</textarea><small id="d{number}">{about}</small></div>'
+        return _area(number, reader, words["numbers"].format(f"{len(starts):,}"))
     fields = "".join(
         f'<input type="text" inputmode="decimal" value="{escape(v)}" aria-label="{escape(words["place"].format(reader.name, i))}">'
         for i, v in enumerate(starts, 1)
@@ -202,7 +204,22 @@ def _numbers(number: int, reader: Reader, words: dict[str, str]) -> str:
     return f'<fieldset class="field" data-kind="numbers" {shared}><legend>{name}</legend><div class="numbers">{fields}</div></fieldset>'
 
 
-GROUPS = {"labels": _labels, "numbers": _numbers}
+def _steps(number: int, reader: Reader, words: dict[str, str]) -> str:
+    """A line for each step."""
+    width = len(reader.entry.start.split("\n", 1)[0].split())
+    return _area(number, reader, words["steps"].format(f"{width:,}"))
+
+
+def _area(number: int, reader: Reader, about: str) -> str:
+    """A field of several lines, and what belongs into it."""
+    name, start = escape(reader.name), escape(reader.entry.start)
+    shared = f'data-name="{name}" data-type="{escape(reader.column.type)}"'
+    head = f'<div class="field"><label for="f{number}">{name}</label>'
+    area = f'<textarea id="f{number}" {shared} rows="4" aria-describedby="d{number}">{start}</textarea>'
+    return f'{head}{area}<small id="d{number}">{escape(about)}</small></div>'
+
+
+GROUPS = {"labels": _labels, "numbers": _numbers, "steps": _steps}
 """Cells that take more than one control."""
 
 
