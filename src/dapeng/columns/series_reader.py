@@ -54,8 +54,8 @@ class SeriesReader:
             cell, told = self.parts(cell), cell
         else:
             told = cell
-        steps = [cell] if isinstance(cell, (int, float)) else list(cell)
         try:
+            steps = list(cell) if hasattr(cell, "__len__") else [cell]
             rows = [
                 [self.number(v) for v in s]
                 if isinstance(s, (list, tuple)) or hasattr(s, "tolist")
