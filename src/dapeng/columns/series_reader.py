@@ -39,6 +39,12 @@ class SeriesReader:
             return inner.split()
         return [p.split() for p in re.split(r"[;|\n\r]+", inner) if p.strip()]
 
+    def listed(self, cell):
+        """The members of a cell: steps, or the numbers of one channel."""
+        if isinstance(cell, str):
+            return self.parts(cell)
+        return list(cell) if hasattr(cell, "__len__") else [cell]
+
     def steps(self, cell):
         """(T, C) float64 of a cell, nan where a measurement is missing; None where there is no value at all.
 
@@ -51,11 +57,8 @@ class SeriesReader:
         if isinstance(cell, str):
             if cell.strip().lower() in self.missing:
                 return None
-            cell, told = self.parts(cell), cell
-        else:
-            told = cell
         try:
-            steps = list(cell) if hasattr(cell, "__len__") else [cell]
+            steps = self.listed(cell)
             rows = [
                 [self.number(v) for v in s]
                 if isinstance(s, (list, tuple)) or hasattr(s, "tolist")
@@ -63,7 +66,7 @@ class SeriesReader:
                 for s in steps
             ]
         except (ValueError, TypeError):
-            raise ValueError(f"{str(told)[:40]!r} is not a list of numbers, one or more a step") from None
+            raise ValueError(f"{str(cell)[:40]!r} is not a list of numbers, one or more a step") from None
         if not rows:
             return None
         widths = {len(r) for r in rows}
