@@ -45,6 +45,10 @@ class SeriesReader:
             return self.parts(cell)
         return list(cell) if hasattr(cell, "__len__") else [cell]
 
+    def members(self, step):
+        """The numbers of a step."""
+        return [step] if isinstance(step, str) or not hasattr(step, "__len__") else list(step)
+
     def steps(self, cell):
         """(T, C) float64 of a cell, nan where a measurement is missing; None where there is no value at all.
 
@@ -54,17 +58,10 @@ class SeriesReader:
 
         if cell is None or (isinstance(cell, float) and cell != cell):
             return None
-        if isinstance(cell, str):
-            if cell.strip().lower() in self.missing:
-                return None
+        if isinstance(cell, str) and cell.strip().lower() in self.missing:
+            return None
         try:
-            steps = self.listed(cell)
-            rows = [
-                [self.number(v) for v in s]
-                if isinstance(s, (list, tuple)) or hasattr(s, "tolist")
-                else [self.number(s)]
-                for s in steps
-            ]
+            rows = [[self.number(v) for v in self.members(s)] for s in self.listed(cell)]
         except (ValueError, TypeError):
             raise ValueError(f"{str(cell)[:40]!r} is not a list of numbers, one or more a step") from None
         if not rows:
