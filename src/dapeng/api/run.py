@@ -71,18 +71,20 @@ class Run:
             raise DataError(f"{source.name} has no rows")
         return pa.concat_tables(parts)
 
-    def write(self, prompt: str | list[str] = "", **settings: Any) -> str | list[str]:
+    def write(self, prompt: str | list[Any] = "", **settings: Any) -> str | list[str]:
         """What a language model goes on with: the text that follows each prompt.
 
+        prompt: a text, or of a model of conversations its turns ({role, content}); or a list of such.
         settings: max_tokens, temperature (0 takes the likeliest token), top_k, top_p, min_p, repetition_penalty, seed, stop.
         """
         from dapeng.product.writing import settings_of, written
 
-        prompts = [prompt] if isinstance(prompt, str) else prompt
+        one = isinstance(prompt, str) or bool(prompt and isinstance(prompt[0], dict))
+        prompts = [prompt] if one else prompt
         texts = [""] * len(prompts)
         for piece in written(self.product, prompts, settings_of(**settings)):
             texts[piece.request - 1] += piece.text
-        return texts[0] if isinstance(prompt, str) else texts
+        return texts[0] if one else texts
 
     def explain(self, data: Any = None, rows: int = 8) -> Any:
         """What the model looked at: importance of columns, and for some rows what counted."""

@@ -37,6 +37,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from dapeng import api
+    from dapeng.columns.chat import ANSWERS
 
     found = api.load(args.run)
     settings: dict[str, Any] = {n: getattr(args, n) for n in SETTINGS if getattr(args, n) is not None}
@@ -45,18 +46,34 @@ def run(args: Namespace) -> int:
     if args.prompt is not None:
         _answer(found, args.prompt, settings)
         return 0
+    turns = _talks(found)
     if sys.stdin.isatty():
-        say("a line is answered at once; Ctrl-D ends")
+        say("a line is answered at once; Ctrl-D ends" + ("; /new begins anew" if turns is not None else ""))
     for line in sys.stdin:
+        text = line.rstrip("\n")
+        if turns is not None and text.strip() == "/new":
+            turns.clear()
+            continue
         try:
-            _answer(found, line.rstrip("\n"), settings)
+            if turns is None:
+                _answer(found, text, settings)
+            else:
+                turns.append({"role": "user", "content": text})
+                turns.append({"role": ANSWERS, "content": _answer(found, list(turns), settings)})
         except RunError as error:  # one line is wrong; the next may be right
             say(coloured("error: ", "red") + str(error))
     return 0
 
 
-def _answer(found: Any, prompt: str, settings: dict[str, Any]) -> None:
-    """Write to standard output what follows a prompt, as it comes, or what a model with one text as input answers."""
+def _talks(found: Any) -> list[dict[str, str]] | None:
+    """The turns so far, where a run was trained on conversations: none yet."""
+    product = found.product
+    column: Any = product.outputs[product.written[0]] if product.written else None
+    return [] if getattr(column, "chat", False) else None
+
+
+def _answer(found: Any, prompt: Any, settings: dict[str, Any]) -> str:
+    """Write to standard output what follows a prompt, as it comes, or what a model with one text as input answers; and give it."""
     from dapeng.product.writing import settings_of, written
 
     product = found.product
@@ -67,8 +84,12 @@ def _answer(found: Any, prompt: str, settings: dict[str, Any]) -> None:
             raise RunError(
                 f"{next(iter(settings))} is for language models; this run answers as it was trained to", hint=hint
             )
-        emit(found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py())
-        return
+        said = found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py()
+        emit(said)
+        return said
+    said = ""
     for piece in written(product, [prompt], settings_of(**settings)):
+        said += piece.text
         emit(piece.text, end="")
     emit("")
+    return said

@@ -39,6 +39,7 @@ class Text(ColumnOptions):
 
     type: Literal["text"] = "text"
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise", "like")
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "chat", "train_on")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
@@ -70,6 +71,10 @@ class Text(ColumnOptions):
     """The Unicode form in which texts are read. NFC makes one of a letter and its accents; NFKC also reads full-width letters,
     ligatures, circled numbers and the like as the plain ones; none tells all of them apart.
     """
+    chat: bool = False
+    """Cells are conversations: lists of {role, content}, or such as JSON; the model learns to answer."""
+    train_on: Literal["answers", "all"] = "answers"
+    """What is learnt of a conversation: what the assistant says, or every turn."""
     like: str | None = None
     """Share vocabulary and embedding table with this column."""
 

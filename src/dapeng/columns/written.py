@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
-from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.chat import END, TURN, Turn, asked, conversation, ids_of
+from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.characters import Characters
 from dapeng.tokens.file import File
@@ -28,6 +32,8 @@ MOST_TOKENS = 2_048
 """Of a text beside inputs, where nothing is said; of longer ones the beginning is learnt, openly."""
 WINDOW = 256
 """Tokens that are learnt from at a time where there are no inputs and nothing is said."""
+CHAT_WINDOW = 1_024
+"""The same for conversations, whose answers hang on what was asked."""
 LONGEST = 50
 """Texts that are kept since none is longer, to know what the longest takes."""
 
@@ -42,13 +48,17 @@ class WrittenSummary(Summary):
         """A tokeniser that the decoder brings: nothing is fitted then but lengths."""
         if self.given is not None:
             self.codec = CODECS[self.given["kind"]]
+            self.given = with_turns(self.given) if options.chat else self.given
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
         self.long: list[str] = []
         self.rows, self.missing, self.letters = 0, 0, 0
+        self.talks = False
+        """Whether a block begins with a conversation."""
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
-        for cell in strings(cells).to_pylist():
+        self.talks = self.talks or _talks(cells[:1])
+        for cell in spoken(cells)[0] if self.options.chat else strings(cells).to_pylist():
             self.rows += 1
             if cell is None or not cell.strip():
                 self.missing += 1
@@ -65,6 +75,7 @@ class WrittenSummary(Summary):
         self.counts.update(other.counts)
         self.some |= other.some
         self.long += other.long
+        self.talks = self.talks or other.talks
         for name in ("rows", "missing", "letters"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self._bound()
@@ -84,7 +95,8 @@ class WrittenSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
         size = asked if asked != "auto" else self._size()
-        codec = self.codec.fitted(self.counts, size) if self.given is None else self.codec(self.given)
+        marks = [TURN] if self.options.chat else []
+        codec = self.codec.fitted(self.counts, size, marks) if self.given is None else self.codec(self.given)
         most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]
         _, lengths = codec.encode(texts)
@@ -100,9 +112,59 @@ class WrittenSummary(Summary):
             "fertility": codec.fertility(texts) if texts else 0.0,
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
             "longest": longest,
+            "talks": self.talks,
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
         }
+
+
+def turns_of(cells: Cells) -> tuple[list[list[Turn] | None], Bad]:
+    """The conversation of each cell, None where there is none, and what could not be read."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    rows: list[list[Turn] | None] = []
+    bad = Bad()
+    for row, cell in enumerate(array.to_pylist()):
+        try:
+            rows.append(conversation(cell))
+        except ValueError as error:
+            bad.add(row, str(error))
+            rows.append(None)
+    return rows, bad
+
+
+def _talks(cells: Cells) -> bool:
+    """Whether there is a conversation, as JSON or as Arrow holds it."""
+    cell = cells.to_pylist()[0] if len(cells) else None
+    if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        return conversation(cell) is not None
+    except ValueError:
+        return False
+
+
+def spoken(cells: Cells) -> tuple[list[str | None], Bad]:
+    """What is said in each cell, with the roles before it."""
+    rows, bad = turns_of(cells)
+    return [None if r is None else "\n".join(f"{t.role}\n{t.said}" for t in r) for r in rows], bad
+
+
+def with_turns(given: dict[str, Any]) -> dict[str, Any]:
+    """A tokeniser of public weights for conversations: it must know begin and end of a turn, and texts end there.
+
+    Raises SpecError where it doesn't.
+    """
+    if given["kind"] != File.kind:  # of a run: it knows its marks, or has none
+        if TURN not in given["marks"]:
+            what = "the run that these weights come from knows no turns: its tokeniser has no mark for them"
+            raise SpecError(Problem("chat", what, "leave chat out, or leave weights out"))
+        return given
+    library: Any = File(given)
+    names = {n: library.library.token_to_id(n) for n in (TURN, END)}
+    if None in names.values():
+        what = f"the tokeniser of these weights has no tokens {TURN} and {END}, so that it can't write turns"
+        raise SpecError(Problem("chat", what, "begin from weights of a model for conversations, or leave weights out"))
+    return {**given, "eos": names[END], "marks": [TURN]}
 
 
 class WrittenColumn(Column):
@@ -116,6 +178,7 @@ class WrittenColumn(Column):
         super().__init__(name, options, state, target)
         self.codec: Codec = CODECS[state["kind"]](state["codec"])
         self.max_length: int = state["max_length"]
+        self.chat = options.chat
 
     @property
     def domain(self) -> str | None:
@@ -132,12 +195,42 @@ class WrittenColumn(Column):
 
     @property
     def window(self) -> int:
-        return min(self.max_length, WINDOW) if self.options.max_length == "auto" else self.max_length
+        usual = CHAT_WINDOW if self.chat else WINDOW
+        return min(self.max_length, usual) if self.options.max_length == "auto" else self.max_length
 
     def layout(self) -> dict[str, Dims]:
-        return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), "mask": Dims("B T", "bool")}
+        told = {"taught": Dims("B T", "bool")} if self.chat else {}
+        return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), **told, "mask": Dims("B T", "bool")}
+
+    def _conversations(self, cells: Cells) -> Encoded:
+        rows, bad = turns_of(cells)
+        found = [(np.empty(0, np.int32), np.empty(0, bool)) if r is None else ids_of(r, self.codec) for r in rows]
+        for row, (ids, taught) in enumerate(found):
+            if self.options.train_on == "all":
+                found[row] = (ids, np.ones(len(ids), bool))
+            elif len(ids) and not taught.any():
+                bad.add(row, "no turn is of the assistant: there is no answer to learn")
+        present = np.array([r is not None and i not in bad.rows for i, r in enumerate(rows)], bool)
+        flat = {
+            "ids": np.concatenate([i for i, _ in found] or [np.empty(0, np.int32)]),
+            "taught": np.concatenate([t for _, t in found] or [np.empty(0, bool)]),
+        }
+        sizes = np.fromiter((len(i) for i, _ in found), np.int64, len(found))
+        return Encoded(flat, None if present.all() else present, sizes, bad)
+
+    def asked(self, prompt: str | Sequence[Any]) -> list[int]:
+        """Tokens that what is written goes on from: of a text, or of a conversation up to where the answer begins.
+
+        Raises ValueError for what is no conversation.
+        """
+        if not self.chat:
+            ids, _ = self.codec.encode([str(prompt)])
+            return [self.codec.bos, *ids.tolist()]
+        return asked([Turn("user", prompt)] if isinstance(prompt, str) else conversation(prompt) or [], self.codec)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
+        if self.chat:
+            return self._conversations(cells)
         raw = strings(cells).to_pylist()
         present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
         flat, lengths = self.codec.encode([c if p else "" for c, p in zip(raw, present)])
@@ -150,6 +243,9 @@ class WrittenColumn(Column):
         return Encoded({"ids": ids}, None if present.all() else present, lengths=sizes)
 
     def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        if self.chat:  # what was to be learnt, turn behind turn
+            pairs = zip(tensors["ids"], tensors["taught"])
+            return _objects([self.codec.decode(np.asarray(i)[np.asarray(t, bool)].tolist()) for i, t in pairs])
         return self._texts([row[1:] for row in tensors["ids"]])  # begin may be the token that is the end too
 
     def predictions(self) -> dict[str, Dims]:
@@ -182,9 +278,11 @@ class WrittenColumn(Column):
     def remarks(self) -> list[str]:
         cut, limit = self.state.get("cut"), self.max_length
         told = f"{cut:,} or more texts have more than {limit:,} tokens: beside inputs, what follows is not learnt"
+        talk = "cells are conversations: with chat: true the model learns to answer, and not to write lists of turns"
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
-        return ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
+        talks = [talk] if self.state.get("talks") and not self.chat else []
+        return talks + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
@@ -197,4 +295,14 @@ class WrittenColumn(Column):
 
     def describe(self) -> str:
         s = self.state
-        return f"text to write, {self.size:,} {s['kind']}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
+        what = "conversations" if self.chat else "text to write"
+        return (
+            f"{what}, {self.size:,} {s['kind']}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
+        )
+
+
+def _objects(texts: list[str]) -> np.ndarray:
+    """(N,) texts."""
+    out = np.empty(len(texts), object)
+    out[:] = texts
+    return out

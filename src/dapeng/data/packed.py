@@ -38,7 +38,7 @@ class PackedFeed:
         world: int = 1,
     ):
         assert stored.offsets is not None
-        self.name, self.ids = name, stored.tensors["ids"]
+        self.name, self.ids, self.taught = name, stored.tensors["ids"], stored.tensors.get("taught")
         there = rows if stored.present is None else rows[np.asarray(stored.present[rows])]
         self.starts = np.asarray(stored.offsets[there])
         self.lengths = np.asarray(stored.offsets[there + 1]) - self.starts
@@ -81,10 +81,9 @@ class PackedFeed:
         turn = np.searchsorted(self._ends, at, side="right")
         text = self._texts[turn]
         within = at - self._ends[turn] + self.lengths[text]
-        tensors = {
-            "ids": torch.from_numpy(np.asarray(self.ids[self.starts[text] + within])),
-            "mask": torch.from_numpy(within > 0),
-        }
+        place = self.starts[text] + within
+        mask = within > 0 if self.taught is None else (within > 0) & np.asarray(self.taught[place])
+        tensors = {"ids": torch.from_numpy(np.asarray(self.ids[place])), "mask": torch.from_numpy(mask)}
         if (turn[:, 0] != turn[:, -1]).any():
             tensors["documents"] = torch.from_numpy(turn - turn[:, :1])
         return Batch({self.name: Cells(tensors)}, torch.from_numpy(windows))

@@ -72,6 +72,9 @@ class WritingOptions(DecoderOptions):
         except TooLong as error:
             most = error.positions - (0 if widths is None else 1)
             raise SpecError(Problem(f"outputs.{column.name}.max_length", str(error), f"max_length={most}")) from None
+        if column.chat and widths is not None:
+            what = "a conversation holds what was asked itself: it has no inputs beside it"
+            raise SpecError(Problem(f"outputs.{column.name}.chat", what, "inputs: {}, or leave chat out"))
         table = tables.get(column.domain, column.size, shape.width)
         return WritingDecoder(Writer(shape, table, self.tied()), column, loss.build(column), self)
 
@@ -117,6 +120,7 @@ class WritingDecoder(Decoder):
 
     def _counted(self, target: Cells) -> Tensor:
         mask = target["mask"]
+        mask = mask & target["taught"] if "taught" in target else mask  # of a conversation the answers alone
         return mask if target.present is None else mask & target.present[:, None]
 
     def _nats(self, features: Features | None, target: Cells, smoothing: float) -> Tensor:

@@ -26,9 +26,10 @@ def settings_of(**options: Any) -> Sampling:
         raise RunError(str(error)) from None
 
 
-def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Iterator[Piece]:
+def written(product: Product, prompts: Sequence[Any], settings: Sampling) -> Iterator[Piece]:
     """The texts that follow these, piece by piece as they come; `request` is the prompt's place from 1 on.
 
+    prompts: texts, or for a model of conversations their turns ({role, content}); a text is then what a user says.
     Texts longer than what the model was trained to look at go on from their last half. Raises RunError where the product is no language model.
     """
     if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
@@ -40,8 +41,10 @@ def written(product: Product, prompts: Sequence[str], settings: Sampling) -> Ite
     product.model.eval()
     writing = Writing(writer, column.codec, device=writer.matrix.device, window=decoder.window)
     for prompt in prompts:
-        ids, _ = column.codec.encode([prompt])
-        writing.add([column.codec.bos, *ids.tolist()], settings)
+        try:
+            writing.add(column.asked(prompt), settings)
+        except ValueError as error:
+            raise RunError(str(error), hint='a text, or turns: [{"role": "user", "content": "..."}]') from None
     yield from stream(writing)
 
 
