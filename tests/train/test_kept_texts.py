@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dapeng import api
 from dapeng.cli.main import main
 from dapeng.core.errors import RunError
+from dapeng.nn.causal import plain_view
 
 pytest.importorskip("llguidance", reason="needs llguidance (dapeng[constrain])")
 
@@ -36,7 +38,12 @@ def sightings(path: Path) -> Path:
     draw = np.random.default_rng(0)
     with path.open("w", encoding="utf-8") as file:
         for _ in range(400):
-            said = {"bird": BIRDS[draw.integers(4)], "miles": int(draw.integers(10, 99999)), "seen": ["north-by，east"], "old": True}
+            said = {
+                "bird": BIRDS[draw.integers(4)],
+                "miles": int(draw.integers(10, 99999)),
+                "seen": ["north-by，east"],
+                "old": True,
+            }
             file.write(json.dumps({"text": json.dumps(said, ensure_ascii=False)}, ensure_ascii=False) + "\n")
     return path
 
@@ -111,19 +118,22 @@ def test_a_text_that_is_cut_says_so_and_one_that_is_complete_ends(language: Any)
 
 
 def test_log_probabilities_are_those_of_the_whole_vocabulary(language: Any) -> None:
-    free = language.write("", logprobs=True, temperature=0, max_tokens=3)
-    assert free.text == language.write("", temperature=0, max_tokens=3)
-    assert len(free.tokens) == 3
-    assert all(p <= 0 for _, p in free.tokens)
-    first = free.tokens[0]
-    kept = language.write("", logprobs=True, temperature=0, max_tokens=9, regex=r"z|\{")
-    if kept.text == free.text[:1] and kept.tokens[0][0] == first[0]:
-        assert kept.tokens[0][1] == pytest.approx(first[1], abs=1e-5)
-    odd = language.write("", logprobs=True, temperature=0, max_tokens=9, regex="9")
-    assert odd.text == "9"
-    assert odd.tokens[0][1] < -1  # it is what the model believes of it, though nothing else was allowed
-    both = language.write(["a", "b"], logprobs=True, max_tokens=2)
-    assert [len(w.tokens) <= 2 for w in both] == [True, True]
+    writer, codec = language.product.model.decoders["text"].writer, language.product.outputs["text"].codec
+    for settings in ({}, {"regex": "[0-9]{3}(大|鲲)"}, {"temperature": 1.5, "top_k": 3}):
+        found = language.write("{", logprobs=True, max_tokens=6, **settings)
+        assert found.text == language.write("{", max_tokens=6, **settings)
+        ids, said = [codec.bos, *codec.encode(["{"])[0].tolist()], 0
+        for text, logprob in found.tokens:
+            with torch.no_grad():
+                hidden = writer.hidden(torch.tensor([ids]), plain_view(1, len(ids)))
+            believed = (hidden[0, -1] @ writer.matrix.T).log_softmax(-1)
+            token = int((believed - logprob).abs().argmin())
+            assert float(believed[token]) == pytest.approx(logprob, abs=1e-4)
+            assert text == ("" if token == codec.eos else codec.decode([token]))
+            ids.append(token)
+            said += 1
+        assert said >= 4
+    assert [len(w.tokens) for w in language.write(["{", '{"'], logprobs=True, max_tokens=1)] == [1, 1]
 
 
 def test_the_command_line_keeps_to_both(language: Any, tmp_path: Path, capsys: Any) -> None:

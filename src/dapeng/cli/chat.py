@@ -42,7 +42,9 @@ def run(args: Namespace) -> int:
     from dapeng import api
 
     found = api.load(args.run)
-    settings: dict[str, Any] = {n: getattr(args, n) for n in (*SETTINGS, "regex", "schema") if getattr(args, n) is not None}
+    settings: dict[str, Any] = {
+        n: getattr(args, n) for n in (*SETTINGS, "regex", "schema") if getattr(args, n) is not None
+    }
     if args.stop:
         settings["stop"] = tuple(args.stop)
     if args.prompt is not None:

@@ -57,9 +57,13 @@ class Kept:
     def _stuck(self) -> RunError:
         reason = self._matcher.stop_reason()
         if reason in ("LexerTooComplex", "ParserTooComplex"):
-            return RunError(f"{self._about} needs an automaton that is too large", hint="a simpler one, or fewer repeats")
+            return RunError(
+                f"{self._about} needs an automaton that is too large", hint="a simpler one, or fewer repeats"
+            )
         what = f"{self._about}: no token of this run's vocabulary goes on with the text so that it fits"
-        return RunError(what, hint="write only letters that the training texts had, or train with tokeniser: bytes or bpe")
+        return RunError(
+            what, hint="write only letters that the training texts had, or train with tokeniser: bytes or bpe"
+        )
 
 
 class Vocabulary:
@@ -102,7 +106,9 @@ class Vocabulary:
             inner = ((f"{path}/{n}", p) for n, p in _parts(part))
             found = next(((n, p) for n, p in inner if self._wrong({**_shared(schema), **p}) == wrong), None)
             if found is None:
-                raise RunError(Problem(f"schema#{path}", wrong, "see https://json-schema.org; not every key can be kept to"))
+                raise RunError(
+                    Problem(f"schema#{path}", wrong, "see https://json-schema.org; not every key can be kept to")
+                )
             path, part = found
 
     def _wrong(self, schema: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def whole(product: Product, prompts: Sequence[str], settings: Sampling) -> list[
 
 def _schema(path: Path) -> Mapping[str, Any]:
     """A JSON schema out of a file. Raises RunError with the line."""
-    hint = "a JSON schema in a file, such as {\"type\": \"object\", ...}"
+    hint = 'a JSON schema in a file, such as {"type": "object", ...}'
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

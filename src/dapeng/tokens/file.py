@@ -64,8 +64,7 @@ class File(Codec):
         added = {i: t.content.encode() for i, t in self.library.get_added_tokens_decoder().items()}
         names = [self.library.id_to_token(i) for i in range(self.size)]
         return [
-            b"" if n is None or i in self._special else added[i] if i in added else said(n)
-            for i, n in enumerate(names)
+            b"" if n is None or i in self._special else added[i] if i in added else said(n) for i, n in enumerate(names)
         ]
 
     def published(self) -> dict[str, Any]:

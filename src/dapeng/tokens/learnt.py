@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, opened, shown, whole
-from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, split, spelt_bytes
+from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, spelt_bytes, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
 """As GPT-2 cuts a text, with at most three digits at once: a blank belongs to the word behind it."""
