@@ -153,6 +153,19 @@ def test_a_text_that_finds_no_way_on_leaves_the_others_running() -> None:
     assert [p.token for p in pieces if p.request == free] == [p.token for p in stream(alone)]
 
 
+def test_an_automaton_that_grows_too_large_says_so() -> None:
+    walk = kept(BYTES, Sampling(regex=r"(\w+ ?){2000,}"))
+    assert walk is not None
+
+    def follow(text: str) -> None:
+        for byte in text.encode():
+            assert walk.allowed()[BYTES.first + byte]
+            walk.take(BYTES.first + byte)
+
+    with pytest.raises(RunError, match="automaton grows too large"):
+        follow("一ab " * 3000)
+
+
 def test_a_text_that_outgrows_the_window_is_kept_to_its_expression() -> None:
     writing = Writing(writer("llama", 260), BYTES, window=12)
     writing.add([1, 70, 71], Sampling(regex="([0-9]{3}-){9}[0-9]大鹏", temperature=1.5, seed=2))

@@ -55,11 +55,10 @@ class Kept:
         return self._matcher.is_stopped()
 
     def _stuck(self) -> RunError:
-        reason = self._matcher.stop_reason()
-        if reason in ("LexerTooComplex", "ParserTooComplex"):
-            return RunError(
-                f"{self._about} needs an automaton that is too large", hint="a simpler one, or fewer repeats"
-            )
+        if self._matcher.is_error() and not _dead_end(self._matcher):
+            why = _first_line(self._matcher.get_error())
+            hint = r"a simpler one: what can be read in several ways, such as (\w+ ?){200}, may have no repeats that are counted"
+            return RunError(f"{self._about}: its automaton grows too large ({why})", hint=hint)
         what = f"{self._about}: no token of this run's vocabulary goes on with the text so that it fits"
         return RunError(
             what, hint="write only letters that the training texts had, or train with tokeniser: bytes or bpe"
@@ -86,7 +85,7 @@ class Vocabulary:
             if settings.schema is not None:
                 self._check(settings.schema)
             ready = _library().LLMatcher(self._tokens, ALL + grammar, log_level=0)
-            if ready.is_error() and "NoExtension" not in ready.stop_reason():
+            if ready.is_error() and not _dead_end(ready):
                 raise RunError(f"{about}: {_first_line(ready.get_error())}")
             Kept(ready.deep_copy(), len(self._said), about).allowed()
             self._ready = {(about, grammar): ready}
@@ -156,6 +155,11 @@ def _letters(said: list[bytes]) -> str:
         if 0 < len(token) <= 4 and len(text := token.decode("utf-8", "ignore")) == 1 and text.encode() == token:
             found.add(text)
     return letters(found)
+
+
+def _dead_end(matcher: Any) -> bool:
+    """Whether the automaton failed since no token leads on, and not for its size or what it was made of."""
+    return "NoExtension" in _first_line(matcher.get_error())
 
 
 def _laid_out(schema: Mapping[str, Any]) -> Mapping[str, Any]:
