@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dapeng.core.errors import RunError
 from dapeng.tokens.base import SPECIAL, Codec
 from dapeng.tokens.characters import Bytes, Characters
+from dapeng.tokens.file import File
 from dapeng.tokens.learnt import BytePairs, Learnt, WordPieces
 from dapeng.tokens.sentence_pieces import SentencePieces
 
@@ -119,3 +121,43 @@ def _real_texts() -> list[str]:
         pytest.skip("DAPENG_SAMPLES has no help_en_zh")
     with gzip.open(Path(found) / "help_en_zh.tsv.gz", "rt", encoding="utf-8") as file:
         return [line for line, _ in zip(file, range(6_000))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40))
+@pytest.mark.parametrize("kind", [Bytes, BytePairs, SentencePieces, Characters], ids=lambda k: k.kind)
+def test_the_bytes_of_tokens_laid_together_are_the_text(kind: type[Codec], text: str) -> None:
+    codec = _TRAINED.setdefault(kind, kind.trained(iter(TEXTS), 700))
+    said = codec.token_bytes()
+    assert len(said) == codec.size
+    ids = codec.encode([text])[0].tolist()
+    known = [i for i in ids if i not in codec.unwritten]
+    assert b"".join(said[i] for i in known).decode() == codec.decode(known)
+    assert not any(said[i] for i in (codec.pad, codec.bos, codec.eos, *codec.marks.values()))
+
+
+def test_the_bytes_of_the_tokens_of_a_published_file_are_those_of_its_maker(tmp_path: Path) -> None:
+
+    for kind in (BytePairs, SentencePieces, WordPieces, Characters):
+        codec = kind.trained(iter(TEXTS), 700, marks=["<user>"])
+        published = codec.published()
+        state = {
+            "kind": "file", "tokenizer": json.dumps(published), "size": codec.size + 3, "bos": codec.bos, "eos": codec.eos,
+            "pad": codec.pad, "marks": [], "longest": None,
+        }  # fmt: skip
+        file = File(state)
+        if kind in (WordPieces, Characters):
+            with pytest.raises(RunError, match="beside it"):
+                file.token_bytes()
+            continue
+        assert file.token_bytes() == [*codec.token_bytes(), b"", b"", b""]
+
+
+def test_a_model_file_that_drops_the_first_blank_of_a_text_is_refused(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs sentencepiece (dapeng[text])")
+    (tmp_path / "corpus.txt").write_text("\n".join(_real_texts()[:1_000]), "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "corpus.txt"), model_prefix=str(tmp_path / "m"), vocab_size=900, minloglevel=2
+    )
+    with pytest.raises(RunError, match="beside it"):
+        SentencePieces.of_file((tmp_path / "m.model").read_bytes()).token_bytes()

@@ -71,19 +71,20 @@ class Run:
             raise DataError(f"{source.name} has no rows")
         return pa.concat_tables(parts)
 
-    def write(self, prompt: str | list[Any] = "", **settings: Any) -> str | list[str]:
+    def write(self, prompt: str | list[Any] = "", logprobs: bool = False, **settings: Any) -> Any:
         """What a language model goes on with: the text that follows each prompt.
 
         prompt: a text, or of a model of conversations its turns ({role, content}); or a list of such.
-        settings: max_tokens, temperature (0 takes the likeliest token), top_k, top_p, min_p, repetition_penalty, seed, stop.
+        settings: max_tokens, temperature (0 takes the likeliest token), top_k, top_p, min_p, repetition_penalty, seed, stop;
+        regex, an expression of `re` that the whole text matches; schema, a JSON schema (a mapping, or a file) that it is valid by.
+        logprobs: each text as text, tokens (what each reads, and its log-probability) and end ("stop", or "length" if it was cut).
+        Raises RunError for settings that are wrong, and where no text that this run can write fits.
         """
-        from dapeng.product.writing import settings_of, written
+        from dapeng.product.writing import settings_of, whole
 
         one = isinstance(prompt, str) or bool(prompt and isinstance(prompt[0], dict))
-        prompts = [prompt] if one else prompt
-        texts = [""] * len(prompts)
-        for piece in written(self.product, prompts, settings_of(**settings)):
-            texts[piece.request - 1] += piece.text
+        found = whole(self.product, [prompt] if one else prompt, settings_of(**settings))
+        texts = found if logprobs else [w.text for w in found]
         return texts[0] if one else texts
 
     def explain(self, data: Any = None, rows: int = 8) -> Any:

@@ -1,6 +1,7 @@
 """Let a text model write: a language model goes on with a text, others answer each line.
 
 dapeng chat runs/story-0001 --prompt "Once upon"
+dapeng chat runs/story-0001 --prompt "Born on " --regex "[0-9]{1,2} (May|June) [0-9]{4}"
 dapeng chat runs/de-en-0001
 """
 
@@ -33,6 +34,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stop", metavar="TEXT", action="append", help="end where this text would come; repeat it for several"
     )
+    parser.add_argument("--regex", metavar="R", help="an expression of Python's re that the whole text matches")
+    parser.add_argument("--schema", metavar="FILE", help="a JSON schema: the text is JSON that is valid by it")
 
 
 def run(args: Namespace) -> int:
@@ -40,7 +43,9 @@ def run(args: Namespace) -> int:
     from dapeng.columns.chat import ANSWERS
 
     found = api.load(args.run)
-    settings: dict[str, Any] = {n: getattr(args, n) for n in SETTINGS if getattr(args, n) is not None}
+    settings: dict[str, Any] = {
+        n: getattr(args, n) for n in (*SETTINGS, "regex", "schema") if getattr(args, n) is not None
+    }
     if args.stop:
         settings["stop"] = tuple(args.stop)
     if args.prompt is not None:
@@ -58,8 +63,9 @@ def run(args: Namespace) -> int:
             if turns is None:
                 _answer(found, text, settings)
             else:
-                turns.append({"role": "user", "content": text})
-                turns.append({"role": ANSWERS, "content": _answer(found, list(turns), settings)})
+                asked = {"role": "user", "content": text}
+                said = _answer(found, [*turns, asked], settings)
+                turns += [asked, {"role": ANSWERS, "content": said}]
         except RunError as error:  # one line is wrong; the next may be right
             say(coloured("error: ", "red") + str(error))
     return 0

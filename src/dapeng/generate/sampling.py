@@ -6,14 +6,16 @@ Fan et al.: top-k, 2018; Holtzman et al.: top-p, 2019 (https://arxiv.org/abs/190
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dapeng.data.draws import uniform
+from dapeng.generate.expressions import translated
 
 PURPOSE = 31
 """Tells these draws from all others of one seed."""
@@ -30,6 +32,7 @@ class Sampling:
     temperature: 0 takes the likeliest token always. top_k: only so many of the likeliest, 0 all. top_p: only the likeliest that
     together have this probability. min_p: only those with this share of the likeliest's. repetition_penalty: divides what
     speaks for a token that is there already. stop: texts at which it ends; they are left out. max_tokens: the most to write.
+    regex, schema: what the whole text is kept to, an expression of `re` or a JSON schema; it ends where that is complete.
     """
 
     max_tokens: int = 256
@@ -40,12 +43,16 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    regex: str | None = None
+    schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         whole = (("max_tokens", self.max_tokens), ("top_k", self.top_k), ("seed", self.seed))
         wrong = [
             *((not isinstance(v, int), name, "a whole number", v) for name, v in whole),
             (not isinstance(self.stop, (tuple, list)), "stop", "a list of texts", self.stop),
+            (not isinstance(self.regex, (str, type(None))), "regex", "a regular expression", self.regex),
+            (not isinstance(self.schema, (Mapping, type(None))), "schema", "a JSON schema, {...}", self.schema),
         ]
         for found, name, expected, value in wrong:
             if found:
@@ -67,6 +74,19 @@ class Sampling:
         for found, name, expected, value in wrong:
             if found:
                 raise ValueError(f"{name}: expected {expected}, found {value!r}")
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        """What the whole text is kept to is one thing, and can be kept to."""
+        if self.regex is not None and self.schema is not None:
+            raise ValueError("regex, schema: a text is kept to one of them, found both")
+        if self.stop and (self.regex is not None or self.schema is not None):
+            raise ValueError("stop: a text that is kept to an expression or a schema ends where that is complete")
+        if self.regex is not None:
+            try:
+                translated(self.regex)
+            except ValueError as error:
+                raise ValueError(f"regex: {error}") from None
 
     @property
     def greedy(self) -> bool:
@@ -79,11 +99,12 @@ def chosen(
     written: Sequence[Sequence[int]],
     places: Sequence[int],
     never: Sequence[int] = (),
+    allowed: Sequence[Tensor | None] = (),
 ) -> tuple[Tensor, Tensor]:
     """(B, V) -> the token of each row (B,), and its log-probability (B,) before anything was left out.
 
     written: the tokens that a row has so far, prompt included. places: how many were written, which with the row's seed decides
-    the draw: it doesn't depend on which other rows there are. never: tokens that are not taken.
+    the draw: it doesn't depend on which other rows there are. never: tokens that are not taken. allowed: of each row (V,) bool, the only ones that are; None all.
     """
     known = logits.log_softmax(-1)
     shaped = logits
@@ -91,6 +112,11 @@ def chosen(
         shaped = _penalised(logits, settings, written)
     if never:
         shaped = shaped.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
+    kept = {row: mask for row, mask in enumerate(allowed) if mask is not None}
+    if kept:
+        index = torch.tensor(list(kept), device=logits.device)
+        left_out = ~torch.stack(list(kept.values())).to(logits.device)
+        shaped = shaped.index_copy(0, index, shaped[index].masked_fill(left_out, float("-inf")))
     tokens = shaped.argmax(-1)
     drawn = [row for row, s in enumerate(settings) if not s.greedy]
     if drawn:

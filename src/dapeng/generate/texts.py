@@ -18,6 +18,10 @@ class Decodes(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
+    def token_bytes(self) -> list[bytes]:
+        """What each id adds to a text, in UTF-8."""
+        ...
+
 
 class Growing:
     """A text that grows by a token at a time; `add` gives what can be shown of it.

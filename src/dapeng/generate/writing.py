@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from dapeng.core.errors import RunError
+from dapeng.generate.constraints import Kept, kept
 from dapeng.generate.sampling import Sampling, chosen
 from dapeng.generate.texts import Decodes, Growing
 
@@ -42,7 +44,10 @@ class Piece:
 
 @dataclass
 class Request:
-    """A text that is being written. prompt: its tokens so far, not empty. inputs: what `start` takes of this row, (1, ...)."""
+    """A text that is being written. prompt: its tokens so far, not empty. inputs: what `start` takes of this row, (1, ...).
+
+    kept: what its settings keep it to; None where it is free.
+    """
 
     number: int
     prompt: list[int]
@@ -51,6 +56,7 @@ class Request:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     held: int = 0
     """Tokens of it that the state holds."""
+    kept: Kept | None = None
 
     @property
     def written(self) -> list[int]:
@@ -81,16 +87,20 @@ class Writing:
         self._number = 0
 
     def add(self, prompt: Sequence[int], settings: Sampling, **inputs: Tensor) -> int:
-        """Ask for a text; the number that its pieces will bear. Raises ValueError for a prompt that leaves no room."""
+        """Ask for a text; the number that its pieces will bear.
+
+        Raises ValueError for a prompt that leaves no room, RunError for settings that no text of this tokeniser is kept to.
+        """
         if not prompt:
             raise ValueError("a prompt has at least one token (begin, if nothing else)")
         if self.longest is not None and len(prompt) >= self.longest:
             raise ValueError(
                 f"the prompt has {len(prompt):,} tokens, and with the answer there is room for {self.longest:,}"
             )
+        within = kept(self.codec, settings)
         self._number += 1
         growing = Growing(self.codec, settings.stop)
-        self.waiting.append(Request(self._number, list(prompt), settings, growing, dict(inputs)))
+        self.waiting.append(Request(self._number, list(prompt), settings, growing, dict(inputs), kept=within))
         return self._number
 
     def drop(self, number: int) -> None:
@@ -104,14 +114,18 @@ class Writing:
 
     @torch.inference_mode()
     def step(self) -> list[Piece]:
-        """One more token for every running text, after those that wait have joined."""
+        """One more token for every running text, after those that wait have joined.
+
+        Raises RunError where nothing that may be written fits what a text is kept to; that one is dropped, the others can go on.
+        """
         self._join()
         if not self.running or self.logits is None:
             return []
+        allowed = [self._allowed(r) for r in self.running]
         settings = [r.settings for r in self.running]
         so_far = [r.prompt + r.written for r in self.running]
         places = [len(r.written) for r in self.running]
-        tokens, logprobs = chosen(self.logits, settings, so_far, places, self.codec.unwritten)
+        tokens, logprobs = chosen(self.logits, settings, so_far, places, self.codec.unwritten, allowed)
         pieces = [self._grown(r, t, p) for r, t, p in zip(self.running, tokens.tolist(), logprobs.tolist())]
         going = [i for i, piece in enumerate(pieces) if piece.end is None]
         self._keep(going)
@@ -128,10 +142,21 @@ class Writing:
         self._read(outgrown)
         return pieces
 
+    def _allowed(self, request: Request) -> Tensor | None:
+        try:
+            return request.kept.allowed() if request.kept else None
+        except RunError:
+            self.drop(request.number)
+            raise
+
     def _grown(self, request: Request, token: int, logprob: float) -> Piece:
         if token == self.codec.eos:
             return Piece(request.number, request.growing.close(), None, logprob, "stop")
         text = request.growing.add(token)
+        if request.kept:
+            request.kept.take(token)
+            if request.kept.complete:
+                return Piece(request.number, text + request.growing.close(), token, logprob, "stop")
         if request.growing.ended:
             return Piece(request.number, text, token, logprob, "stop")
         full = self.longest is not None and len(request.prompt) + len(request.written) >= self.longest

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-from dapeng.core.errors import RunError
+from dapeng.core.errors import Problem, RunError
 from dapeng.generate.sampling import Sampling
 from dapeng.generate.writing import Piece, Writing, stream
 from dapeng.product.product import Product
+
+
+@dataclass
+class Written:
+    """A text with its tokens: of each what it reads, and the logarithm of the probability that the model gave it.
+
+    That is of the whole vocabulary, before anything was left out. Half a character reads U+FFFD; the end, where the model chose
+    it, is the last token, and reads "". end: "stop" where the text is complete, "length" where max_tokens cut it.
+    """
+
+    text: str = ""
+    tokens: list[tuple[str, float]] = field(default_factory=list)
+    end: Literal["stop", "length"] | None = None
 
 
 def settings_of(**options: Any) -> Sampling:
@@ -20,6 +36,8 @@ def settings_of(**options: Any) -> Sampling:
         )
     if isinstance(options.get("stop"), str):
         options["stop"] = (options["stop"],)
+    if isinstance(options.get("schema"), (str, Path)):
+        options["schema"] = _schema(Path(options["schema"]))
     try:
         return Sampling(**options)
     except (ValueError, TypeError) as error:
@@ -46,6 +64,30 @@ def written(product: Product, prompts: Sequence[Any], settings: Sampling) -> Ite
         except ValueError as error:
             raise RunError(str(error), hint='a text, or turns: [{"role": "user", "content": "..."}]') from None
     yield from stream(writing)
+
+
+def whole(product: Product, prompts: Sequence[str], settings: Sampling) -> list[Written]:
+    """The texts that follow these, in their order, once all are done. Raises RunError as `written`."""
+    texts = [Written() for _ in prompts]
+    for piece in written(product, prompts, settings):
+        text = texts[piece.request - 1]
+        text.text += piece.text
+        codec: Any = product.outputs[product.written[0]]
+        text.tokens.append(("" if piece.token is None else codec.codec.decode([piece.token]), piece.logprob))
+        text.end = piece.end
+    return texts
+
+
+def _schema(path: Path) -> Mapping[str, Any]:
+    """A JSON schema out of a file. Raises RunError with the line."""
+    hint = 'a JSON schema in a file, such as {"type": "object", ...}'
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RunError(Problem(f"{path}:{error.lineno}", f"no JSON: {error.msg}", hint)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise RunError(Problem(str(path), f"the schema can't be read: {reason}", hint)) from None
 
 
 def _not_a_language_model(product: Product) -> RunError:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dapeng.core.errors import RunError
+
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)
 MOST_COUNTED = 2_000_000
@@ -64,6 +66,16 @@ class Codec(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids; special ones are left out. Half a character becomes U+FFFD."""
+
+    def token_bytes(self) -> list[bytes]:
+        """What each id adds to a text, in UTF-8: empty for special ones, and for those of which no text has any.
+
+        Raises RunError where that depends on the tokens beside it.
+        """
+        raise RunError(
+            f"a text can't be kept to an expression with the tokeniser {self.kind!r}: what a token adds depends on those beside it",
+            hint="train with tokeniser: bpe, unigram, characters or bytes",
+        )
 
     def published(self) -> dict[str, Any]:
         """This tokeniser as a tokenizer.json, as values; nothing is put before or behind a text.

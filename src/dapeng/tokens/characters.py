@@ -43,6 +43,9 @@ class Characters(Codec):
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.vocabulary[i] for i in ids)
 
+    def token_bytes(self) -> list[bytes]:
+        return [b"" if i == UNK else c.encode() for i, c in enumerate(self.vocabulary)]
+
     def published(self) -> dict[str, Any]:
         model = {"type": "WordLevel", "vocab": {**self.names, **self.ids}, "unk_token": UNKNOWN}
         replaced = {"type": "Replace", "pattern": {"String": UNKNOWN}, "content": self.vocabulary[UNK]}
@@ -78,6 +81,9 @@ class Bytes(Codec):
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i - self.first for i in ids if i >= self.first).decode("utf-8", "replace")
+
+    def token_bytes(self) -> list[bytes]:
+        return [b""] * self.first + [bytes([b]) for b in range(256)]
 
     def published(self) -> dict[str, Any]:
         letters = {letter: self.first + byte for byte, letter in enumerate(byte_letters())}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dapeng.tokens.base import Codec, flat, opened, whole
+from dapeng.tokens.published import flattened, spelt_bytes
 
+BLANK = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 PLACEHOLDER = "<token {}>"
 """Name of a special token that the file doesn't name."""
 
@@ -47,6 +52,21 @@ class File(Codec):
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids if i not in self._special], skip_special_tokens=False)
 
+    def token_bytes(self) -> list[bytes]:
+        steps = flattened(json.loads(self.state["tokenizer"]).get("decoder"), "decoders")
+        kinds = {s["type"] for s in steps if s != BLANK}
+        if kinds == {"ByteLevel"}:
+            said = spelt_bytes
+        elif BLANK in steps and kinds <= {"ByteFallback", "Fuse"}:
+            said = partial(_piece_bytes, fall_back="ByteFallback" in kinds)
+        else:  # such as one that drops the first blank of a text, or joins words
+            return super().token_bytes()
+        added = {i: t.content.encode() for i, t in self.library.get_added_tokens_decoder().items()}
+        names = [self.library.id_to_token(i) for i in range(self.size)]
+        return [
+            b"" if n is None or i in self._special else added[i] if i in added else said(n) for i, n in enumerate(names)
+        ]
+
     def published(self) -> dict[str, Any]:
         return {**json.loads(self.state["tokenizer"]), "truncation": None, "padding": None}
 
@@ -58,3 +78,9 @@ class File(Codec):
     @property
     def names(self) -> dict[str, int]:
         return {self.library.id_to_token(i) or PLACEHOLDER.format(i): i for i in (self.pad, self.bos, self.eos)}
+
+
+def _piece_bytes(token: str, fall_back: bool) -> bytes:
+    if fall_back and BYTE.fullmatch(token):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("\u2581", " ").encode()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, opened, shown, whole
-from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, split
+from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, spelt_bytes, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
 """As GPT-2 cuts a text, with at most three digits at once: a blank belongs to the word behind it."""
@@ -102,6 +102,10 @@ class BytePairs(Learnt):
         )
         library.train_from_iterator(shown(counts), trainer)
         return cls({"kind": cls.kind, "tokenizer": library.to_str(), "marks": list(marks)})
+
+    def token_bytes(self) -> list[bytes]:
+        names = [self.library.id_to_token(i) for i in range(self.size)]
+        return [b"" if i in self._special else spelt_bytes(n) for i, n in enumerate(names)]
 
 
 class WordPieces(Learnt):

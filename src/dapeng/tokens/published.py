@@ -6,6 +6,7 @@ Classes of characters are spelt out as Python's `re` means them: in the library'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 LETTER = r"\p{L}\p{Nl}\p{No}"
@@ -65,3 +66,14 @@ def byte_letters() -> list[str]:
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = iter(range(256, 512))
     return [chr(b) if b in visible else chr(next(others)) for b in range(256)]
+
+
+@lru_cache(1)
+def _bytes_of_letters() -> dict[str, int]:
+    return {letter: byte for byte, letter in enumerate(byte_letters())}
+
+
+def spelt_bytes(token: str) -> bytes:
+    """The bytes that the visible characters of a token stand for; one that has others stands for itself."""
+    known = _bytes_of_letters()
+    return bytes(known[c] for c in token) if all(c in known for c in token) else token.encode()

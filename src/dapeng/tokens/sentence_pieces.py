@@ -70,6 +70,17 @@ class SentencePieces(Codec):
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids if not self.library.is_control(int(i))])
 
+    def token_bytes(self) -> list[bytes]:
+        own = self.library
+        if own.decode([own.piece_to_id("\u2581")] * 2) != "  ":  # this file drops the first blank of a text
+            return super().token_bytes()
+        apart = (own.is_control, own.is_unknown, own.is_unused)
+        return [b"" if any(f(i) for f in apart) else self._bytes(i) for i in range(self.size)]
+
+    def _bytes(self, i: int) -> bytes:
+        piece = self.library.id_to_piece(i)
+        return bytes([int(piece[3:5], 16)]) if self.library.is_byte(i) else piece.replace("\u2581", " ").encode()
+
     def published(self) -> dict[str, Any]:
         own, blank = self.library, "\u2581"
         special = {i: name for name, i in self.names.items()}
