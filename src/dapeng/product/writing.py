@@ -66,7 +66,7 @@ def written(product: Product, prompts: Sequence[Any], settings: Sampling) -> Ite
     yield from stream(writing)
 
 
-def whole(product: Product, prompts: Sequence[str], settings: Sampling) -> list[Written]:
+def whole(product: Product, prompts: Sequence[Any], settings: Sampling) -> list[Written]:
     """The texts that follow these, in their order, once all are done. Raises RunError as `written`."""
     texts = [Written() for _ in prompts]
     for piece in written(product, prompts, settings):
