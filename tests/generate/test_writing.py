@@ -312,7 +312,9 @@ def recurrent(kind: Any, attention: Any = "additive", size: int = 260, cross: in
     return model
 
 
-def recurrent_loop(model: RecurrentWriter, prompt: list[int], tokens: int, eos: int, **inputs: torch.Tensor) -> list[int]:
+def recurrent_loop(
+    model: RecurrentWriter, prompt: list[int], tokens: int, eos: int, **inputs: torch.Tensor
+) -> list[int]:
     """No state kept, no batch: the whole text anew for every token."""
     ids = list(prompt)
     with torch.no_grad():

@@ -17,7 +17,9 @@ LENGTHS = [5, 2, 4]
 """Tokens of the inputs, by row."""
 
 
-def writer(kind: Any, attention: Any = "additive", cross: int | None = 6, layers: int = 2, **more: Any) -> RecurrentWriter:
+def writer(
+    kind: Any, attention: Any = "additive", cross: int | None = 6, layers: int = 2, **more: Any
+) -> RecurrentWriter:
     torch.manual_seed(0)
     shape = RecurrentShape(kind, 7, 10, layers, attention, cross=cross, **more)
     return RecurrentWriter(shape, nn.Embedding(23, 7).double()).double()
@@ -53,7 +55,11 @@ def written_out(ours: RecurrentWriter, theirs: Any, p: dict[str, Tensor], ids: T
     logits = []
     for state in states:
         if said is not None and s.attention == "additive":
-            fit = [p["attention.score.weight"][0] @ torch.tanh(p["attention.query.weight"] @ state + p["attention.keys.weight"] @ h) for h in said]
+            fit = [
+                p["attention.score.weight"][0]
+                @ torch.tanh(p["attention.query.weight"] @ state + p["attention.keys.weight"] @ h)
+                for h in said
+            ]
         elif said is not None and s.attention == "multiplicative":
             fit = [state @ p["attention.keys.weight"] @ h for h in said]
         else:
@@ -72,7 +78,9 @@ def copies(ours: RecurrentWriter) -> dict[str, Tensor]:
 
 @BOTH
 @pytest.mark.parametrize("attention", ["additive", "multiplicative", "none"])
-def test_losses_and_gradients_are_those_of_torchs_layers_and_an_attention_written_out(kind: str, attention: str) -> None:
+def test_losses_and_gradients_are_those_of_torchs_layers_and_an_attention_written_out(
+    kind: str, attention: str
+) -> None:
     ours = writer(kind, attention)
     theirs, p = torchs(ours), copies(ours)
     ids, said, mask = inputs()
@@ -95,7 +103,9 @@ def test_losses_and_gradients_are_those_of_torchs_layers_and_an_attention_writte
     torch.testing.assert_close(table.grad, p["table"].grad, rtol=1e-4, atol=1e-6)
     for number, layer in enumerate(ours.stack.forwards):
         for name, parameter in layer.named_parameters():
-            torch.testing.assert_close(parameter.grad, getattr(theirs, name.replace("l0", f"l{number}")).grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                parameter.grad, getattr(theirs, name.replace("l0", f"l{number}")).grad, rtol=1e-4, atol=1e-6
+            )
     rest = {n: q for n, q in ours.named_parameters() if not n.startswith("stack")}
     assert len(rest) >= 4
     for name, parameter in rest.items():
