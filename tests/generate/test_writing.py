@@ -14,6 +14,7 @@ from dapeng.generate.sampling import Sampling, chosen
 from dapeng.generate.texts import Growing
 from dapeng.generate.writing import Writing, stream, write
 from dapeng.nn.causal import Shape, plain_view
+from dapeng.nn.recurrent_writer import RecurrentShape, RecurrentWriter
 from dapeng.nn.writer import Writer
 from dapeng.tokens.characters import Bytes
 from dapeng.tokens.learnt import BytePairs
@@ -295,3 +296,79 @@ def test_what_the_inputs_say_is_read_by_every_row_of_a_batch() -> None:
         texts[piece.request] += piece.text
     assert list(texts.values()) == alone
     assert alone[0] != alone[1]
+
+
+RECURRENT = [(kind, attention) for kind in ("gru", "lstm") for attention in ("additive", "multiplicative", "none")]
+
+
+def recurrent(kind: Any, attention: Any = "additive", size: int = 260, cross: int | None = None) -> RecurrentWriter:
+    torch.manual_seed(0)
+    shape = RecurrentShape(kind, 24, 32, 2, attention, cross=cross)
+    model = RecurrentWriter(shape, nn.Embedding(size, 24)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        model.table.module.weight.mul_(6)  # type: ignore[operator]
+    return model
+
+
+def recurrent_loop(
+    model: RecurrentWriter, prompt: list[int], tokens: int, eos: int, **inputs: torch.Tensor
+) -> list[int]:
+    """No state kept, no batch: the whole text anew for every token."""
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(tokens):
+            logits = model.hidden(torch.tensor([ids]), model.start(1, 0, **inputs))[0, -1] @ model.matrix.T
+            logits[list(Bytes.trained([], 0).unwritten)] = float("-inf")
+            token = int(logits.argmax())
+            if token == eos:
+                break
+            ids.append(token)
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_ragged_prompts_of_a_recurrent_writer_give_the_texts_of_the_plain_loop(kind: str) -> None:
+    model, codec = recurrent(kind), Bytes.trained([], 0)
+    wanted = [codec.decode(recurrent_loop(model, p, 24, codec.eos)) for p in prompts(codec)]
+    assert write(model, codec, prompts(codec), GREEDY) == wanted
+    assert len(set(wanted)) > 1
+
+
+@pytest.mark.parametrize(("kind", "attention"), RECURRENT)
+def test_recurrent_texts_that_join_a_running_batch_read_their_own_inputs(kind: str, attention: str) -> None:
+    model, codec = recurrent(kind, attention, cross=12), Bytes.trained([], 0)
+    said = [torch.randn(1, n, 12) for n in (3, 7, 1, 5, 2)]
+    asked = list(zip(prompts(codec), said))
+    writing, found = Writing(model, codec, most_rows=3), dict[int, str]()
+    wanted = dict[int, str]()
+    for place, (prompt, tokens) in enumerate(asked):
+        longest = 8 + 3 * place
+        number = writing.add(prompt, Sampling(max_tokens=longest, temperature=0), said=tokens)
+        wanted[number] = codec.decode(recurrent_loop(model, prompt, longest, codec.eos, said=tokens))
+        for piece in [*writing.step(), *writing.step()]:
+            found[piece.request] = found.get(piece.request, "") + piece.text
+    for piece in stream(writing):
+        found[piece.request] = found.get(piece.request, "") + piece.text
+    assert found == wanted
+    assert len(set(wanted.values())) == len(wanted)
+
+
+@pytest.mark.parametrize(("kind", "attention"), RECURRENT)
+def test_beams_of_a_recurrent_writer_find_the_best_of_all_texts(kind: str, attention: str) -> None:
+    model, eos, longest = recurrent(kind, attention, 6, cross=5), 2, 4
+    begin, said = torch.tensor([[1], [3]]), torch.randn(2, 3, 5)
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    found = beam_search(model, begin, eos, beams=36, max_tokens=longest, length_penalty=0.0, said=said, mask=mask)
+    for row in range(2):
+        best: dict[tuple[int, ...], float] = {}
+        with torch.no_grad():
+            for text in itertools.product(range(6), repeat=longest):
+                cut = text[: text.index(eos) + 1] if eos in text else text
+                ids = torch.tensor([[int(begin[row]), *cut]])
+                one = torch.ones_like(ids, dtype=torch.bool)
+                best[cut] = -float(model.losses(ids, one, None, said[row : row + 1], mask[row : row + 1]).sum())
+        top = sorted(best.items(), key=lambda i: -i[1])[:5]
+        assert [f.logprob for f in found[row][:5]] == pytest.approx([s for _, s in top], abs=1e-4)
+        assert [tuple(f.ids) for f in found[row][:5]] == [tuple(t for t in text if t != eos) for text, _ in top]

@@ -41,7 +41,8 @@ def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp
         assert "a sigmoid gives values between 0 and 1" in step(load_spec(str(api.recipe_file(name))).spec, None)
         return
     try:
-        run = api.train(f"recipe:{name}", overrides=SHORT, runs=tmp_path)
+        alone = ["outputs.en.decoder.beams=1"] * name.startswith("translate")  # untrained ones write long texts
+        run = api.train(f"recipe:{name}", overrides=[*SHORT, *alone], runs=tmp_path)
     except DataError as error:
         if "sample" in str(error) and "DAPENG_SAMPLES" in str(error):
             pytest.skip(f"its data can't be had here: {str(error)[:100]}")

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from dapeng.core.errors import DapengError, Problem, SpecError
 from dapeng.decoders.adapted import Lora, adapt, digest, save_adapters_alone
-from dapeng.decoders.writing import WritingDecoder, WritingOptions
+from dapeng.decoders.writing import BlockOptions, WritingDecoder
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Widths
 from dapeng.public.folders import SAMPLE, beside, decided, open_folder
 from dapeng.public.writers import codec_in, shape_in, tensors_in
 
 
-class PublicWriting(WritingOptions):
+class PublicWriting(BlockOptions):
     """What every decoder has that can begin from public weights, whose tokeniser is the output's then."""
 
     family: ClassVar[Any]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -36,18 +37,13 @@ class TooLong(ValueError):
 
 
 class WritingOptions(DecoderOptions):
-    """Options of a decoder that writes token by token, and reads what the inputs say, if there are any, by cross-attention."""
+    """Options of a decoder that writes token by token, and reads what the inputs say, if there are any."""
 
     fits: ClassVar[tuple[str, ...]] = ("text",)
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     alone: ClassVar[bool] = True
-    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
     embed_dim: int = Field(256, ge=2, le=65_536)
     """Width of a token's vector."""
-    num_layers: int = Field(4, ge=1, le=1000)
-    """Blocks, one on the other."""
-    num_heads: int = Field(4, ge=1, le=1024)
-    """Attention heads of a block; divides embed_dim."""
     dropout: float = Field(0.1, ge=0, lt=1)
     beams: int = Field(1, ge=1, le=64)
     """Texts that are followed at once; the likeliest is taken. 1: the likeliest token always."""
@@ -57,6 +53,37 @@ class WritingOptions(DecoderOptions):
     def advice(self, rows: int) -> dict[str, Any]:
         return {"learning_rate": 1e-3, "batch_size": 32 if rows < 50_000 else 64}
 
+    def writer(self, cross: int | None, longest: int, table: Callable[[int], nn.Embedding]) -> nn.Module:
+        """What writes, with all that `Writer` has, over inputs of this width, texts of so many tokens. table: of tokens, by its width.
+
+        Raises: TooLong where there are fewer positions.
+        """
+        raise NotImplementedError
+
+    def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
+        if column.chat and widths is not None:
+            what = "a conversation holds what was asked itself: it has no inputs beside it"
+            raise SpecError(Problem(f"outputs.{column.name}.chat", what, "inputs: {}, or leave chat out"))
+        longest = column.window if widths is None else column.max_length + 1
+        try:
+            writer = self.writer(
+                None if widths is None else widths.tokens, longest, partial(tables.get, column.domain, column.size)
+            )
+        except TooLong as error:
+            most = error.positions - (0 if widths is None else 1)
+            raise SpecError(Problem(f"outputs.{column.name}.max_length", str(error), f"max_length={most}")) from None
+        return WritingDecoder(writer, column, loss.build(column), self)
+
+
+class BlockOptions(WritingOptions):
+    """Options of a decoder that writes by a stack of blocks, each of which looks at the inputs by cross-attention."""
+
+    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+    num_layers: int = Field(4, ge=1, le=1000)
+    """Blocks, one on the other."""
+    num_heads: int = Field(4, ge=1, le=1024)
+    """Attention heads of a block; divides embed_dim."""
+
     def shape(self, cross: int | None, longest: int) -> Shape:
         """The stack, over inputs of this width, for texts of so many tokens."""
         raise NotImplementedError
@@ -65,27 +92,21 @@ class WritingOptions(DecoderOptions):
         """Whether the table of tokens is the head too."""
         return True
 
-    def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
-        longest = column.window if widths is None else column.max_length + 1
-        try:
-            shape = self.shape(None if widths is None else widths.tokens, longest)
-        except TooLong as error:
-            most = error.positions - (0 if widths is None else 1)
-            raise SpecError(Problem(f"outputs.{column.name}.max_length", str(error), f"max_length={most}")) from None
-        if column.chat and widths is not None:
-            what = "a conversation holds what was asked itself: it has no inputs beside it"
-            raise SpecError(Problem(f"outputs.{column.name}.chat", what, "inputs: {}, or leave chat out"))
-        table = tables.get(column.domain, column.size, shape.width)
-        return WritingDecoder(Writer(shape, table, self.tied()), column, loss.build(column), self)
+    def writer(self, cross: int | None, longest: int, table: Callable[[int], nn.Embedding]) -> nn.Module:
+        shape = self.shape(cross, longest)
+        return Writer(shape, table(shape.width), self.tied())
 
 
 class WritingDecoder(Decoder):
-    """Target: ids (B, T) from begin to end, with their mask. Elements are tokens, the end counted, the begin not."""
+    """Target: ids (B, T) from begin to end, with their mask. Elements are tokens, the end counted, the begin not.
+
+    writer: a `Writer`, or what has its losses, start, step, matrix, table, head, and a shape with `cross`.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     sees_target: ClassVar[bool] = True
 
-    def __init__(self, writer: Writer, column: Any, smoothing: float, options: WritingOptions):
+    def __init__(self, writer: Any, column: Any, smoothing: float, options: WritingOptions):
         super().__init__()
         self.writer, self.smoothing = writer, smoothing
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length

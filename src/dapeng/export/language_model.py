@@ -14,7 +14,7 @@ from dapeng.data.table import Source
 from dapeng.export import layout
 from dapeng.export.differences import largest, refuse_if_far
 from dapeng.export.layout import MOST_TEXTS, TOUGH, Layout
-from dapeng.nn.causal import Causal, plain_view
+from dapeng.nn.causal import Causal, Shape, plain_view
 from dapeng.nn.lora import plain_parameters
 from dapeng.product.product import Product
 from dapeng.public.families import FAMILIES, Family, family_of
@@ -65,6 +65,9 @@ class LanguageModel:
         return found if self.writer.head is None else {**found, "head": self.writer.head.weight}
 
     def _family(self) -> tuple[Family, dict[str, Any]]:
+        if not isinstance(self.writer.shape, Shape):
+            what = f"{self.name} is written by a recurrent network, and transformers has blocks with attention alone"
+            raise RunError(what, hint="train with decoder=llama or decoder=gpt")
         reasons = []
         for family in FAMILIES:
             try:

@@ -50,7 +50,7 @@ def _counterpart(product: Product) -> Any:
         if kind.fits(product):
             return kind(product)
     if product.written and product.inputs:
-        what = f"{product.written[0]} is written from what inputs say, by cross-attention, which no model of transformers has so"
+        what = f"{product.written[0]} is written from what inputs say (cross-attention, or a first state), which no model of transformers has so"
         raise RunError(what, hint="dapeng serve RUN; a run without inputs is a language model, which it has")
     what = "transformers has no model like this one: it has language models (a text as output, no inputs) and BERT over one text"
     raise RunError(what, hint="--format standalone or --format onnx")
