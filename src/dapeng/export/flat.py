@@ -118,7 +118,9 @@ def example(product: Product, source: Source) -> Batch:
     columns = {}
     for key, cells in batch.columns.items():
         if "mask" in cells and cells["mask"].shape[1] < 3:
-            wide = {n: nn.functional.pad(t, (0, 3 - t.shape[1])) for n, t in cells.tensors.items()}
+            wide = {
+                n: nn.functional.pad(t, (0, 0) * (t.dim() - 2) + (0, 3 - t.shape[1])) for n, t in cells.tensors.items()
+            }
             cells = Cells(wide, cells.present)
         columns[key] = cells
     return Batch(columns, batch.rows)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dapeng.core.errors import need_extra
+from dapeng.core.errors import RunError, need_extra
 from dapeng.data.table import Source
 from dapeng.export.differences import SIZES, largest, refuse_if_far
 from dapeng.export.flat import Flat, batches_of, eager, example
@@ -47,7 +47,7 @@ def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> d
     try:
         for size, real in zip(SIZES, batches_of(product, rows, SIZES)):
             given = {n.name: t.numpy() for n, t in zip(flat.inputs, flat.arguments(real))}
-            found = [np.asarray(a) for a in session.run([n.name for n in flat.outputs], given)]
+            found = [np.asarray(a) for a in _answers(session, [n.name for n in flat.outputs], given)]
             differs[str(size)] = refuse_if_far(largest(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
     except BaseException:
         path.unlink(missing_ok=True)
@@ -60,6 +60,17 @@ def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> d
         "largest_difference": max(differs.values()),
         "differences_by_rows": differs,
     }
+
+
+def _answers(session: Any, outputs: list[str], given: dict[str, np.ndarray]) -> Any:
+    """What the file says. Raises RunError where it takes cells of one length alone, as a recurrent network laid out step by step."""
+    fixed = {i.name: i.shape[1] for i in session.get_inputs() if len(i.shape) > 1 and isinstance(i.shape[1], int)}
+    for name, array in given.items():
+        if name in fixed and array.shape[1] != fixed[name]:
+            column = name.rsplit(".", 1)[0]
+            what = f"{column}: the file would take {fixed[name]:,} steps alone, since a recurrent network is written out step by step"
+            raise RunError(what, hint="give every cell as many steps, choose another encoder, or serve the run itself")
+    return session.run(outputs, given)
 
 
 @contextlib.contextmanager
