@@ -230,6 +230,11 @@ def test_the_standalone_export_answers_alike(run: Any, tmp_path: Path) -> None:
     assert all(label in found.stdout for label in set(wanted))
 
 
+def test_a_recurrent_network_over_series_is_no_torch_program_and_that_is_said(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(DapengError, match="can't write this network for cells of any length"):
+        run.export("torch", tmp_path / "out")
+
+
 def test_a_series_is_only_read(tmp_path: Path) -> None:
     with pytest.raises(DapengError, match="series"):
         dapeng.train(waves(40), inputs={"label": "category"}, outputs={"s": "series"}, runs=tmp_path / "runs")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from dapeng.core.errors import RunError
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export.differences import SIZES, largest, refuse_if_far
@@ -27,13 +28,21 @@ class Torch(ExporterOptions):
 
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         path = to if to.suffix == ".pt2" else to / "model.pt2"
+        from torch._dynamo.exc import UserError  # costs a second
+
         lacks = network_alone(product, "the .pt2 file")
         batch = example(product, rows)
         flat = Flat(product, batch)
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.export.export(flat, flat.arguments(batch), dynamic_shapes=(flat.dynamic(batch),))
+            try:
+                program = torch.export.export(flat, flat.arguments(batch), dynamic_shapes=(flat.dynamic(batch),))
+            except UserError as error:
+                what = f"torch.export can't write this network for cells of any length: {str(error).splitlines()[0]}"
+                raise RunError(
+                    what, hint="--format onnx where all cells have one length, or serve the run itself"
+                ) from None
             torch.export.save(program, path)
             again = torch.export.load(
                 path
