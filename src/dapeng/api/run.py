@@ -25,6 +25,7 @@ class Run:
     def __init__(self, folder: RunFolder):
         self.folder = folder
         self.path: Path = folder.path
+        self._engines: dict[tuple[str, str], Any] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -71,21 +72,37 @@ class Run:
             raise DataError(f"{source.name} has no rows")
         return pa.concat_tables(parts)
 
-    def write(self, prompt: str | list[Any] = "", logprobs: bool = False, **settings: Any) -> Any:
+    def write(
+        self,
+        prompt: str | list[Any] = "",
+        logprobs: bool = False,
+        engine: str = "auto",
+        weights: str = "auto",
+        **settings: Any,
+    ) -> Any:
         """What a language model goes on with: the text that follows each prompt.
 
         prompt: a text, or of a model of conversations its turns ({role, content}); or a list of such.
         settings: max_tokens, temperature (0 takes the likeliest token), top_k, top_p, min_p, repetition_penalty, seed, stop;
         regex, an expression of `re` that the whole text matches; schema, a JSON schema (a mapping, or a file) that it is valid by.
+        engine, weights: what works them out (`dapeng help engines`), and with what kind of numbers: fp32, bf16, int8, int4.
         logprobs: each text as text, tokens (what each reads, and its log-probability) and end ("stop", or "length" if it was cut).
         Raises RunError for settings that are wrong, and where no text that this run can write fits.
         """
         from dapeng.product.writing import settings_of, whole
 
         one = isinstance(prompt, str) or bool(prompt and isinstance(prompt[0], dict))
-        found = whole(self.product, [prompt] if one else prompt, settings_of(**settings))
+        found = whole(self.product, [prompt] if one else prompt, settings_of(**settings), self.engine(engine, weights))
         texts = found if logprobs else [w.text for w in found]
         return texts[0] if one else texts
+
+    def engine(self, engine: str = "auto", weights: str = "auto") -> Any:
+        """What works the texts of a language model out, made ready once. Raises RunError as `write`."""
+        from dapeng.engines.choose import choose
+
+        if (engine, weights) not in self._engines:
+            self._engines[engine, weights] = choose(self.product, self.folder, engine, weights)
+        return self._engines[engine, weights]
 
     def explain(self, data: Any = None, rows: int = 8) -> Any:
         """What the model looked at: importance of columns, and for some rows what counted."""

@@ -34,6 +34,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stop", metavar="TEXT", action="append", help="end where this text would come; repeat it for several"
     )
+    parser.add_argument("--engine", metavar="NAME", default="auto", help="`dapeng help engines` lists them (auto)")
+    parser.add_argument("--weights", metavar="KIND", default="auto", help="fp32, bf16, int8 or int4 (auto)")
     parser.add_argument("--regex", metavar="R", help="an expression of Python's re that the whole text matches")
     parser.add_argument("--schema", metavar="FILE", help="a JSON schema: the text is JSON that is valid by it")
 
@@ -48,8 +50,9 @@ def run(args: Namespace) -> int:
     }
     if args.stop:
         settings["stop"] = tuple(args.stop)
+    engine = _engine(found, args)
     if args.prompt is not None:
-        _answer(found, args.prompt, settings)
+        _answer(found, args.prompt, settings, engine)
         return 0
     turns = _talks(found)
     if sys.stdin.isatty():
@@ -61,10 +64,10 @@ def run(args: Namespace) -> int:
             continue
         try:
             if turns is None:
-                _answer(found, text, settings)
+                _answer(found, text, settings, engine)
             else:
                 asked = {"role": "user", "content": text}
-                said = _answer(found, [*turns, asked], settings)
+                said = _answer(found, [*turns, asked], settings, engine)
                 turns += [asked, {"role": ANSWERS, "content": said}]
         except RunError as error:  # one line is wrong; the next may be right
             say(coloured("error: ", "red") + str(error))
@@ -78,7 +81,17 @@ def _talks(found: Any) -> list[dict[str, str]] | None:
     return [] if getattr(column, "chat", False) else None
 
 
-def _answer(found: Any, prompt: Any, settings: dict[str, Any]) -> str:
+def _engine(found: Any, args: Namespace) -> Any:
+    """What writes, said where it was chosen; None where a run answers as it was trained to."""
+    if found.product.inputs and (args.engine, args.weights) == ("auto", "auto"):
+        return None
+    engine = found.engine(args.engine, args.weights)
+    if args.engine == "auto" and sys.stdin.isatty():
+        say(f"{engine.name}, {engine.weights} weights: {engine.why}")
+    return engine
+
+
+def _answer(found: Any, prompt: Any, settings: dict[str, Any], engine: Any = None) -> str:
     """Write to standard output what follows a prompt, as it comes, or what a model with one text as input answers; and give it."""
     from dapeng.product.writing import settings_of, written
 
@@ -94,7 +107,7 @@ def _answer(found: Any, prompt: Any, settings: dict[str, Any]) -> str:
         emit(said)
         return said
     said = ""
-    for piece in written(product, [prompt], settings_of(**settings)):
+    for piece in written(product, [prompt], settings_of(**settings), engine):
         said += piece.text
         emit(piece.text, end="")
     emit("")

@@ -38,6 +38,7 @@ splits = Registry("dapeng.data.splits", "split", tag="by")
 sections = Registry("dapeng.report.sections", "report section")
 exporters = Registry("dapeng.export.formats", "export format")
 compressors = Registry("dapeng.compress.methods", "compression")
+engines = Registry("dapeng.engines", "engine")
 checks = Registry("dapeng.checks", "check")
 
 
@@ -385,6 +386,24 @@ class CompressorOptions(Options):
 
         Also called on a freshly built model before compressed weights are loaded into it, so it depends on shapes alone.
         """
+        raise NotImplementedError
+
+
+class EngineOptions(Options):
+    """What works a written text out, token by token."""
+
+    type: str
+    order: ClassVar[int] = 50
+    """`auto` takes the first that can."""
+    weights: str = "auto"
+    """What kind of numbers they are."""
+
+    def refusal(self, product: Any) -> str:
+        """Why it can't write what this product was trained to write; empty where it can."""
+        return ""
+
+    def open(self, product: Any, folder: Any) -> Any:
+        """The `dapeng.product.writing.Engine` of a language model. folder: its `dapeng.core.run.RunFolder`, or None."""
         raise NotImplementedError
 
 

@@ -115,8 +115,8 @@ class Writer(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> WriterState:
         """Nothing read yet, with space for so many tokens."""
-        matrix = self.matrix
-        cache = Cache(self.shape, rows, room, dtype or matrix.dtype, matrix.device)
+        table: Tensor = self.table.module.weight  # type: ignore[assignment]
+        cache = Cache(self.shape, rows, room, dtype or table.dtype, table.device)
         return WriterState(cache, said, attend_to(mask))
 
     def step(self, ids: Tensor, state: WriterState, lengths: Tensor | None = None) -> Tensor:
@@ -132,4 +132,10 @@ class Writer(nn.Module):
         real = torch.full((rows,), tokens, device=ids.device) if lengths is None else lengths
         state.cache.lengths = state.cache.lengths + real
         last = hidden[torch.arange(rows, device=ids.device), real - 1]
-        return F.linear(last, self.matrix.to(last.dtype)).float()
+        return self.logits(last)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V) fp32."""
+        if self.head is not None:
+            return self.head(hidden).float()
+        return F.linear(hidden, self.matrix.to(hidden.dtype)).float()

@@ -27,6 +27,16 @@ class Written:
     end: Literal["stop", "length"] | None = None
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What works texts out. model: the `Steps` of `Writing`. name, weights: which it is; why: the reason, for the user."""
+
+    model: Any
+    name: str
+    weights: str
+    why: str
+
+
 def settings_of(**options: Any) -> Sampling:
     """Settings as a user names them. Raises RunError with the name and what is expected."""
     unknown = [n for n in options if n not in Sampling.__dataclass_fields__]
@@ -44,20 +54,19 @@ def settings_of(**options: Any) -> Sampling:
         raise RunError(str(error)) from None
 
 
-def written(product: Product, prompts: Sequence[Any], settings: Sampling) -> Iterator[Piece]:
+def written(
+    product: Product, prompts: Sequence[Any], settings: Sampling, engine: Engine | None = None
+) -> Iterator[Piece]:
     """The texts that follow these, piece by piece as they come; `request` is the prompt's place from 1 on.
+
+    engine: what works them out; None: the run's own network, as it was trained.
 
     prompts: texts, or for a model of conversations their turns ({role, content}); a text is then what a user says.
     Texts longer than what the model was trained to look at go on from their last half. Raises RunError where the product is no language model.
     """
-    if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
-        raise _not_a_language_model(product)
-    name = product.written[0]
-    column: Any = product.outputs[name]
-    decoder: Any = product.model.decoders[name]
-    writer = decoder.writer
-    product.model.eval()
-    writing = Writing(writer, column.codec, device=writer.matrix.device, window=decoder.window)
+    column, decoder = language_model(product)
+    model, device = decoder.writer if engine is None else engine.model, decoder.writer.matrix.device
+    writing = Writing(model, column.codec, device=device, window=decoder.window)
     for prompt in prompts:
         try:
             writing.add(column.asked(prompt), settings)
@@ -66,10 +75,19 @@ def written(product: Product, prompts: Sequence[Any], settings: Sampling) -> Ite
     yield from stream(writing)
 
 
-def whole(product: Product, prompts: Sequence[Any], settings: Sampling) -> list[Written]:
+def language_model(product: Product) -> tuple[Any, Any]:
+    """The written column and its decoder. Raises RunError where the product is no language model."""
+    if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
+        raise _not_a_language_model(product)
+    name = product.written[0]
+    product.model.eval()
+    return product.outputs[name], product.model.decoders[name]
+
+
+def whole(product: Product, prompts: Sequence[Any], settings: Sampling, engine: Engine | None = None) -> list[Written]:
     """The texts that follow these, in their order, once all are done. Raises RunError as `written`."""
     texts = [Written() for _ in prompts]
-    for piece in written(product, prompts, settings):
+    for piece in written(product, prompts, settings, engine):
         text = texts[piece.request - 1]
         text.text += piece.text
         codec: Any = product.outputs[product.written[0]]

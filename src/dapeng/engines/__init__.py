@@ -1,0 +1,1 @@
+"""What works texts out: plain torch, or a program made for it."""
