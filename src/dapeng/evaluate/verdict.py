@@ -84,13 +84,15 @@ def _output(
     product = next(iter(views.values()))
     task = task_of(column.task)
     every = metrics_for(product)
-    headline = next((n for n in (task.leads(column), *task.shows(column)) if n in every), task.leads(column))
+    headline = task.first(column, every)
     beside = {n: every[n] for n in task.shows(column) if n in every}
     wanted: dict[str, tuple[View, Mapping[str, Metric]]] = {
-        m: (view, beside if at else every) for at, (m, view) in enumerate(views.items())
+        m: (view, {n: k for n, k in beside.items() if k.applies(view)} if at else every)
+        for at, (m, view) in enumerate(views.items())
     }
     draws = draw(wanted, options.resamples, seed)
     intervals = {m: _intervals(view, metrics, draws[m], options.confidence) for m, (view, metrics) in wanted.items()}
+    judged = [j for j in judged if headline in wanted[j.name][1]]
     ranked = _leaderboard(judged, name, views, draws, intervals, beside, headline, options.confidence)
     found = {
         **described,
@@ -133,7 +135,7 @@ def _leaderboard(
     for one in judged:
         row: dict[str, Any] = {"name": one.name, "role": one.role, "share": one.shares.get(output, 0.0)}
         row["cpu_seconds"] = one.cpu_seconds
-        row["metrics"] = {n: intervals[one.name][n].plain() for n in beside}
+        row["metrics"] = {n: intervals[one.name][n].plain() for n in beside if n in intervals[one.name]}
         if one.name != product:
             pair = [(views[m], draws[m][headline]) for m in (product, one.name)]
             row["difference"] = difference(metric, pair[0], pair[1], confidence).plain()

@@ -19,6 +19,11 @@ NAMES = {
     "forest": "a random forest",
     "hog": "a linear model on oriented gradients (HOG)",
     "constant": "a constant answer",
+    "nearest_text": "the answer of the nearest training row",
+    "first_sentence": "the first sentence",
+    "textrank": "the central sentence (TextRank)",
+    "best_sentence": "the best sentence (BM25)",
+    "phrases": "a phrase lookup",
 }
 FEW_ROWS = 100
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
-from dapeng.columns.base import Column
+from dapeng.columns.base import Column, strings
 
 Matrix = Any
 """(N, k) float32 array with nan for missing, or a scipy CSR matrix."""
@@ -21,14 +22,26 @@ Matrix = Any
 
 @dataclass
 class Inputs:
-    """Rows as learners see them: one matrix a column, in the order of the columns."""
+    """Rows as learners see them: one matrix a column, in the order of the columns.
+
+    cells: of columns whose cells are looked at as they are, by learners that write texts.
+    """
 
     columns: dict[str, Column]
     matrices: dict[str, Matrix]
+    cells: dict[str, pa.ChunkedArray] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
-        return next(iter(self.matrices.values())).shape[0]
+        if self.matrices:
+            return next(iter(self.matrices.values())).shape[0]
+        return len(next(iter(self.cells.values())))
+
+    @property
+    def texts(self) -> dict[str, list[str]]:
+        """The texts of input columns that are such; "" where there is none."""
+        found = {n: strings(c).to_pylist() for n, c in self.cells.items() if self.columns[n].type == "text"}
+        return {n: [t or "" for t in texts] for n, texts in found.items()}
 
     @property
     def directions(self) -> dict[str, int]:
@@ -36,7 +49,10 @@ class Inputs:
         return {n: c.direction for n, c in self.columns.items() if c.direction}
 
     def take(self, rows: np.ndarray) -> Inputs:
-        return Inputs(self.columns, {n: m[rows] for n, m in self.matrices.items()})
+        at = pa.array(rows)
+        return Inputs(
+            self.columns, {n: m[rows] for n, m in self.matrices.items()}, {n: c.take(at) for n, c in self.cells.items()}
+        )
 
 
 @dataclass

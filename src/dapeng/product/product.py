@@ -84,8 +84,10 @@ class Product:
         return [n for n, s in self.shares[output].items() if s > 0]
 
     def matrices(self, rows: pa.Table, base: Any = None) -> Inputs:
-        """Rows as classical learners see them."""
-        return Inputs(self.inputs, {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()})
+        """Rows as classical learners see them; those that write texts look at the cells themselves."""
+        written = len(self.written) == len(self.outputs)
+        matrices = {} if written else {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()}
+        return Inputs(self.inputs, matrices, {n: rows.column(n) for n in self.inputs} if self.written else {})
 
     def store(self, source: Source, known: bool = False) -> Store:
         """Rows encoded for the network. known: with the true answers of outputs that say how likely these were."""

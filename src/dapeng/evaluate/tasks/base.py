@@ -5,7 +5,7 @@ A column names its task (`Column.task`), so that a new kind of output, here or f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,6 +53,10 @@ class Task(TaskOptions):
     def leads(self, column: Column) -> str:
         """The headline for this very output."""
         return self.headline
+
+    def first(self, column: Column, applying: Collection[str]) -> str:
+        """The headline among the metrics that apply."""
+        return next((n for n in (self.leads(column), *self.shows(column)) if n in applying), self.leads(column))
 
     def shows(self, column: Column) -> tuple[str, ...]:
         """What the leaderboard shows for it, the headline among them."""

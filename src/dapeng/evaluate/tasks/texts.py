@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -28,6 +29,11 @@ class Texts(Task):
     beside: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity", "bleu", "chrf", "exact_match", "token_f1")
     floor: ClassVar[str] = "nothing"
     long: ClassVar[bool] = True
+
+    def first(self, column: Column, applying: Collection[str]) -> str:
+        """What was written is judged by its letters, and a text that was only read by how likely it was."""
+        written = ("chrf",) if _installed() else ("token_f1",)
+        return next((n for n in written if n in applying), super().first(column, applying))
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> TextView:
         said = column._texts(prediction["ids"])  # type: ignore[attr-defined]

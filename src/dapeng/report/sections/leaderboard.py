@@ -36,7 +36,7 @@ def _board(name: str, found: dict[str, Any]) -> Safe:
     metric = found["headline"]
     rows = found["leaderboard"]
     domain = _domain(rows, metric)
-    others = [m for m in rows[0]["metrics"] if m != metric][-2:]
+    others = [m for m in rows[0]["metrics"] if m != metric and all(m in r["metrics"] for r in rows)][-2:]
     head = [
         "Model",
         _short(found, metric),

@@ -1,0 +1,49 @@
+"""The answer of the training row whose texts are most alike: what translators call a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from dapeng.core.kinds import learners
+from dapeng.learners.base import Inputs
+from dapeng.learners.sentences import bags, rarity
+from dapeng.learners.telling import TellingOptions
+
+BLOCK = 256
+
+
+@learners
+class NearestText(TellingOptions):
+    """Answers as the training row with the most alike texts was answered (TF-IDF of words and pairs of words, cosine).
+
+    Example: `evaluate: {baselines: [nearest_text]}`
+    """
+
+    type: Literal["nearest_text"] = "nearest_text"
+
+    def learn(self, inputs: Inputs, answers: Sequence[str]) -> Callable[[Inputs], list[str]]:
+        counts = _counts(inputs)
+        weights = sp.diags(rarity(counts))
+        known = _unit(counts @ weights).T.tocsc()
+
+        def answer(rows: Inputs) -> list[str]:
+            asked = _unit(_counts(rows) @ weights)
+            found: list[int] = []
+            for start in range(0, asked.shape[0], BLOCK):
+                found += np.asarray((asked[start : start + BLOCK] @ known).argmax(1)).ravel().tolist()
+            return [answers[i] for i in found]
+
+        return answer
+
+
+def _counts(inputs: Inputs) -> sp.csr_matrix:
+    return sp.csr_matrix(sp.hstack([bags(texts) for texts in inputs.texts.values()]))
+
+
+def _unit(x: sp.csr_matrix) -> sp.csr_matrix:
+    lengths = np.sqrt(np.asarray(x.multiply(x).sum(1)).ravel())
+    return sp.csr_matrix(sp.diags(1 / np.maximum(lengths, 1e-9)) @ x)

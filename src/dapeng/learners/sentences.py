@@ -1,0 +1,50 @@
+"""Sentences and words of plain texts, in any script: what baselines that write are made of."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
+WORD = re.compile(rf"[{HAN}]|[^\W{HAN}]+")
+END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n+")
+FEATURES = 2**20
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text in order, without blanks around them; one where there is no end."""
+    found = [s.strip() for s in END.split(text)]
+    return [s for s in found if s] or [text.strip()]
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case, each Han character one."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def bags(texts: Sequence[str], most: int = 2) -> sp.csr_matrix:
+    """(N, 2^20) hashed counts of the words of each text and of so many in a row."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    reader = HashingVectorizer(
+        analyzer=lambda text: _runs(words(text), most),
+        n_features=FEATURES,
+        norm=None,
+        alternate_sign=False,
+        dtype=np.float32,
+    )
+    return sp.csr_matrix(reader.transform(texts))
+
+
+def _runs(units: list[str], most: int) -> list[str]:
+    return [" ".join(units[i : i + n]) for n in range(1, most + 1) for i in range(len(units) - n + 1)]
+
+
+def rarity(counts: sp.csr_matrix) -> np.ndarray:
+    """(k,) how much a word tells: the logarithm of texts over texts that have it (idf)."""
+    there = np.bincount(counts.indices, minlength=counts.shape[1])
+    return np.log((1 + counts.shape[0]) / (1 + there)).astype(np.float32) + 1
