@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 from dapeng.core.kinds import encoders
 from dapeng.core.spec import Spec
 from dapeng.data.batch import Batch, Cells
-from dapeng.models.build import Choices, build_model
+from dapeng.models.build import Choices, build_model, parameters
+from dapeng.models.plan import plan
 from dapeng.objectives.base import Objective, total
 from dapeng.train.strategies import Single
 from tests.contract.parts import batch_of, encoder_cases, fitted, floats, with_encoder, without_batch_statistics
@@ -38,6 +39,14 @@ def test_every_parameter_gets_a_finite_gradient(kind: str, tag: str) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"{name} gets no gradient"
         assert torch.isfinite(parameter.grad).all()
+
+
+@pytest.mark.parametrize(("kind", "tag"), CASES)
+def test_its_size_is_known_before_memory_is_taken(kind: str, tag: str) -> None:
+    inputs, outputs = {"x": with_encoder(kind, tag)}, {"y": fitted("category", "y", target=True)}
+    spec = Spec(inputs={"x": {"type": kind}}, outputs={"y": "category"})  # type: ignore
+    built = build_model(spec, inputs, outputs, Choices())
+    assert plan(spec, inputs, outputs).trained == parameters(built)
 
 
 @pytest.mark.parametrize(("kind", "tag"), CASES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,17 @@ def test_a_decoder_loses_a_sum_a_row_that_is_zero_where_the_target_is_missing(ki
     count = decoder.count(target)
     assert not isinstance(count, int)
     assert (count[~target.present] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "tag"), DECODERS)
+def test_a_decoder_is_built_without_memory(kind: str, tag: str) -> None:
+    column, decoder, _ = decoder_of(kind, tag)
+    options: Any = column.options
+    with torch.device("meta"):
+        planned = options.decoder.build(column, WIDTHS, Tables(), getattr(options, "loss", None))
+    shapes = [p.shape for p in decoder.parameters()]
+    assert [p.shape for p in planned.parameters()] == shapes
+    assert all(p.device.type == "meta" for p in planned.parameters())
 
 
 @pytest.mark.parametrize(("kind", "tag"), DECODERS)

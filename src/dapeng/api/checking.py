@@ -35,7 +35,7 @@ def checked(loaded: Loaded, fast: bool, notes: list[str]) -> list[Finding]:
         notes.append("wrong labels are not looked for (--fast)")
     try:
         settle(chosen, loaded.folder)
-        notes.append(cost(whole, chosen.inputs, chosen.outputs))
+        notes += cost(spec, whole, chosen.inputs, chosen.outputs)
     except DapengError as error:
         notes.append(f"what the data costs can't be told: {error}")
     return found

@@ -35,6 +35,7 @@ from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_lear
 from dapeng.learners.base import Fitted, Inputs, Target
 from dapeng.learners.constant import ConstantLearner
 from dapeng.models.build import Choices, fresh_model, parameters, with_encoders
+from dapeng.models.plan import refuse_too_large
 from dapeng.models.predict import predict_rows
 from dapeng.product.product import NETWORK, Product, mix
 from dapeng.train.network import Trained, train_network
@@ -110,6 +111,8 @@ def train(session: Session, fold: Fold, resume: bool, epochs: float | None = Non
         return
     spec, product, where = session.spec, fold.product, session.folder.path
     torch.manual_seed(spec.train.seed)
+    if fold.first:
+        refuse_too_large(spec, product.inputs, product.outputs)
     product.model = fresh_model(spec, product.inputs, product.outputs, fold.choices)
     if fold.first:
         say(f"network: {parameters(product.model):,} parameters")

@@ -16,6 +16,24 @@ from dapeng.decoders.writing import TooLong
 from dapeng.nn.causal import Shape
 from dapeng.public.families import gpt2
 
+SIZES = {
+    "gpt2": (768, 12, 12),
+    "gpt2-medium": (1024, 24, 16),
+    "gpt2-large": (1280, 36, 20),
+    "gpt2-xl": (1600, 48, 25),
+    "gpt3-125m": (768, 12, 12),
+    "gpt3-350m": (1024, 24, 16),
+    "gpt3-760m": (1536, 24, 16),
+    "gpt3-1.3b": (2048, 24, 16),
+    "gpt3-2.7b": (2560, 32, 32),
+    "gpt3-6.7b": (4096, 32, 32),
+    "gpt3-13b": (5120, 40, 40),
+    "gpt3-175b": (12288, 96, 96),
+}
+"""embed_dim, num_layers and num_heads of published models. Brown et al.: Language Models are Few-Shot Learners, 2020, table 2.1
+(https://arxiv.org/abs/2005.14165), where two rows don't multiply out: of 1.3B, 24 heads of 128 are not 2,048 wide, so 16; of 13B, 5,140 is
+no multiple of 40, so 5,120. There every other block attends sparsely; here all attend to everything."""
+
 
 @decoders
 class GPT(PublicWriting):
@@ -27,6 +45,24 @@ class GPT(PublicWriting):
 
     type: Literal["gpt"] = "gpt"
     family: ClassVar[Any] = gpt2
+    size: (
+        Literal[
+            "gpt2",
+            "gpt2-medium",
+            "gpt2-large",
+            "gpt2-xl",
+            "gpt3-125m",
+            "gpt3-350m",
+            "gpt3-760m",
+            "gpt3-1.3b",
+            "gpt3-2.7b",
+            "gpt3-6.7b",
+            "gpt3-13b",
+            "gpt3-175b",
+        ]
+        | None
+    ) = None
+    """A published model's embed_dim, num_layers and num_heads, as far as they are not said."""
     width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Of the perceptron. auto: four times embed_dim."""
     bias: bool = True
@@ -37,6 +73,14 @@ class GPT(PublicWriting):
     """Learned positions: no text is longer, in tokens. auto: as many as are learnt from at a time."""
     eps: float = Field(1e-5, gt=0, lt=1)
     """Of the layer norms."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, said: Any) -> Any:
+        if not isinstance(said, dict) or said.get("size") not in SIZES:
+            return said
+        named = dict(zip(("embed_dim", "num_layers", "num_heads"), SIZES[said["size"]]))
+        return {**named, **said}
 
     @model_validator(mode="after")
     def _divides(self) -> GPT:

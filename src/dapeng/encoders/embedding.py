@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -46,7 +47,7 @@ class EmbeddingEncoder(Encoder):
     def __init__(self, sizes: list[int], dim: int, lent: list[Any]):
         super().__init__()
         self.lent = [Lent(t) for t in lent]
-        offsets = [0, *torch.tensor(sizes).cumsum(0).tolist()[:-1]]
+        offsets = [0, *accumulate(sizes)][:-1]
         self.register_buffer("offset", torch.tensor(offsets), persistent=False)
         self.widths = Widths(pooled=dim * len(sizes), tokens=dim)
 
