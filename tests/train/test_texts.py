@@ -70,7 +70,7 @@ def test_digits_are_spelt_out_and_judged(spelling: Any) -> None:
     assert figures["token_f1"] > 0.9
     assert figures["bits_per_byte"] < 0.3
     assert 1 <= figures["perplexity"] < 1.5
-    assert found["headline"] == "bits_per_byte"
+    assert found["headline"] == "chrf"
     assert {"written", "truth"} == set(found["samples"][0])
     report = (spelling.path / "report.html").read_text(encoding="utf-8")
     assert "What was written" in report

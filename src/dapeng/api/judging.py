@@ -14,6 +14,7 @@ import torch
 from dapeng.core.duration import words
 from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
+from dapeng.evaluate.memorised import memorised
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, verdict
 from dapeng.explain.shares import fusion_shares
@@ -52,11 +53,25 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
         found["notes"] += [f"{column} weighs rows in training; here every test row counts once."]
     if not found["notes"]:
         del found["notes"]
+    for name, column in outputs.items():
+        by_heart = _by_heart(fold, name, column, rows)
+        if by_heart is not None:
+            found["outputs"][name]["memorised"] = by_heart
     shares = fusion_shares(fold.product, fold.store, rows)
     if shares is not None:
         found["fusion"] = shares
     found["seconds"] = {"wall": time.monotonic() - session.began, "cpu": time.process_time() - session.began_cpu}
     return found
+
+
+def _by_heart(fold: Fold, name: str, column: Any, rows: np.ndarray) -> dict[str, Any] | None:
+    """What a language model knows by heart of its training texts."""
+    model = fold.product.model
+    if column.answers != "text" or fold.product.inputs or model is None:
+        return None
+    model.eval()
+    with torch.inference_mode():
+        return memorised(column, model.decoders[name], fold.store.stored[name], fold.rows, rows)
 
 
 def _shared(known: list[Tested], member: str, output: str) -> list[str]:

@@ -18,6 +18,7 @@ from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.characters import Characters
 from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
+from dapeng.tokens.scripts import by_script
 
 if TYPE_CHECKING:
     from dapeng.columns.text import Text
@@ -110,6 +111,7 @@ class WrittenSummary(Summary):
             "rows": self.rows,
             "missing": self.missing,
             "fertility": codec.fertility(texts) if texts else 0.0,
+            "scripts": by_script(codec, texts),
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
             "longest": longest,
             "talks": self.talks,

@@ -115,6 +115,19 @@ class WritingDecoder(Decoder):
         self.beams, self.length_penalty = options.beams, options.length_penalty
         self._rate = 1.0
 
+    def work(self, window: int) -> float:
+        """FLOPs of a token in training: six for each weight that it is multiplied with, and attention over a window.
+
+        As Chowdhery et al., 2022 (https://arxiv.org/abs/2204.02311, appendix B) count for model FLOPs utilisation (MFU).
+        """
+        shape: Any = self.writer.shape
+        weights = self.writer.matrix.numel() + sum(p.numel() for p in self.writer.stack.parameters())
+        if getattr(shape, "experts", 0):  # a token is read by some of them
+            one = sum(p.numel() for p in self.writer.stack.blocks[0].mlp.experts[0].parameters())
+            weights -= shape.layers * (shape.experts - shape.active) * one
+        attention = 12.0 * shape.layers * shape.heads * shape.head_width * window if hasattr(shape, "heads") else 0.0
+        return 6.0 * weights + attention
+
     def last(self) -> Iterator[nn.Parameter]:
         if self.writer.head is not None:
             yield from self.writer.head.parameters()

@@ -74,13 +74,9 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
 
 def _title(metric: str, title: str) -> str:
     """A metric's name within a sentence: letters that stand for words stay large."""
-    return (
-        metric
-        if metric == "accuracy"
-        else title
-        if title.split()[0].isalpha() and title.split()[0].isupper()
-        else title.lower()
-    )
+    if metric == "accuracy":
+        return metric
+    return title if any(c.isupper() for c in title.split()[0][1:]) else title.lower()
 
 
 def _known(found: dict[str, Any], metric: str) -> bool:

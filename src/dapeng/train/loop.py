@@ -33,7 +33,8 @@ class Fit:
 
     steps: updates, if time allows. validate_every: steps between validations. patience: validations without gain, None: never
     stop early. deadline: seconds of training over all sittings, None: none. checkpoint_seconds, checkpoint_steps: whichever is
-    given. autocast: the dtype of forward and backward, None: fp32.
+    given. autocast: the dtype of forward and backward, None: fp32. work: FLOPs of a step, peak: FLOP/s that the machine can do, 0
+    where unknown. show: -> {output: a text that is written now}, after each validation but the last.
     """
 
     steps: int
@@ -47,6 +48,9 @@ class Fit:
     checkpoint_steps: int | None = None
     autocast: torch.dtype | None = None
     device: str = "cpu"
+    work: float = 0.0
+    peak: float = 0.0
+    show: Callable[[], dict[str, str]] | None = None
 
 
 class Stopped(Exception):
@@ -119,7 +123,7 @@ def fit(
             pace = (now - recent_at) / recent
             left = pace * (progress.planned - progress.step)
             line.total = progress.planned
-            line.update(progress.step, _told(progress, feed, recent_loss, rate, pace, left))
+            line.update(progress.step, _told(progress, feed, how, recent_loss, rate, pace, left))
             recent, recent_at = 0, now
 
         # what depends on a clock or a signal is decided by rank 0, at the same steps on all ranks
@@ -143,6 +147,11 @@ def fit(
                 log.add(
                     {**entry, "train_loss": recent_loss, "learning_rate": rate, "time": progress.elapsed, **figures}
                 )
+            if how.show is not None and strategy.rank == 0 and not last:
+                with state.applied():
+                    objective.eval()
+                    _shown(how.show(), progress, line, log)
+                    objective.train()
             stale = strategy.agree(float(how.patience is not None and progress.stale >= how.patience))
             progress.elapsed = time.monotonic() - began
             recent_at, recent = time.monotonic(), 0
@@ -177,6 +186,15 @@ def save(state: State, checkpoints: Checkpoints, log: Lines | None) -> Path:
     return path
 
 
+def _shown(texts: dict[str, str], progress: Any, line: Line, log: Lines | None) -> None:
+    """What is written now, said and logged."""
+    line.close()
+    for name, text in texts.items():
+        say(f"step {progress.step:,} writes {name}: {text}")
+    if log is not None:
+        log.add({"phase": progress.phase, "step": progress.step, "samples": texts})
+
+
 def _remember(state: State, figures: dict[str, float]) -> None:
     """Keep the weights if they are the best so far: by score, then by loss."""
     progress = state.progress
@@ -205,10 +223,12 @@ def _keep_to(deadline: float, state: State, steps: int) -> None:
         progress.planned = planned
 
 
-def _told(progress: Any, feed: Feed, loss: float, rate: float, pace: float, left: float) -> str:
+def _told(progress: Any, feed: Feed, how: Fit, loss: float, rate: float, pace: float, left: float) -> str:
     """The state in one line, with units."""
     at = f"step {progress.step:,}/{progress.planned:,}  epoch {progress.step / feed.steps_per_epoch:.1f}"
     speed = f"{pace * 1000:.1f} ms/step  {feed.per_step / pace:,.0f} {feed.unit}/s"
+    if how.work and how.peak:
+        speed += f"  MFU {how.work / pace / how.peak:.0%}"
     best = "" if progress.best_score is None else f"  best {progress.best_score:.4f}"
     return f"{at}  loss {loss:.4f}  lr {rate:.2g}  {speed}{best}  {left:,.0f} s left"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 
 import torch
 
@@ -78,6 +80,10 @@ def multiplies_bf16() -> bool:
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_native_bf16()
 
 
+PRODUCT = 1024
+"""Rows and columns of the product that is timed."""
+
+
 def _has_native_bf16() -> bool:
     """AVX-512 BF16 or AMX; elsewhere bfloat16 is emulated and slower."""
     try:
@@ -86,6 +92,17 @@ def _has_native_bf16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def peak(dtype: torch.dtype | None, device: str) -> float:
+    """FLOP/s of a large product here and now, with the threads that are set: the best of three."""
+    x = torch.ones(PRODUCT, PRODUCT, dtype=dtype or torch.float32, device=device)
+    best = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        (x @ x)[0, 0].item()
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * PRODUCT**3 / best
 
 
 def flops(parameters: int, positions: float, rows: int) -> float:

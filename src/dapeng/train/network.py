@@ -29,6 +29,7 @@ from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Stopped, fit
 from dapeng.train.remembered import remembered
+from dapeng.train.samples import sampler
 from dapeng.train.setting import Setting, drawn, packed
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES
@@ -38,6 +39,8 @@ MOST_VALIDATED = 20_000
 MOST_PRIMED = 20_000
 FEWEST_TO_CALIBRATE = 100
 SOON = 0.6
+LONG_STEP = 5e9
+"""FLOPs of a step from which it is said how much of the machine it uses."""
 
 
 @dataclass
@@ -144,6 +147,7 @@ def train_network(
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
     setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline)
     trained = Trained(model, autocast=autocast, device=device)
+    show = sampler(model, outputs, store, shown, device, autocast) if train.samples else None
     began, began_cpu = time.monotonic(), time.process_time()
     attempts = [(phase, phase.epochs or length) for phase in phases]
     initial = {n: t.detach().clone() for n, t in model.state_dict().items()}
@@ -168,6 +172,7 @@ def train_network(
             resuming = False
             feed = setting.feed(state)
             how = setting.how(phase, passes, feed, peak)
+            how = replace(how, **_measured(setting, model, feed), show=show)
             if again:  # it has to beat the best of the first, which it does at its end, if at all
                 how = replace(how, patience=None)
             while True:
@@ -221,6 +226,16 @@ def _calibrated(model: Model, outputs: Mapping[str, Column], final: Validator, s
             calibrate(found, torch.from_numpy(wanted[present]))
             changed = True
     return changed
+
+
+def _measured(setting: Setting, model: Model, feed: Feed) -> dict[str, float]:
+    """FLOPs of a step and what the machine can do, for a language model whose steps are long beside the measuring."""
+    name = setting.packed
+    if name is None:
+        return {}
+    decoder: Any = model.decoders[name]
+    work = decoder.work(setting.outputs[name].window) * feed.per_step / setting.strategy.world
+    return {"work": work, "peak": machine.peak(setting.autocast, setting.device)} if work > LONG_STEP else {}
 
 
 def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:

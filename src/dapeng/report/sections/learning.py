@@ -12,7 +12,7 @@ from dapeng.report.html import Safe, el, join, number
 from dapeng.report.section import Section, resolved
 from dapeng.report.svg import Line, lines
 
-KNOWN = {"fold", "phase", "step", "epoch", "learning_rate", "time", "checkpoint"}
+KNOWN = {"fold", "phase", "step", "epoch", "learning_rate", "time", "checkpoint", "samples"}
 MOST_POINTS = 200
 ORDER = ("first", "second", "third", "fourth", "fifth")
 TITLES = {

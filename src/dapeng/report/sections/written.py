@@ -25,7 +25,9 @@ class Written(Section):
 
     def render(self, folder: RunFolder) -> Safe | None:
         each = {n: o for n, o in outputs(folder).items() if any(s["written"] for s in o.get("samples", []))}
-        return join(*(_texts(folder, n, o) for n, o in each.items())) if each else None
+        free = {n: o["memorised"] for n, o in outputs(folder).items() if o.get("memorised")}
+        parts = [*(_texts(folder, n, o) for n, o in each.items()), *(_free(n, m) for n, m in free.items())]
+        return join(*parts) if parts else None
 
 
 def _texts(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe:
@@ -38,6 +40,34 @@ def _texts(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe:
     head = [*(own(n) for n in names), "Written", "Truth"]
     signatures = [el("p", own(f"{k}: {v}"), class_="note") for k, v in found.get("signatures", {}).items()]
     return join(table(own(name), head, rows, ()), *signatures)
+
+
+def _free(name: str, found: dict[str, Any]) -> Safe:
+    """Texts that a language model wrote from nothing, and how much of each stands in the training texts."""
+    worst, usual = max(found["longest"]), max(found["longest_of_real"])
+    said = (
+        f"The longest run of these texts that stands in the {found['searched']:,} training tokens word for word has {worst:,} "
+        f"tokens; of as many real texts that were not trained on, {usual:,}."
+    )
+    more = (
+        f" The first {found['searched']:,} of {found['of']:,} tokens were searched."
+        if found["searched"] < found["of"]
+        else ""
+    )
+    run = join(el("p", said + more), el("p", "It reads: ", own(found["run"]), class_="note"))
+    rows = [
+        [own(cut(text, MOST_CELL)), size, longest]
+        for text, size, longest in zip(found["texts"], found["tokens"], found["longest"])
+    ]
+    return join(
+        run,
+        table(
+            join(own(name), ": written from nothing, as the model believes"),
+            ["Written", "Tokens", "Longest run by heart"],
+            rows,
+            (1, 2),
+        ),
+    )
 
 
 def _read(folder: RunFolder, output: str, count: int) -> list[dict[str, Any]]:
