@@ -50,6 +50,16 @@ class Run:
 
         return Verdict(evaluate_on(self.product, source_of(data)))
 
+    def ask(self, questions: str | Path, shots: int = 0, seed: int = 0) -> Any:
+        """How many questions of a JSONL file a language model answers that it was not trained for: by choice, or in its own words.
+
+        questions: a line for each: {"prompt": ..., "choices": [...], "answer": ...}, or without choices. shots: examples before each.
+        Raises DataError for a file that is wrong, RunError where the run is no language model.
+        """
+        from dapeng.evaluate.questions import ask, read_questions
+
+        return ask(self.product, read_questions(Path(questions)), shots, seed)
+
     def answer(self, data: Any) -> Answer:
         """Predictions as tensors and values, with what was left out and why."""
         return self.product.predict(source_of(data))

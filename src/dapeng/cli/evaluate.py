@@ -2,6 +2,7 @@
 
 dapeng evaluate runs/reviews-0001
 dapeng evaluate runs/reviews-0001 new_reviews.csv --json
+dapeng evaluate runs/story-0001 --questions sums.jsonl --shots 3
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "data", metavar="DATA", nargs="?", help="rows with the true answers; the run's own test rows if not given"
     )
+    parser.add_argument(
+        "--questions", metavar="FILE", help="a JSONL file of questions for a language model, instead of DATA"
+    )
+    parser.add_argument("--shots", metavar="N", type=int, default=0, help="examples before each question (0)")
     arguments.as_json(parser)
 
 
@@ -26,6 +31,9 @@ def run(args: Namespace) -> int:
     from dapeng import api
 
     run = api.load(args.run)
+    if args.questions is not None:
+        show(run.ask(args.questions, args.shots), args.json)
+        return 0
     if args.data is None:
         _refuse_without_figures(run.folder, args.run)
     show(run.evaluate(args.data), args.json)
