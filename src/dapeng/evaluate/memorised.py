@@ -39,7 +39,8 @@ def memorised(column: Any, decoder: Any, stored: Stored, train: np.ndarray, test
     sizes, at = longest_runs(known, free)
     usual, _ = longest_runs(known, real)
     worst = int(np.argmax(sizes))
-    run = free[worst][at[worst] : at[worst] + sizes[worst]]
+    start = int(at[worst])
+    run = free[worst][start : start + int(sizes[worst])]
     return {
         "texts": [column.codec.decode(t.tolist()) for t in free],
         "tokens": [len(t) for t in free],

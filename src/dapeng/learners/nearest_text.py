@@ -33,7 +33,7 @@ class NearestText(TellingOptions):
         def answer(rows: Inputs) -> list[str]:
             asked = _unit(_counts(rows) @ weights)
             found: list[int] = []
-            for start in range(0, asked.shape[0], BLOCK):
+            for start in range(0, asked.get_shape()[0], BLOCK):
                 found += np.asarray((asked[start : start + BLOCK] @ known).argmax(1)).ravel().tolist()
             return [answers[i] for i in found]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,13 +31,14 @@ def bags(texts: Sequence[str], most: int = 2) -> sp.csr_matrix:
     """(N, 2^20) hashed counts of the words of each text and of so many in a row."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    reader = HashingVectorizer(
-        analyzer=lambda text: _runs(words(text), most),
-        n_features=FEATURES,
-        norm=None,
-        alternate_sign=False,
-        dtype=np.float32,
-    )
+    options: dict[str, Any] = {
+        "analyzer": lambda text: _runs(words(text), most),
+        "n_features": FEATURES,
+        "norm": None,
+        "alternate_sign": False,
+        "dtype": np.float32,
+    }
+    reader = HashingVectorizer(**options)
     return sp.csr_matrix(reader.transform(texts))
 
 
@@ -46,5 +48,6 @@ def _runs(units: list[str], most: int) -> list[str]:
 
 def rarity(counts: sp.csr_matrix) -> np.ndarray:
     """(k,) how much a word tells: the logarithm of texts over texts that have it (idf)."""
-    there = np.bincount(counts.indices, minlength=counts.shape[1])
-    return np.log((1 + counts.shape[0]) / (1 + there)).astype(np.float32) + 1
+    rows, features = counts.get_shape()
+    there = np.bincount(counts.indices, minlength=features)
+    return np.log((1 + rows) / (1 + there)).astype(np.float32) + 1

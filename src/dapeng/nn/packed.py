@@ -36,15 +36,16 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = weight.shape[1], weight.shape[0]
         self.bias, self.kind = bias, kind
-        narrow, self.scales = None, None
+        narrow: Tensor | None = None
+        scales: Tensor | None = None
         if kind == "int8" and weight.device.type == "cpu":
-            narrow, self.scales, wide = int8(weight)
+            narrow, scales, wide = int8(weight)
         elif kind == "int4" and weight.device.type == "cpu" and fits_int4(weight):
-            narrow, self.scales, wide = int4(weight)
+            narrow, scales, wide = int4(weight)
         else:
             wide = weight.detach().to(torch.bfloat16)
         self.register_buffer("wide", wide)
-        self.narrow = narrow
+        self.narrow, self.scales = narrow, scales
 
     @property
     def weight(self) -> Tensor:
@@ -64,7 +65,7 @@ class PackedLinear(nn.Module):
 
     def _narrow(self, flat: Tensor) -> Tensor:
         if self.kind == "int8":
-            return torch._weight_int8pack_mm(flat, self.narrow, self.scales)
+            return torch.ops.aten._weight_int8pack_mm(flat, self.narrow, self.scales)
         return torch.ops.aten._weight_int4pack_mm_for_cpu(flat, self.narrow, GROUP, self.scales)
 
 

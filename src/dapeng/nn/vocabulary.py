@@ -16,8 +16,8 @@ from torch import Tensor
 
 IGNORED = -100
 """The target of a token that doesn't count."""
-MOST_LOGITS = 2**22
-"""Logits that are held at once."""
+MOST_LOGITS = 2**23
+"""Logits that are held at once: with fewer, the gradient of the table is read and written too often."""
 
 
 def token_losses(hidden: Tensor, table: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -85,20 +85,19 @@ def _pass(
             part, target = hidden[at].to(dtype), targets[at]
             counts = target != IGNORED
             safe = torch.where(counts, target, 0)[:, None]
-            logits = (part @ weights.T).float()
-            total = logits.logsumexp(1)
-            likely = (1 - smoothing) * logits.gather(1, safe)[:, 0]
+            logs = torch.log_softmax(part @ weights.T, 1, dtype=torch.float32)
+            likely = (1 - smoothing) * logs.gather(1, safe)[:, 0]
             if smoothing:
-                likely += smoothing * logits.mean(1)
-            losses[at] = torch.where(counts, total - likely, 0.0)
+                likely += smoothing * logs.mean(1)
+            losses[at] = torch.where(counts, -likely, 0.0)
             if d_hidden is None or d_table is None:
                 continue
-            share = counts.float() if grad is None else torch.where(counts, grad[at], 0.0)
-            slope = logits.sub_(total[:, None]).exp_()
+            share = (counts.float() if grad is None else torch.where(counts, grad[at], 0.0))[:, None].to(dtype)
+            slope = logs.exp_()
             if smoothing:
                 slope -= smoothing / slope.shape[1]
             slope.scatter_add_(1, safe, torch.full_like(slope[:, :1], smoothing - 1.0))
-            slope = slope.mul_(share[:, None]).to(dtype)
-            d_hidden[at] = (slope @ weights).to(hidden.dtype)
-            d_table += slope.T @ part
+            slope = slope.to(dtype)
+            d_hidden[at] = ((slope @ weights) * share).to(hidden.dtype)  # shares on the narrow side: V is wide
+            d_table += slope.T @ (part * share)
     return losses, d_hidden, d_table
