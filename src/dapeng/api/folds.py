@@ -66,6 +66,8 @@ class Fold:
     validation: np.ndarray
     choices: Choices
     trained: Trained | None = None
+    untargeted: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """Positions that train and have no target: for phases that need none."""
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -90,7 +92,8 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
-    rows = _with_a_target(store, outputs, on_side(given, 0, store.left_out))
+    every = on_side(given, 0, store.left_out)
+    rows = _with_a_target(store, outputs, every)
     _refuse_none(session, outputs, rows)
     if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
         column = chosen.roles["weight"]
@@ -98,7 +101,9 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
             Problem(f"columns.{column}", "every row that trains weighs 0", "give rows that count a weight above 0")
         )
     validation = on_side(given, 1, store.left_out, MOST_VALIDATED, spec.train.seed)
-    return Fold(number, Product(inputs, outputs, None, {}, {n: {} for n in outputs}), store, rows, validation, choices)
+    product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
+    untargeted = np.setdiff1d(every, rows, assume_unique=True)
+    return Fold(number, product, store, rows, validation, choices, untargeted=untargeted)
 
 
 def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
@@ -134,7 +139,9 @@ def train(session: Session, fold: Fold, resume: bool, epochs: float | None = Non
             _deadline(session),
             epochs,
             (lambda: _say_choices(choices)) if fold.first else (lambda: None),
+            fold.untargeted,
         )
+    product.beside = fold.trained.beside
     product.autocast, product.device = fold.trained.autocast, fold.trained.device
 
 
