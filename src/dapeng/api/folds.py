@@ -251,6 +251,8 @@ def refit_all(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]
 
 def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
     """What classical learners see of these rows, which rise."""
+    if not product.inputs:
+        return Inputs({}, {}, len(rows)), rows
     source = session.source
     parts = []
     for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory
@@ -403,7 +405,8 @@ def asked(
         seen, _ = _matrices(session, product, rows)
         for output, group in learnt.items():
             for name, fitted in group.items():
-                found.setdefault(name, {})[output] = fitted.learner.predict(seen)
+                target, _ = _target(fold.store, output, product.outputs[output], rows)
+                found.setdefault(name, {})[output] = fitted.learner.judged(seen, target)
     found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
     out.settings = {o: s["product"] for o, s in fold.settled.items() if "product" in s}
     for o, settled in fold.settled.items():

@@ -25,10 +25,12 @@ class Inputs:
 
     columns: dict[str, Column]
     matrices: dict[str, Matrix]
+    count: int = 0
+    """Rows, where there is no column to tell them."""
 
     @property
     def rows(self) -> int:
-        return next(iter(self.matrices.values())).shape[0]
+        return next(iter(self.matrices.values())).shape[0] if self.matrices else self.count
 
     @property
     def directions(self) -> dict[str, int]:
@@ -36,7 +38,7 @@ class Inputs:
         return {n: c.direction for n, c in self.columns.items() if c.direction}
 
     def take(self, rows: np.ndarray) -> Inputs:
-        return Inputs(self.columns, {n: m[rows] for n, m in self.matrices.items()})
+        return Inputs(self.columns, {n: m[rows] for n, m in self.matrices.items()}, len(rows))
 
 
 @dataclass
@@ -78,6 +80,10 @@ class Learner(ABC):
     @abstractmethod
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
         """{"probabilities": (N, A)}, or {"mean": (N,) or (N, D)}."""
+
+    def judged(self, inputs: Inputs, target: Target) -> dict[str, np.ndarray]:
+        """As `predict`, beside the true answers: of those that say how likely these were, and answer nothing by themselves."""
+        return self.predict(inputs)
 
     def adds(self, inputs: Inputs) -> list[dict[str, float]] | None:
         """For each row, what each column adds to a number, where the learner can tell; None where it can't."""
