@@ -19,12 +19,12 @@ from dapeng.api.tested import Tested
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, table, warn
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.core.files import Lines
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
 from dapeng.data.draws import permutation
-from dapeng.data.groups import WEIGHT
+from dapeng.data.groups import BESIDE, WEIGHT
 from dapeng.data.held import Held
 from dapeng.data.positions import counts, digest, kept, on_side, ranges
 from dapeng.data.prepare import Prepared, fit_columns
@@ -68,6 +68,8 @@ class Fold:
     trained: Trained | None = None
     untargeted: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """Positions that train and have no target: for phases that need none."""
+    beside: dict[str, Column] = field(default_factory=dict)
+    """Further columns of a batch, by where they lie in it (`dapeng.data.groups.BESIDE`)."""
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -91,7 +93,8 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     outputs = {n: fitted[n] for n in chosen.outputs}
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
-    store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
+    beside = _beside(outputs, chosen.roles)
+    store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad, beside).store(source, session.data)
     every = on_side(given, 0, store.left_out)
     rows = _with_a_target(store, outputs, every)
     _refuse_none(session, outputs, rows)
@@ -103,7 +106,18 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     validation = on_side(given, 1, store.left_out, MOST_VALIDATED, spec.train.seed)
     product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
     untargeted = np.setdiff1d(every, rows, assume_unique=True)
-    return Fold(number, product, store, rows, validation, choices, untargeted=untargeted)
+    return Fold(number, product, store, rows, validation, choices, untargeted=untargeted, beside=beside)
+
+
+def _beside(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:
+    """Columns whose role is to stand beside the text that is written, read as it is. Raises SpecError where none is."""
+    asked = {BESIDE[r]: c for r, c in roles.items() if r in BESIDE}
+    written = [c for c in outputs.values() if c.answers == "text"]
+    if asked and len(written) != 1:
+        name = next(iter(asked.values()))
+        what = f"this role is for a run that writes one text, and {len(written)} outputs are texts"
+        raise SpecError(Problem(f"columns.{name}", what, "remove it, or name an output of type text"))
+    return {key: type(written[0])(name, written[0].options, written[0].state, True) for key, name in asked.items()}
 
 
 def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
@@ -140,6 +154,7 @@ def train(session: Session, fold: Fold, resume: bool, epochs: float | None = Non
             epochs,
             (lambda: _say_choices(choices)) if fold.first else (lambda: None),
             fold.untargeted,
+            fold.beside,
         )
     product.beside = fold.trained.beside
     product.autocast, product.device = fold.trained.autocast, fold.trained.device

@@ -131,7 +131,7 @@ class KneserNey:
         grams, ids = _grams(tokens, before, order, vocabulary)
         orders = []
         for number in range(order):
-            keys, first, counts, of_begin = grams[number]
+            keys, _, counts, of_begin = grams[number]
             if number + 1 < order:  # below the highest, what counts is before how many tokens a gram can stand
                 longer = grams[number + 1][1]
                 counts = np.where(of_begin, counts, np.bincount(ids[number][longer], minlength=len(keys)))

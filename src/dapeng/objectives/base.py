@@ -61,6 +61,9 @@ class Objective(nn.Module):
         """The only prediction call while a strategy shards the parameters."""
         return self.model(batch, **options)
 
+    def begins(self, first: bool) -> None:
+        """Before its first step, or when it goes on. first: the model is as the spec starts it, else as an earlier phase left it."""
+
     def after(self, step: int) -> None:
         """After the update: target networks, momentum teachers."""
 

@@ -121,11 +121,12 @@ def train_network(
     epochs: float | None = None,
     announce: Callable[[], None] = lambda: None,
     untargeted: np.ndarray | None = None,
+    beside: Mapping[str, Column] | None = None,
 ) -> Trained:
     """Train a model on positions `rows` of a store; keep the weights that are best on positions `validation`.
 
     deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows). announce: called
-    before the first step, when `choices` are complete. untargeted: positions that train and have no target, for phases that need none.
+    before the first step, when `choices` are complete. untargeted: positions that train and have no target, for phases that need none. beside: further columns of a batch, by where they lie in it.
     Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
@@ -172,7 +173,8 @@ def train_network(
         while number < len(attempts) or (resuming and number == len(attempts)):
             again = number >= len(phases)  # a second attempt at the only phase, over fewer epochs
             phase, passes = attempts[min(number, len(attempts) - 1)]
-            objective = phase.objective.build(model, weights, {**inputs, **outputs}).to(device)
+            objective = phase.objective.build(model, weights, {**inputs, **outputs, **(beside or {})}).to(device)
+            objective.begins(first=number == 0 or again)
             optimiser, peak = phase.optimiser or train.optimiser, phase.learning_rate or rate
             wrapped = strategy.wrap(objective, optimiser, peak)
             begin = Progress(
