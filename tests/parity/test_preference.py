@@ -114,7 +114,7 @@ def test_the_model_that_training_began_from_is_in_no_checkpoint_and_never_moves(
     objective, batch, _ = made(True)
     names = set(objective.state_dict())
     assert {n.partition(".")[0] for n in names} == {"model", "digest"}
-    assert len([p for p in objective.parameters()]) == len([p for p in objective.model.parameters()])
+    assert len(list(objective.parameters())) == len(list(objective.model.parameters()))
     before = copy.deepcopy(objective.before.module.state_dict())
     optimiser = torch.optim.Adam(objective.trainable("model"), 1e-2)
     losses = []
