@@ -151,4 +151,7 @@ def test_a_run_that_writes_is_shown_beside_n_grams(tmp_path: Path, monkeypatch: 
     assert best["name"] in ("ngram_2", "ngram_3"), "five steps teach a network less"
     by = {r["name"]: r["metrics"]["bits_per_byte"]["value"] for r in ranked}
     assert by["ngram_1"] > by["ngram_2"] + 0.5
-    assert "ngram" in run.metrics["verdict"]
+    said = run.metrics["verdict"]
+    assert "gram model" in said
+    assert "alone: nothing" not in said, "what is told of n-grams is not told of the network"
+    assert not any(r.get("same") for r in ranked if r["name"].startswith("ngram"))

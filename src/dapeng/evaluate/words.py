@@ -19,6 +19,10 @@ NAMES = {
     "forest": "a random forest",
     "hog": "a linear model on oriented gradients (HOG)",
     "constant": "a constant answer",
+    "ngram_1": "a unigram model",
+    "ngram_2": "a bigram model",
+    "ngram_3": "a trigram model",
+    "ngram_5": "a 5-gram model",
 }
 FEW_ROWS = 100
 
