@@ -1,9 +1,9 @@
 """Does a preference take? A small language model of Shakespeare learns to prefer one kind of line to another, from pairs alone.
 
-    python bench/preference.py RUN --kind short        # RUN: a run of recipe gpt-shakespeare, or any that writes letters
+    python bench/preference.py RUN --kind thou        # RUN: a run of recipe gpt-shakespeare, or any that writes letters
 
-Pairs are of lines of the same plays that follow the same line: which of two is preferred is a rule (the shorter one; or the one in
-capitals), whatever was written. Rows are split by place in the text. Said at the end: how often the preferred text of a held-out pair
+Pairs are two lines behind a third: which of two is preferred is a rule (the one that says thou, of two of one length; the shorter;
+the longer; the one in capitals). Rows are split by place in the text. Said at the end: how often the preferred text of a held-out pair
 is the likelier one, before and after; and what the model then writes by itself.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from dapeng.core.kinds import samples
 
 SHORT, LONG = 28, 40
 """Letters of a short line at most, and of a long one at least."""
+THOU = re.compile(r"\b(thou|thee|thy|thine)\b", re.IGNORECASE)
+YOU = re.compile(r"\b(you|your|yours)\b", re.IGNORECASE)
 
 
 def pairs(kind: str, part: str, count: int) -> list[dict[str, str]]:
@@ -37,6 +40,12 @@ def pairs(kind: str, part: str, count: int) -> list[dict[str, str]]:
             rows.append({"prompt": asked, "chosen": draw.choice(short), "rejected": draw.choice(long)})
         elif kind == "long":
             rows.append({"prompt": asked, "chosen": draw.choice(long), "rejected": draw.choice(short)})
+        elif kind == "thou":
+            good = draw.choice([x for x in plain if THOU.search(x) and not YOU.search(x)])
+            others = [x for x in plain if YOU.search(x) and not THOU.search(x) and abs(len(x) - len(good)) <= 1]
+            if not others:
+                continue
+            rows.append({"prompt": asked, "chosen": good, "rejected": draw.choice(others)})
         else:
             said = draw.choice(plain)
             rows.append({"prompt": asked, "chosen": said.upper(), "rejected": said})
@@ -48,15 +57,18 @@ def written(run: Any, prompts: list[str]) -> list[str]:
     return [run.write(p, max_tokens=80, temperature=1.0, seed=i, stop=["\n"]) for i, p in enumerate(prompts)]
 
 
-def told(texts: list[str], kind: str) -> str:
+def told(texts: list[str]) -> str:
     capitals = sum(sum(c.isupper() for c in t) for t in texts) / max(sum(sum(c.isalpha() for c in t) for t in texts), 1)
-    return f"{sum(map(len, texts)) / len(texts):.1f} letters a line, {capitals:.0%} of the letters are capitals"
+    thou, you = (sum(bool(e.search(t)) for t in texts) for e in (THOU, YOU))
+    short, long = (sum(len(t) <= SHORT for t in texts), sum(len(t) >= LONG for t in texts))
+    lines = f"{sum(map(len, texts)) / len(texts):.1f} letters a line, of {len(texts)} {short} short, {long} long"
+    return f"{lines}, {thou} say thou, {you} say you; {capitals:.0%} of the letters are capitals"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run")
-    parser.add_argument("--kind", choices=("short", "long", "capitals"), default="short")
+    parser.add_argument("--kind", choices=("thou", "short", "long", "capitals"), default="thou")
     parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--rows", type=int, default=800)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -95,9 +107,7 @@ def main() -> None:
     for name, one in (("before", before), ("after", run)):
         texts = written(one, prompts)
         won = preferred(one, pairs(given.kind, "test", 400))
-        print(
-            f"{name}: the preferred text of a held-out pair is the likelier one in {won:.1%}; written: {told(texts, given.kind)}"
-        )
+        print(f"{name}: the preferred text of a held-out pair is the likelier one in {won:.1%}; written: {told(texts)}")
         print("   " + " | ".join(texts[:5]))
 
 
