@@ -150,3 +150,83 @@ def test_what_the_inputs_say_is_read_where_it_is_real() -> None:
     other = stack(x, beside(plain_view(2, 5), changed, mask))
     torch.testing.assert_close(found[0], other[0])
     assert (found[1] - other[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cross", [None, 16])
+def test_a_stack_with_norms_behind_is_torchs_transformer_of_2017(cross: int | None) -> None:
+    """nn.TransformerDecoderLayer (over inputs) and nn.TransformerEncoderLayer (without), post-norm, ReLU: values and gradients."""
+    from torch import nn
+
+    from dapeng.nn.attention import sinusoids
+    from dapeng.nn.causal import Shape, beside
+
+    torch.manual_seed(0)
+    shape = Shape(
+        width=16, layers=2, heads=2, kv_heads=2, head_width=8, hidden=32, norm="layer", activation="relu", gated=False,
+        bias=True, rotary=None, cross=cross, waves=True, pre_norm=False,
+    )  # fmt: skip
+    ours = Causal(shape).eval()
+    kind = nn.TransformerEncoderLayer if cross is None else nn.TransformerDecoderLayer
+    layers = [kind(16, 2, 32, 0.0, "relu", batch_first=True).eval() for _ in range(2)]
+    pairs = []
+    for block, layer in zip(ours.blocks, layers):
+        for name, own, theirs in (
+            ("attention", block.attention.qkv, layer.self_attn.in_proj_weight),
+            ("bias", block.attention.qkv, layer.self_attn.in_proj_bias),
+        ):
+            pairs.append((own.weight if name == "attention" else own.bias, theirs))
+        names = [
+            (block.attention.out, layer.self_attn.out_proj),
+            (block.mlp.up, layer.linear1),
+            (block.mlp.down, layer.linear2),
+        ]
+        names += [(block.norm1, layer.norm1)]
+        names += (
+            [(block.norm2, layer.norm2)]
+            if cross is None
+            else [(block.norm_cross, layer.norm2), (block.norm2, layer.norm3)]
+        )
+        names += [] if cross is None else [(block.cross.out, layer.multihead_attn.out_proj)]
+        for own, theirs in names:
+            pairs += [(own.weight, theirs.weight), (own.bias, theirs.bias)]
+    with torch.no_grad():
+        for own, theirs in pairs:
+            theirs.copy_(own.normal_(std=0.3))
+        for block, layer in zip(ours.blocks, layers):
+            if cross is not None:
+                for kind_ in ("weight", "bias"):
+                    given = [getattr(block.cross.query, kind_), getattr(block.cross.kv, kind_)]
+                    getattr(layer.multihead_attn, f"in_proj_{kind_}").copy_(
+                        torch.cat([g.normal_(std=0.3) for g in given])
+                    )
+    x, said = torch.randn(3, 7, 16), torch.randn(3, 4, 16)
+    view = plain_view(3, 7) if cross is None else beside(plain_view(3, 7), said, None)
+    found = ours(x, view)
+    y = 4.0 * x + sinusoids(7, 16)
+    later = nn.Transformer.generate_square_subsequent_mask(7)
+    for layer in layers:
+        y = layer(y, later) if cross is None else layer(y, said, later)
+    torch.testing.assert_close(found, y, rtol=1e-4, atol=1e-5)
+    direction = torch.randn_like(y)
+    (found * direction).sum().backward()
+    (y * direction).sum().backward()
+    for own, theirs in pairs:
+        torch.testing.assert_close(own.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_waves_know_places_behind_what_a_cache_holds() -> None:
+    from dapeng.nn.causal import Shape
+
+    torch.manual_seed(0)
+    shape = Shape(
+        width=16, layers=2, heads=2, kv_heads=2, head_width=8, hidden=32, norm="layer", bias=True, rotary=None, gated=False,
+        waves=True, pre_norm=False,
+    )  # fmt: skip
+    stack = Causal(shape).eval()
+    x = torch.randn(1, 9, 16)
+    whole, cache, found = stack(x, plain_view(1, 9)), Cache(shape, 1, 4), []
+    for start, end in ((0, 4), (4, 5), (5, 9)):
+        cache = cache.with_room(9)
+        found.append(stack(x[:, start:end], cached_view(cache, end - start)))
+        cache.lengths += end - start
+    torch.testing.assert_close(torch.cat(found, 1), whole, rtol=1e-4, atol=1e-5)

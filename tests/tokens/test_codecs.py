@@ -17,6 +17,7 @@ from dapeng.tokens.characters import Bytes, Characters
 from dapeng.tokens.file import File
 from dapeng.tokens.learnt import BytePairs, Learnt, WordPieces
 from dapeng.tokens.sentence_pieces import SentencePieces
+from dapeng.tokens.words import UNREAD, Words
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, 1234567 times.",
@@ -26,7 +27,7 @@ TEXTS = [
     "naïve café 🤖👩‍👩‍👧 <eos> <pad> it's we'll they've",
     "",
 ] * 5
-KINDS: list[type[Codec]] = [Characters, Bytes, BytePairs, SentencePieces, WordPieces]
+KINDS: list[type[Codec]] = [Characters, Bytes, BytePairs, SentencePieces, WordPieces, Words]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.kind)
@@ -161,3 +162,29 @@ def test_a_model_file_that_drops_the_first_blank_of_a_text_is_refused(tmp_path: 
     )
     with pytest.raises(RunError, match="beside it"):
         SentencePieces.of_file((tmp_path / "m.model").read_bytes()).token_bytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_words_give_back_any_text_whose_words_they_know(text: str) -> None:
+    codec = Words.trained([text], 700)
+    assert codec.decode(codec.encode([text])[0].tolist()) == text.encode("utf-8", "replace").decode("utf-8")
+
+
+def test_a_command_is_words_that_are_the_same_wherever_they_stand() -> None:
+    told = "I_TURN_RIGHT I_JUMP I_TURN_RIGHT"
+    codec = Words.trained([told], 700)
+    ids = codec.encode([told])[0].tolist()
+    assert ids[0] == ids[2] != ids[1]
+    assert codec.decode(ids) == told
+    assert codec.encode(["I_JUMP"])[0].tolist() == [ids[1]], "taught behind another, known alone"
+
+
+def test_words_that_are_too_rare_are_one_unknown_and_small_letters_are_asked_for() -> None:
+    codec = Words.trained(["the cat sat. the cat ran."], 4 + 3)
+    ids = codec.encode(["the dog ran."])[0].tolist()
+    assert ids.count(codec.unknown) == 2
+    assert codec.decode(ids) == f"the{UNREAD}{UNREAD}."
+    lower = Words({**codec.state, "lowercase": True})
+    assert lower.encode(["THE Cat"])[0].tolist() == codec.encode(["the cat"])[0].tolist()
+    assert codec.unknown in codec.encode(["THE Cat"])[0].tolist()

@@ -310,7 +310,7 @@ def test_the_loss_of_a_text_does_not_depend_on_those_beside_it(spelling: Any) ->
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("outputs.words.tokeniser", "words", "'words' is not for outputs"),
+        ("outputs.words.tokeniser", "ngrams", "'ngrams' is not for outputs"),
         ("inputs.digits.tokeniser", "unigram", "'unigram' is not for inputs"),
         ("outputs.words.decoder.num_heads", "5", "num_heads 5 does not divide"),
         ("outputs.words.decoder", "class", "does not fit a text"),

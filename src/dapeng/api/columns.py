@@ -14,6 +14,7 @@ from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
 from dapeng.core.needs import needed_encoders, with_needed
 from dapeng.core.spec import Spec
+from dapeng.data.groups import BESIDE
 from dapeng.data.infer import Guess, infer
 from dapeng.data.table import Source
 
@@ -34,7 +35,7 @@ class Chosen:
     @property
     def needed(self) -> list[str]:
         """Columns of the data that take part."""
-        roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time")]
+        roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time", *BESIDE)]
         return list(dict.fromkeys([*self.inputs, *self.outputs, *roles]))
 
 

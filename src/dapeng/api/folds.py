@@ -19,12 +19,12 @@ from dapeng.api.tested import Tested
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, table, warn
-from dapeng.core.errors import DataError, Problem
+from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.core.files import Lines
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
 from dapeng.data.draws import permutation
-from dapeng.data.groups import WEIGHT
+from dapeng.data.groups import BESIDE, WEIGHT
 from dapeng.data.held import Held
 from dapeng.data.positions import counts, digest, kept, on_side, ranges
 from dapeng.data.prepare import Prepared, fit_columns
@@ -67,6 +67,10 @@ class Fold:
     validation: np.ndarray
     choices: Choices
     trained: Trained | None = None
+    untargeted: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """Positions that train and have no target: for phases that need none."""
+    beside: dict[str, Column] = field(default_factory=dict)
+    """Further columns of a batch, by where they lie in it (`dapeng.data.groups.BESIDE`)."""
     settled: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -90,8 +94,10 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     outputs = {n: fitted[n] for n in chosen.outputs}
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
-    store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad).store(source, session.data)
-    rows = _with_a_target(store, outputs, on_side(given, 0, store.left_out))
+    beside = _beside(outputs, chosen.roles)
+    store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad, beside).store(source, session.data)
+    every = on_side(given, 0, store.left_out)
+    rows = _with_a_target(store, outputs, every)
     _refuse_none(session, outputs, rows)
     if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
         column = chosen.roles["weight"]
@@ -99,7 +105,20 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
             Problem(f"columns.{column}", "every row that trains weighs 0", "give rows that count a weight above 0")
         )
     validation = on_side(given, 1, store.left_out, MOST_VALIDATED, spec.train.seed)
-    return Fold(number, Product(inputs, outputs, None, {}, {n: {} for n in outputs}), store, rows, validation, choices)
+    product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
+    untargeted = np.setdiff1d(every, rows, assume_unique=True)
+    return Fold(number, product, store, rows, validation, choices, untargeted=untargeted, beside=beside)
+
+
+def _beside(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:
+    """Columns whose role is to stand beside the text that is written, read as it is. Raises SpecError where none is."""
+    asked = {BESIDE[r]: c for r, c in roles.items() if r in BESIDE}
+    written = [c for c in outputs.values() if c.answers == "text"]
+    if asked and len(written) != 1:
+        name = next(iter(asked.values()))
+        what = f"this role is for a run that writes one text, and {len(written)} outputs are texts"
+        raise SpecError(Problem(f"columns.{name}", what, "remove it, or name an output of type text"))
+    return {key: type(written[0])(name, written[0].options, written[0].state, True) for key, name in asked.items()}
 
 
 def train(session: Session, fold: Fold, resume: bool, epochs: float | None = None, log_start: int = 0) -> None:
@@ -137,7 +156,10 @@ def train(session: Session, fold: Fold, resume: bool, epochs: float | None = Non
             _deadline(session),
             epochs,
             (lambda: _say_choices(choices)) if fold.first else (lambda: None),
+            fold.untargeted,
+            fold.beside,
         )
+    product.beside = fold.trained.beside
     product.autocast, product.device = fold.trained.autocast, fold.trained.device
 
 
@@ -247,6 +269,8 @@ def refit_all(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]
 
 def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
     """What classical learners see of these rows, which rise."""
+    if not product.inputs:
+        return Inputs({}, {}, len(rows)), rows
     source = session.source
     parts = []
     for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory
@@ -399,7 +423,8 @@ def asked(
         seen, _ = _matrices(session, product, rows)
         for output, group in learnt.items():
             for name, fitted in group.items():
-                found.setdefault(name, {})[output] = fitted.learner.predict(seen)
+                target, _ = _target(fold.store, output, product.outputs[output], rows)
+                found.setdefault(name, {})[output] = fitted.learner.judged(seen, target)
     found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
     out.settings = {o: s["product"] for o, s in fold.settled.items() if "product" in s}
     for o, settled in fold.settled.items():

@@ -114,12 +114,15 @@ def step(spec: Spec, folder: Path | None) -> str:
     look = Look(spec, folder)
     size = 1 if look.store.rows == 1 else 4
     batch = look.batch(list(range(min(size, look.store.rows))))
-    objective = (spec.train.phases[0].objective if spec.train.phases else _supervised()).build(look.model, {})
+    asked = spec.train.phases or ([spec.train.pretrain] if spec.train.pretrain is not None else [])
+    first = asked[0].objective.parts(look.model)[0] if asked else _supervised()
+    objective = first.build(look.model, {}, {**look.inputs, **look.outputs})
     rate = spec.train.learning_rate if spec.train.learning_rate != "auto" else 1e-3
     optimiser = spec.train.optimiser.build([{"params": objective.trainable("model")}], rate)
     objective.train()
     seen: list[tuple[str, Tensor]] = []
     hooks = [m.register_forward_hook(_keep(seen, n)) for n, m in look.model.named_modules() if not list(m.children())]
+    batch = objective.draw(batch, "model")
     losses = objective(batch, "model")
     counts = {n: (c if isinstance(c, int) else float(c.sum())) for n, c in objective.counts(batch, "model").items()}
     loss = total(objective, losses, counts)

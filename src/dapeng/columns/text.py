@@ -30,7 +30,7 @@ LONGEST = 1_000_000
 
 def lowers(options: Text, kind: str) -> bool:
     """Whether capitals are read as small letters; a tokeniser that public weights bring decides it by itself."""
-    return options.lowercase and kind != "file"
+    return options.lowercase is not False and kind != "file"
 
 
 @kinds.columns
@@ -38,11 +38,11 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
-    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise", "like")
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "normalise", "like")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "chat", "train_on")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
-        "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "characters", "bytes")},
+        "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "words", "characters", "bytes")},
     }
     alike: ClassVar[tuple[str, ...]] = (
         "encoder", "tokeniser", "max_length", "vocab_size", "min_count", "ngrams", "lowercase", "normalise",
@@ -56,7 +56,7 @@ class Text(ColumnOptions):
     weight: float = Field(1.0, gt=0)
     """Weight of this output beside the others."""
     tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe", "unigram", "wordpiece", "bytes"] = "auto"
-    """Of what is written: bpe (auto), unigram, wordpiece, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
+    """Of what is written: bpe (auto), unigram, wordpiece, words, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
     max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
     vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
@@ -65,8 +65,8 @@ class Text(ColumnOptions):
     """Tokens seen less often are unknown."""
     ngrams: int | Literal["auto"] = Field("auto", ge=1, le=6)
     """Longest n-gram of the n-gram tokeniser, in words or Han characters. auto: 2 words, 3 Han characters."""
-    lowercase: bool = True
-    """Read capitals as small letters."""
+    lowercase: bool | Literal["auto"] = "auto"
+    """Read capitals as small letters. auto: of what is read; what is written is kept letter by letter, of words alone it can be said."""
     normalise: Literal["NFC", "NFKC", "none"] = "NFKC"
     """The Unicode form in which texts are read. NFC makes one of a letter and its accents; NFKC also reads full-width letters,
     ligatures, circled numbers and the like as the plain ones; none tells all of them apart.
@@ -88,6 +88,11 @@ class Text(ColumnOptions):
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> Column:
         return WrittenColumn(name, self, state, target) if target else TextColumn(name, self, state, target)
+
+    @property
+    def lowers(self) -> bool:
+        """Whether what is written is learnt in small letters."""
+        return self.lowercase is True and self.tokeniser == "words"
 
     def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
         if "tokens" not in needs or self.tokeniser == "ngrams":
@@ -130,7 +135,7 @@ class TextSummary(Summary):
             if cell is None or not cell.strip():
                 self.missing += 1
                 continue
-            text = clean(cell, self.options.lowercase, self.options.normalise)
+            text = clean(cell, self.options.lowercase is not False, self.options.normalise)
             han = len(HAN.findall(text))
             self.letters, self.han = self.letters + len(text), self.han + han
             longest = self.options.longest(han > HAN_SHARE * len(text))
@@ -265,7 +270,7 @@ class TextColumn(Column):
         from sklearn.feature_extraction.text import HashingVectorizer
 
         o = self.options
-        texts = [clean(c or "", o.lowercase, o.normalise) for c in strings(cells).to_pylist()]
+        texts = [clean(c or "", o.lowercase is not False, o.normalise) for c in strings(cells).to_pylist()]
         common = {"norm": None, "alternate_sign": False, "lowercase": False, "dtype": np.float32}
         if self.state["han"]:
             return HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=2**20, **common).transform(texts)

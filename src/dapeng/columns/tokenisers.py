@@ -25,6 +25,8 @@ WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)?|[^\w\s]")
 # the same for the `tokenizers` library, whose classes of characters are others
 PUBLISHED_WORD = rf"[{CJK}]|[{LETTER}{DIGIT}_&&[^{CJK}]]+(?:['’][{LETTER}{DIGIT}_&&[^{CJK}]]+)?|[^{LETTER}{DIGIT}_\s]"
 PRUNE_AT = 2_000_000
+MASKS = ("[MASK]", "<mask>")
+"""Names that public tokenisers have for what a hidden token reads as."""
 
 
 def clean(text: str, lowercase: bool, form: str = "NFKC") -> str:
@@ -38,16 +40,29 @@ class Tokeniser(ABC):
     """Fitted from counts; `units` are what is counted, `encode` what the network reads."""
 
     kind: ClassVar[str]
+    size: int
+    hides: int | None = BOS
+    """What a token reads as that is hidden from a network: one that no text leads to; None where others would tell of it."""
 
     def __init__(self, state: dict[str, Any]):
         self.state = state
-        self.size: int = len(state["vocab"])
+        self.size = len(state["vocab"])
         self.ids = {token: i for i, token in enumerate(state["vocab"])}
 
     @staticmethod
     @abstractmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         """The pieces of a text that are counted."""
+
+    def ordinary(self) -> np.ndarray:
+        """(V,) bool: ids that a text is made of."""
+        found = np.ones(self.size, bool)
+        found[: len(SPECIAL)] = False
+        return found
+
+    def goes_on(self) -> np.ndarray | None:
+        """(V,) bool: ids that go on with the word before them; None where tokens are no parts of words."""
+        return None
 
     def published(self) -> dict[str, Any]:
         """This tokeniser as a tokenizer.json, as values. Raises ValueError, with the reason, where that can't say it."""
@@ -79,6 +94,9 @@ class Words(Tokeniser):
 
     kind = "words"
 
+    def goes_on(self) -> np.ndarray:
+        return np.zeros(self.size, bool)
+
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> list[str]:
         return WORD.findall(text)
@@ -104,6 +122,7 @@ class NGrams(Tokeniser):
     """Overlapping n-grams of words (or of Han characters) from `lowest` to `highest`; those not in the vocabulary are dropped."""
 
     kind = "ngrams"
+    hides = None
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> list[str]:
@@ -137,6 +156,9 @@ class BPE(Tokeniser):
         self.library.encode_special_tokens = True
         self.size = self.library.get_vocab_size()
 
+    def goes_on(self) -> np.ndarray:
+        return _joined(self.library, self.size)
+
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
         return re.findall(r"\s?\S+|\s+", text)
@@ -163,6 +185,15 @@ class File(Tokeniser):
         self.state = state
         self.library = as_text_alone(state["tokenizer"])
         self.size = self.library.get_vocab_size()
+        self.hides = next((i for i in map(self.library.token_to_id, MASKS) if i is not None), None)
+
+    def ordinary(self) -> np.ndarray:
+        found = np.ones(self.size, bool)
+        found[[i for i, t in self.library.get_added_tokens_decoder().items() if t.special]] = False
+        return found
+
+    def goes_on(self) -> np.ndarray | None:
+        return _joined(self.library, self.size)
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
@@ -180,6 +211,15 @@ class File(Tokeniser):
     def tokens(self, text: str, limit: int) -> list[str]:
         self.library.enable_truncation(limit)
         return [t.removeprefix("##") for t in self.library.encode(text).tokens]
+
+
+def _joined(library: Any, size: int) -> np.ndarray:
+    """(V,) bool: pieces that are written with what stands before them: "##ing", or letters without the mark of a blank."""
+    names = [library.id_to_token(i) or "" for i in range(size)]
+    if any(n.startswith("##") for n in names):
+        return np.array([n.startswith("##") for n in names])
+    blank = "\u0120" if any(n.startswith("\u0120") for n in names) else "\u2581"
+    return np.array([bool(n) and n[0] != blank and (n[0].isalnum() or ord(n[0]) > 127) for n in names])
 
 
 def as_text_alone(tokenizer: str) -> Any:

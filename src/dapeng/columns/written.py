@@ -14,8 +14,7 @@ import pyarrow as pa
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.chat import END, TURN, Turn, asked, conversation, ids_of
 from dapeng.core.errors import Problem, SpecError
-from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
-from dapeng.tokens.characters import Characters
+from dapeng.tokens.base import MOST_COUNTED, Codec, commonest, whole
 from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
 from dapeng.tokens.scripts import by_script
@@ -23,12 +22,12 @@ from dapeng.tokens.scripts import by_script
 if TYPE_CHECKING:
     from dapeng.columns.text import Text
 
+MOST_UNKNOWN = 0.001
+"""Share of unknown tokens from which on it is said."""
 MEASURED = 2_000
 """Texts whose lengths in tokens are looked at: those with the smallest hashes, the same on one machine and on many."""
 SMALLEST, LARGEST = 512, 16_000
 """Tokens of a vocabulary that is chosen."""
-SEEN = 200
-"""Characters of text that a token of a vocabulary is worth."""
 MOST_TOKENS = 2_048
 """Of a text beside inputs, where nothing is said; of longer ones the beginning is learnt, openly."""
 WINDOW = 256
@@ -64,7 +63,7 @@ class WrittenSummary(Summary):
             if cell is None or not cell.strip():
                 self.missing += 1
                 continue
-            text = whole(cell)
+            text = whole(cell).lower() if self.options.lowers else whole(cell)
             if self.given is None:
                 self.counts.update(self.codec.units(text))
             self.letters += len(text)
@@ -90,17 +89,18 @@ class WrittenSummary(Summary):
 
     def _size(self) -> int:
         """Tokens of the vocabulary: of characters all that there are, of pieces what the texts can teach; within bounds."""
-        wanted = len(self.counts) + len(SPECIAL) if self.codec is Characters else max(SMALLEST, self.letters // SEEN)
-        return min(LARGEST, wanted)
+        return min(LARGEST, max(SMALLEST, self.codec.wanted(self.counts, self.letters)))
 
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
         size = asked if asked != "auto" else self._size()
         marks = [TURN] if self.options.chat else []
         codec = self.codec.fitted(self.counts, size, marks) if self.given is None else self.codec(self.given)
+        if self.options.lowers and self.given is None:
+            codec = type(codec)({**codec.state, "lowercase": True})
         most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]
-        _, lengths = codec.encode(texts)
+        ids, lengths = codec.encode(texts)
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
         limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, most)
@@ -110,6 +110,7 @@ class WrittenSummary(Summary):
             "codec": codec.state,
             "rows": self.rows,
             "missing": self.missing,
+            "unknown": float((ids == codec.unknown).mean()) if codec.unknown is not None and len(ids) else 0.0,
             "fertility": codec.fertility(texts) if texts else 0.0,
             "scripts": by_script(codec, texts),
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
@@ -294,7 +295,14 @@ class WrittenColumn(Column):
         talk = "cells are conversations: with chat: true the model learns to answer, and not to write lists of turns"
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
-        talks = [talk] if self.state.get("talks") and not self.chat else []
+        lost = self.state.get("unknown", 0.0)
+        rare = f"{lost:.1%} of its {own} are unknown to the vocabulary: what they say is not learnt, and counts nothing in bits per byte"
+        talks = [rare] if lost > MOST_UNKNOWN else []
+        if self.options.lowercase is True and not self.options.lowers:
+            talks.append(
+                "lowercase: true is not used: what is written is kept letter by letter, but for tokeniser: words"
+            )
+        talks += [talk] if self.state.get("talks") and not self.chat else []
         return talks + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
 
     def schema(self) -> dict[str, Any]:

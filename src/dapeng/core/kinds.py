@@ -90,6 +90,8 @@ class EncoderOptions(Options):
     """What its Features may hold: pooled, tokens, maps. Checked against the decoders' needs before data is read."""
     tiny: ClassVar[dict[str, Any]] = {}
     """Options under which it is small enough to be tried in a second, for networks whose defaults are not."""
+    finds_hidden: ClassVar[bool] = False
+    """True if what it gives for a token depends on those around it, so that a hidden one can be found again."""
 
     def build(self, columns: list[Any], tables: Any) -> Any:
         """The `dapeng.encoders.base.Encoder` for these fitted columns (one, or a block of like ones)."""
@@ -117,6 +119,10 @@ class EncoderOptions(Options):
 
     def start(self, encoder: Any) -> None:
         """Fill a fresh `dapeng.encoders.base.Encoder` with what training starts from."""
+
+    def masked_head(self) -> dict[str, Any] | None:
+        """Weights by the names of `dapeng.objectives.masked.MaskedHead`, where what it starts from brings them."""
+        return None
 
 
 class FusionOptions(Options):
@@ -229,14 +235,19 @@ class ObjectiveOptions(Options):
 
     type: str
     judged: ClassVar[bool] = True
-    """Whether the outputs are better for it at every step: then validation rows choose its best weights; else the last are kept."""
+    """Whether the outputs are better for it at every step: then validation rows choose its best weights; else the last are kept,
+    or those that are best by what it tells itself (`dapeng.objectives.base.Objective.tell`)."""
+    untargeted: ClassVar[bool] = False
+    """Whether rows that train and have no target are read too."""
 
     def parts(self, model: Any) -> list[Any]:
         """The phases that it is, one after the other, over a `dapeng.models.model.Model`."""
         return [self]
 
-    def build(self, model: Any, weights: dict[str, float] | None = None) -> Any:
-        """The `dapeng.objectives.base.Objective` around a model; `weights` of its losses by name."""
+    def build(
+        self, model: Any, weights: dict[str, float] | None = None, columns: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The `dapeng.objectives.base.Objective` around a model; `weights` of its losses, and fitted columns, by name."""
         raise NotImplementedError
 
 

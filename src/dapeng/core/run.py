@@ -24,6 +24,8 @@ CONTRACTS = 1
 """Version of the format. A release reads all versions up to its own."""
 
 ABOUT = "run.json"
+BESIDE = "beside.safetensors"
+"""What a run keeps beside its model's weights for trainings that begin from it: the head of a masked pretraining."""
 FOLDS = "folds"
 """Where folds of a cross-validation lie until the run is done."""
 LONGEST_NAME = 80

@@ -29,7 +29,7 @@ from dapeng.core.secrets import redacted
 Auto = Literal["auto"]
 AnyColumn = Annotated[ColumnOptions, kinds.columns.choice()]
 Duration = Annotated[str | float, AfterValidator(lambda value: seconds(value) and value)]
-Role = Literal["group", "id", "time", "weight", "protected", "treatment", "ignore"]
+Role = Literal["group", "id", "time", "weight", "protected", "treatment", "rejected", "prompt", "ignore"]
 
 
 class Limits(Options):

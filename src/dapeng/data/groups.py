@@ -11,6 +11,10 @@ from dapeng.core.spec import plain
 
 PLURAL = {"number": "numbers", "category": "categories"}
 WEIGHT = "@weight"
+REJECTED, PROMPT = "@rejected", "@prompt"
+"""Texts beside an output, in its tokens: what is not preferred to it, and what was asked."""
+BESIDE = {"rejected": REJECTED, "prompt": PROMPT}
+"""Roles of columns that are encoded as the output is, and where they lie in a batch."""
 
 
 @dataclass(frozen=True)

@@ -104,17 +104,27 @@ def _shared(total: Mapping[str, Summary], inputs: Mapping[str, ColumnOptions]) -
 class Prepared:
     """Encodes blocks of rows and gathers them into a Store."""
 
-    def __init__(self, inputs: Mapping[str, Column], targets: Mapping[str, Column], weight: str | None, max_bad: float):
-        self.columns = {**inputs, **targets}
+    def __init__(
+        self,
+        inputs: Mapping[str, Column],
+        targets: Mapping[str, Column],
+        weight: str | None,
+        max_bad: float,
+        beside: Mapping[str, Column] | None = None,
+    ):
+        """beside: by where they lie in a batch (`dapeng.data.groups.BESIDE`), columns that objectives ask for."""
+        further = {c.name: c for c in (beside or {}).values()}
+        self.columns = {**inputs, **targets, **further}
         self.inputs = group(inputs)
         self.targets = [Group(n, (n,), False) for n in targets]
+        self.beside = [Group(key, (c.name,), False) for key, c in (beside or {}).items()]
         self.weight, self.max_bad = weight, max_bad
 
     def encode(self, block: Block, source: Source) -> tuple[dict[str, Stored], list[tuple[int, str, str]]]:
         """One block's arrays by group, and its bad cells as (position in the block, column, reason)."""
         out: dict[str, Stored] = {}
         bad: list[tuple[int, str, str]] = []
-        for g in [*self.inputs, *self.targets]:
+        for g in [*self.inputs, *self.targets, *self.beside]:
             cells = {n: self.columns[n].encode(block.columns.column(n), source.base) for n in g.columns}
             for name, encoded in cells.items():
                 bad += [(row, name, why) for row, why in zip(encoded.bad.rows, encoded.bad.reasons)]
@@ -159,7 +169,7 @@ class Prepared:
     def shapes(self) -> Shapes:
         """Groups and the layouts of their tensors, in the order in which they are stored."""
         out: Shapes = {}
-        for g in [*self.inputs, *self.targets]:
+        for g in [*self.inputs, *self.targets, *self.beside]:
             layout = self.columns[g.columns[0]].layout()
             if g.block:
                 layout = {n: Dims(f"B {len(g.columns)}", d.dtype) for n, d in layout.items()}
@@ -209,7 +219,8 @@ class Prepared:
         return digest.hexdigest()
 
     def _fitted(self) -> list[Any]:
-        return [[n, c.type, plain(c.options, every=True), c.state, c.target] for n, c in self.columns.items()]
+        fitted = [[n, c.type, plain(c.options, every=True), c.state, c.target] for n, c in self.columns.items()]
+        return [*fitted, *([g.key, *g.columns] for g in self.beside)]
 
     def _gathered(self, source: Source, gathering: Gathering) -> Store:
         names = [*self.columns, *([self.weight] if self.weight and self.weight not in self.columns else [])]

@@ -43,6 +43,10 @@ class Encoder(nn.Module):
             return features
         return replace(features, present=cells.present)
 
+    def unread_by_tokens(self) -> list[nn.Parameter]:
+        """Parameters that what it gives for each token does not depend on."""
+        return []
+
     def levels(self) -> list[nn.Module]:
         """Its layers from the input on, where it can be frozen or slowed layer by layer."""
         return []

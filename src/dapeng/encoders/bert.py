@@ -20,6 +20,7 @@ from dapeng.encoders.public import PublicOptions, blocks_of, without_prefix
 from dapeng.nn.attention import Block, attend_to, pooled_tokens
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Lent
+from dapeng.public.families import bert
 from dapeng.public.folders import PublicFolder, open_folder
 
 ARCHITECTURES = ("bert",)
@@ -37,6 +38,7 @@ class Bert(PublicOptions):
     type: Literal["bert"] = "bert"
     fits: ClassVar[tuple[str, ...]] = ("text",)
     gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    finds_hidden: ClassVar[bool] = True
     tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
     embed_dim: int = Field(256, ge=1, le=65_536)
     """Width of a token's vector."""
@@ -107,6 +109,15 @@ class Bert(PublicOptions):
             "eps": float(config.get("layer_norm_eps", 1e-12)),
         }
 
+    def masked_head(self) -> dict[str, Tensor] | None:
+        if self.weights is None:
+            return None
+        folder = open_folder(self.weights)
+        own = folder.beside(self.type)
+        if own is not None:
+            return own or None
+        return bert.head_of(folder.state()) or None
+
     def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         # the oldest files call a norm's weight and bias gamma and beta
         renamed = {n.replace(".gamma", ".weight").replace(".beta", ".bias"): t for n, t in state.items()}
@@ -148,6 +159,9 @@ class BertEncoder(Encoder):
         first = nn.ModuleList([self.table.module, nn.ParameterList([self.positions, self.segments]), self.norm])
         last = [] if self.pooler is None else [self.pooler]
         return [first, *self.blocks, *last]
+
+    def unread_by_tokens(self) -> list[nn.Parameter]:
+        return [] if self.pooler is None else list(self.pooler.parameters())
 
     def public_state(self) -> dict[str, Tensor]:
         table: Any = self.table.module.weight

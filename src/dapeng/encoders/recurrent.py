@@ -28,6 +28,7 @@ class RecurrentOptions(EncoderOptions):
     type: str
     fits: ClassVar[tuple[str, ...]] = ("text", "series", "image")
     gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    finds_hidden: ClassVar[bool] = True
     hidden: int = Field(128, ge=1, le=65_536)
     """Width of the state, in each direction."""
     num_layers: int = Field(1, ge=1, le=1000)

@@ -31,6 +31,7 @@ class Transformer(EncoderOptions):
     type: Literal["transformer"] = "transformer"
     fits: ClassVar[tuple[str, ...]] = ("text",)
     gives: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    finds_hidden: ClassVar[bool] = True
     num_layers: int = Field(2, ge=1, le=1000)
     """Blocks, one on the other."""
     num_heads: int = Field(4, ge=1, le=1024)

@@ -24,6 +24,10 @@ NAMES = {
     "textrank": "the central sentence (TextRank)",
     "best_sentence": "the best sentence (BM25)",
     "phrases": "a phrase lookup",
+    "ngram_1": "a unigram model",
+    "ngram_2": "a bigram model",
+    "ngram_3": "a trigram model",
+    "ngram_5": "a 5-gram model",
 }
 FEW_ROWS = 100
 

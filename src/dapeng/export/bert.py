@@ -1,4 +1,5 @@
-"""A BERT over one text as transformers has it: with its classifier where ours is theirs, else what it makes of each token."""
+"""A BERT over one text as transformers has it: with the head that finds hidden tokens where the run ends with its pretraining,
+with its classifier where ours is theirs, else what it makes of each token."""
 
 from __future__ import annotations
 
@@ -57,9 +58,15 @@ class Bert:
         plain = isinstance(getattr(decoder, "head", None), nn.Linear) and hasattr(decoder, "sharpness")
         return (name, decoder) if plain else None
 
+    @property
+    def head(self) -> dict[str, Tensor]:
+        """What finds hidden tokens, by the names of `MaskedHead`; {} where the run did not end with a masked phase."""
+        own = f"masked.{self.name}."
+        return {n.removeprefix(own): t for n, t in self.product.beside.items() if n.startswith(own)}
+
     def layout(self) -> Layout:
         """The files. Raises RunError where a tokenizer.json can't say the tokeniser."""
-        if self.classifier is None:
+        if self.classifier is None and not self.head:
             what = "BERT of transformers answers by a linear layer over its own pooler, and this run does otherwise"
             warn(
                 f"{what}: the folder holds what reads the text alone",
@@ -79,7 +86,14 @@ class Bert:
         roles = {r: next(t for t in names if t in known) for r, names in ROLES.items() if known.keys() & set(names)}
         config = bert.config_of(self.options, len(state["table"]))
         config["pad_token_id"] = known.get(roles.get("pad_token", ""), 0)
-        if self.classifier is not None:
+        if self.head:
+            tensors = {
+                **{f"bert.{n}": t for n, t in tensors.items() if not n.startswith("pooler.")},
+                **bert.head_for(self.head),
+            }
+            config = {**config, "architectures": ["BertForMaskedLM"], "tie_word_embeddings": True}
+            roles["mask_token"] = next(t for t, i in known.items() if i == self.column.tokeniser.hides)
+        elif self.classifier is not None:
             tensors, config = self._with_answer(tensors, config, *self.classifier)
         return Layout(config, tensors, tokenizer, roles, self.column.max_length)
 
@@ -99,8 +113,11 @@ class Bert:
         cells = rows.head(MOST_TEXTS).column(self.name).to_pylist() if self.name in rows.names else []
         texts = [*(str(c) for c in cells if c and str(c).strip()), *TOUGH]
         found = {"texts_compared": layout.refuse_other_tokens(folder, texts, self._ids)}
-        answers = self.classifier is not None
-        model = layout.opened(folder, "AutoModelForSequenceClassification" if answers else "AutoModel")
+        answers = self.classifier is not None and not self.head
+        opens = (
+            "AutoModelForMaskedLM" if self.head else "AutoModelForSequenceClassification" if answers else "AutoModel"
+        )
+        model = layout.opened(folder, opens)
         if model is None:
             raise RunError("what was written can't be checked without transformers", hint="pip install 'dapeng[hf]'")
         worst = 0.0
@@ -118,7 +135,13 @@ class Bert:
         return self.column.tokeniser.encode([cleaned], UNCUT)[0].tolist()
 
     def _difference(self, batch: Any, theirs: Any) -> float:
-        """Of probabilities, or of the features of real tokens."""
+        """Of the logits of real tokens, of probabilities, or of the features of real tokens."""
+        if self.head:
+            real = batch[self.name]["mask"]
+            tokens = self.model.encode(batch)[self.name].tokens
+            assert tokens is not None
+            wanted = bert.logits(tokens[real], self.head, self.encoder.table.module.weight, self.options.eps)
+            return largest([theirs.logits[real].numpy()], [wanted.numpy()])
         if self.classifier is not None:
             wanted = self.model(batch)[self.classifier[0]]["probabilities"]
             return largest([theirs.logits.softmax(-1).numpy()], [wanted.float().numpy()])

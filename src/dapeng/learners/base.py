@@ -30,12 +30,14 @@ class Inputs:
     columns: dict[str, Column]
     matrices: dict[str, Matrix]
     cells: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    count: int = 0
+    """Rows, where there is no column to tell them."""
 
     @property
     def rows(self) -> int:
         if self.matrices:
             return next(iter(self.matrices.values())).shape[0]
-        return len(next(iter(self.cells.values())))
+        return len(next(iter(self.cells.values()))) if self.cells else self.count
 
     @property
     def texts(self) -> dict[str, list[str]]:
@@ -50,9 +52,8 @@ class Inputs:
 
     def take(self, rows: np.ndarray) -> Inputs:
         at = pa.array(rows)
-        return Inputs(
-            self.columns, {n: m[rows] for n, m in self.matrices.items()}, {n: c.take(at) for n, c in self.cells.items()}
-        )
+        matrices = {n: m[rows] for n, m in self.matrices.items()}
+        return Inputs(self.columns, matrices, {n: c.take(at) for n, c in self.cells.items()}, len(rows))
 
 
 @dataclass
@@ -94,6 +95,10 @@ class Learner(ABC):
     @abstractmethod
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
         """{"probabilities": (N, A)}, or {"mean": (N,) or (N, D)}."""
+
+    def judged(self, inputs: Inputs, target: Target) -> dict[str, np.ndarray]:
+        """As `predict`, beside the true answers: of those that say how likely these were, and answer nothing by themselves."""
+        return self.predict(inputs)
 
     def adds(self, inputs: Inputs) -> list[dict[str, float]] | None:
         """For each row, what each column adds to a number, where the learner can tell; None where it can't."""

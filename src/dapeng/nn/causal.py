@@ -34,8 +34,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Shape:
     """Sizes and kinds of a stack. hidden: of the perceptron. experts: 0 for a plain perceptron; `active` of them read each token.
 
-    rotary: base of rotary positions, None without. positions: how many are learned, 0 for none. cross: width of what each block
-    looks at beside the text, None for nothing.
+    rotary: base of rotary positions, None without. positions: how many are learned, 0 for none. waves: fixed ones (2017), beside
+    vectors that are scaled by the root of their width. cross: width of what each block looks at beside the text, None for nothing.
+    pre_norm: norms before each part and one at the end; else behind each part.
     """
 
     width: int
@@ -57,6 +58,8 @@ class Shape:
     experts: int = 0
     active: int = 2
     cross: int | None = None
+    waves: bool = False
+    pre_norm: bool = True
 
     def norm_of(self, width: int) -> nn.Module:
         return RootNorm(width, self.eps) if self.norm == "rms" else nn.LayerNorm(width, self.eps)
@@ -235,7 +238,7 @@ class Experts(nn.Module):
 
 
 class CausalBlock(nn.Module):
-    """Attention, what the inputs say, and a perceptron, each behind its norm and beside the residual."""
+    """Attention, what the inputs say, and a perceptron, each behind its norm and beside the residual; or (2017) before it."""
 
     def __init__(self, shape: Shape, layer: int):
         super().__init__()
@@ -245,12 +248,21 @@ class CausalBlock(nn.Module):
         self.cross = CrossAttention(shape, layer) if shape.cross else None
         self.mlp = Experts(shape) if shape.experts else Perceptron(shape)
         self.drop = nn.Dropout(shape.dropout) if shape.dropout else nn.Identity()
+        self.pre_norm = shape.pre_norm
 
     def forward(self, x: Tensor, view: View) -> Tensor:
+        if not self.pre_norm:
+            return self._normed_behind(x, view)
         x = x + self.drop(self.attention(self.norm1(x), view))
         if self.cross is not None and self.norm_cross is not None:
             x = x + self.drop(self.cross(self.norm_cross(x), view))
         return x + self.drop(self.mlp(self.norm2(x)))
+
+    def _normed_behind(self, x: Tensor, view: View) -> Tensor:
+        x = self.norm1(x + self.drop(self.attention(x, view)))
+        if self.cross is not None and self.norm_cross is not None:
+            x = self.norm_cross(x + self.drop(self.cross(x, view)))
+        return self.norm2(x + self.drop(self.mlp(x)))
 
 
 class Causal(nn.Module):
@@ -264,7 +276,7 @@ class Causal(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(shape.positions, shape.width)) if shape.positions else None
         self.drop = nn.Dropout(shape.dropout) if shape.dropout else nn.Identity()
         self.blocks = nn.ModuleList(CausalBlock(shape, layer) for layer in range(shape.layers))
-        self.norm = shape.norm_of(shape.width)
+        self.norm = shape.norm_of(shape.width) if shape.pre_norm else nn.Identity()
         self.reset()
 
     def reset(self) -> None:
@@ -279,6 +291,8 @@ class Causal(nn.Module):
     def forward(self, x: Tensor, view: View) -> Tensor:
         if self.positions is not None:
             x = x + self.positions[view.at]
+        if self.shape.waves:
+            x = x * self.shape.width**0.5 + waves(view.at, self.shape.width).to(x.dtype)
         view = self._turned(view)
         x = self.drop(x)
         for block in self.blocks:
@@ -294,6 +308,13 @@ class Causal(nn.Module):
         angles = torch.cat([angles, angles], -1)[:, None]  # (B, 1, T, K)
         turn = (angles.cos(), angles.sin())
         return View(view.at, view.bias, view.cache, view.beside, view.beside_bias, turn, view.kept)
+
+
+def waves(at: Tensor, width: int) -> Tensor:
+    """(B, T) places -> (B, T, D) the fixed positions of Vaswani et al., 2017, for texts of any length."""
+    pace = torch.exp(torch.arange(0, width, 2, device=at.device) * (-math.log(10_000.0) / width))
+    angles = at[..., None] * pace
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width]
 
 
 def plain_view(rows: int, tokens: int, device: torch.device | str = "cpu") -> View:

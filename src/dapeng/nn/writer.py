@@ -69,7 +69,7 @@ class Writer(nn.Module):
         super().__init__()
         self.shape = shape
         self.table = Lent(table)
-        nn.init.normal_(table.weight, std=0.02)
+        nn.init.normal_(table.weight, std=shape.width**-0.5 if shape.waves else 0.02)
         self.stack = Causal(shape)
         self.head = None if tied else nn.Linear(shape.width, table.num_embeddings, bias=False)
         if self.head is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,8 @@ class Objective(nn.Module):
 
     turns: tuple[str, ...] = ("model",)
     columns: ClassVar[frozenset[str]] = frozenset()
+    shown: tuple[str, ...] = ()
+    """Of its `figures`, those that the line of progress tells."""
 
     def __init__(self, model: Model, weights: dict[str, float] | None = None):
         super().__init__()
@@ -58,8 +61,23 @@ class Objective(nn.Module):
         """The only prediction call while a strategy shards the parameters."""
         return self.model(batch, **options)
 
+    def begins(self, first: bool) -> None:
+        """Before its first step, or when it goes on. first: the model is as the spec starts it, else as an earlier phase left it."""
+
     def after(self, step: int) -> None:
         """After the update: target networks, momentum teachers."""
+
+    def tell(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]] | None:
+        """Sums and counts by name over a batch of validation rows, always the same for a row; None: it tells nothing itself."""
+        return None
+
+    def figures(self, means: Mapping[str, float]) -> dict[str, float]:
+        """{"score": higher is better, "loss": ..., any other figure} out of the means of what was told."""
+        raise NotImplementedError
+
+    def beside(self) -> dict[str, Tensor]:
+        """What a run that ends with it keeps beside its model's weights: a head that a later training can begin from."""
+        return {}
 
 
 def total(objective: Objective, losses: dict[str, Tensor], counts: dict[str, Tensor | float]) -> Tensor:

@@ -6,6 +6,7 @@ Osindero, Teh, 2006; Gaussian visible units: Hinton: A Practical Guide to Traini
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -50,7 +51,9 @@ class RBM(ObjectiveOptions):
             )
         return [self.model_copy(update={"layer": i}) for i in range(deepest)]
 
-    def build(self, model: Model, weights: dict[str, float] | None = None) -> Objective:
+    def build(
+        self, model: Model, weights: dict[str, float] | None = None, columns: Mapping[str, Any] | None = None
+    ) -> Objective:
         return Boltzmann(model, self)
 
 

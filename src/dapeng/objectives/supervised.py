@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from dapeng.core.kinds import ObjectiveOptions, objectives
 from dapeng.models.model import Model
@@ -18,5 +19,7 @@ class Supervised(ObjectiveOptions):
 
     type: Literal["supervised"] = "supervised"
 
-    def build(self, model: Model, weights: dict[str, float] | None = None) -> Objective:
+    def build(
+        self, model: Model, weights: dict[str, float] | None = None, columns: Mapping[str, Any] | None = None
+    ) -> Objective:
         return Objective(model, weights)

@@ -11,7 +11,7 @@ from dapeng.core.files import atomic_folder
 from dapeng.core.kinds import columns as column_types
 from dapeng.core.kinds import compressors
 from dapeng.core.kinds import learners as learner_types
-from dapeng.core.run import RunFolder
+from dapeng.core.run import BESIDE, RunFolder
 from dapeng.core.spec import Spec, plain
 from dapeng.learners.base import Learner
 from dapeng.models.build import Choices, build_model, chosen_fusion
@@ -30,6 +30,8 @@ def save(product: Product, spec: Spec, folder: RunFolder, facts: dict[str, Any])
     folder.write_json("columns.json", described)
     if product.model is not None:
         weights.save(product.model.state_dict(), folder.path / "weights.safetensors")
+        if product.beside:
+            weights.save(product.beside, folder.path / BESIDE)
     made: dict[str, dict[str, Any]] = {}
     for output, group in product.learners.items():
         for number, (name, learner) in enumerate(group.items()):
@@ -77,7 +79,9 @@ def load(folder: RunFolder, device: str = "cpu") -> Product:
             place = folder.path / LEARNERS / made["folder"]
             learners.setdefault(output, {})[name] = _learner(made["type"]).load(place, inputs, outputs[output])
     autocast = torch.bfloat16 if facts["precision"] == "bf16" else None
-    return Product(inputs, outputs, model, learners, facts["shares"], autocast, device)
+    product = Product(inputs, outputs, model, learners, facts["shares"], autocast, device)
+    product.beside = weights.load(folder.file(BESIDE)) if folder.has(BESIDE) else {}
+    return product
 
 
 def _fitted(name: str, described: dict[str, Any], target: bool) -> Any:

@@ -72,6 +72,8 @@ class Product:
         self.inputs, self.outputs, self.model = inputs, outputs, model
         self.learners, self.shares = learners, shares
         self.autocast, self.device = autocast, device
+        self.beside: dict[str, torch.Tensor] = {}
+        """What is kept beside the model's weights, for exports and trainings that begin from it (`Objective.beside`)."""
         self._prepared = Prepared(inputs, {}, None, 1.0)
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import samples
-from dapeng.core.run import ABOUT, RunFolder
+from dapeng.core.run import ABOUT, BESIDE, RunFolder
 from dapeng.data.tensors import load
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -54,6 +54,10 @@ class PublicFolder:
     def tensors(self, kind: str) -> dict[str, Tensor]:
         """The tensors that an encoder of this type is made of: all, or in a run folder its own, by its own names."""
         return self.state()
+
+    def beside(self, kind: str) -> dict[str, Tensor] | None:
+        """What a run kept of its masked pretraining for its encoder of this type; {} of nothing, None where this is no run folder."""
+        return None
 
     def vocabulary(self, kind: str) -> dict[str, Any] | None:
         """The fitted state of the text column that a run's encoder of this type reads; None where this is no run folder."""
@@ -149,6 +153,11 @@ class RunDirectory(PublicFolder):
         found = self.state()
         out = {name[len(own) :]: tensor for name, tensor in found.items() if name.startswith(own)}
         return {**out, "table": found[table]} if table in found else out
+
+    def beside(self, kind: str) -> dict[str, Tensor]:
+        own = f"masked.{self._column(kind)}."
+        found = load(self.run.file(BESIDE)) if self.run.has(BESIDE) else {}
+        return {n.removeprefix(own): t for n, t in found.items() if n.startswith(own)}
 
     def vocabulary(self, kind: str) -> dict[str, Any]:
         return self.columns[self._column(kind)]["state"]

@@ -65,3 +65,11 @@ def side_of(group: str) -> str:
 def part(sample: str, name: str, columns: dict[str, pa.Array]) -> Frame:
     """One part of a sample as a source."""
     return Frame(pa.table(columns), f"sample:{sample}" + (f" {name}" if name != "all" else ""))
+
+
+def sparse(parts: dict[str, Source], target: str, one_in: int) -> dict[str, Source]:
+    """The same parts; of the rows that train, one in so many keeps its target, the first among them."""
+    table = parts["train"].read()
+    cells = [v if row % one_in == 0 else None for row, v in enumerate(table.column(target).to_pylist())]
+    at = table.column_names.index(target)
+    return {**parts, "train": Frame(table.set_column(at, target, pa.array(cells)), parts["train"].name)}

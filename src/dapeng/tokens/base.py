@@ -17,6 +17,8 @@ from dapeng.core.errors import RunError
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)
+SEEN = 200
+"""Characters of text that a token of a vocabulary is worth."""
 MOST_COUNTED = 2_000_000
 """Units that are counted at once; beyond it the rarest half is forgotten."""
 MOST_SHOWN = 20_000_000
@@ -34,6 +36,8 @@ class Codec(ABC):
     bos: int = BOS
     eos: int = EOS
     size: int
+    unknown: int | None = None
+    """The id of all that it has no token for; None where there is nothing such."""
 
     def __init__(self, state: dict[str, Any]):
         self.state = state
@@ -43,6 +47,11 @@ class Codec(ABC):
     @abstractmethod
     def units(text: str) -> Iterable[str]:
         """What is counted of a text."""
+
+    @classmethod
+    def wanted(cls, counts: Counter[str], letters: int) -> int:
+        """Ids that these counts, of so many letters, are worth where nothing is said."""
+        return letters // SEEN
 
     @classmethod
     @abstractmethod

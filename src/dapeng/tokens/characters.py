@@ -18,6 +18,7 @@ class Characters(Codec):
     """One id a character; those that were not seen, or are too many, are one unknown, written as U+FFFD."""
 
     kind = "characters"
+    unknown = UNK
 
     def __init__(self, state: dict[str, Any]):
         super().__init__(state)
@@ -30,6 +31,10 @@ class Characters(Codec):
     @staticmethod
     def units(text: str) -> Iterable[str]:
         return text
+
+    @classmethod
+    def wanted(cls, counts: Counter[str], letters: int) -> int:
+        return len(counts) + len(SPECIAL)
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> Characters:

@@ -7,5 +7,8 @@ from dapeng.tokens.characters import Bytes, Characters
 from dapeng.tokens.file import File
 from dapeng.tokens.learnt import BytePairs, WordPieces
 from dapeng.tokens.sentence_pieces import SentencePieces
+from dapeng.tokens.words import Words
 
-CODECS: dict[str, type[Codec]] = {c.kind: c for c in (BytePairs, SentencePieces, WordPieces, Characters, Bytes, File)}
+CODECS: dict[str, type[Codec]] = {
+    c.kind: c for c in (BytePairs, SentencePieces, WordPieces, Words, Characters, Bytes, File)
+}

@@ -123,7 +123,7 @@ def fit(
             pace = (now - recent_at) / recent
             left = pace * (progress.planned - progress.step)
             line.total = progress.planned
-            line.update(progress.step, _told(progress, feed, how, recent_loss, rate, pace, left))
+            line.update(progress.step, _told(progress, feed, how, recent_loss, rate, pace, left, objective.shown))
             recent, recent_at = 0, now
 
         # what depends on a clock or a signal is decided by rank 0, at the same steps on all ranks
@@ -173,7 +173,7 @@ def fit(
     line.close()
     if validate is None or not state.best:
         with state.applied():
-            state.best = {n: t.detach().clone() for n, t in objective.model.state_dict().items()}
+            state.remember()
 
 
 def save(state: State, checkpoints: Checkpoints, log: Lines | None) -> Path:
@@ -204,7 +204,7 @@ def _remember(state: State, figures: dict[str, float]) -> None:
     if best[0] is None or best[1] is None or (score, -loss) > (best[0], -best[1]):
         progress.best_score, progress.best_loss, progress.stale = score, loss, 0
         progress.best_step, progress.best_phase = progress.step, progress.phase
-        state.best = {n: t.detach().clone() for n, t in state.objective.model.state_dict().items()}
+        state.remember()
     else:
         progress.stale += 1
 
@@ -223,14 +223,17 @@ def _keep_to(deadline: float, state: State, steps: int) -> None:
         progress.planned = planned
 
 
-def _told(progress: Any, feed: Feed, how: Fit, loss: float, rate: float, pace: float, left: float) -> str:
-    """The state in one line, with units."""
+def _told(
+    progress: Any, feed: Feed, how: Fit, loss: float, rate: float, pace: float, left: float, shown: tuple[str, ...] = ()
+) -> str:
+    """The state in one line, with units. shown: figures of the last validation, in place of the best."""
     at = f"step {progress.step:,}/{progress.planned:,}  epoch {progress.step / feed.steps_per_epoch:.1f}"
     speed = f"{pace * 1000:.1f} ms/step  {feed.per_step / pace:,.0f} {feed.unit}/s"
     if how.work and how.peak:
         speed += f"  MFU {how.work / pace / how.peak:.0%}"
     best = "" if progress.best_score is None else f"  best {progress.best_score:.4f}"
-    return f"{at}  loss {loss:.4f}  lr {rate:.2g}  {speed}{best}  {left:,.0f} s left"
+    told = "".join(f"  {name} {progress.history[-1][name]:.4g}" for name in shown if progress.history)
+    return f"{at}  loss {loss:.4f}  lr {rate:.2g}  {speed}{told or best}  {left:,.0f} s left"
 
 
 def _not_finite(step: int, rate: float, checkpoints: Checkpoints | None) -> TrainingError:

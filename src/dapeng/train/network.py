@@ -16,7 +16,7 @@ import torch
 
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
-from dapeng.core.console import say
+from dapeng.core.console import say, warn
 from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
 from dapeng.data.feed import Feed, Rows
@@ -33,7 +33,7 @@ from dapeng.train.samples import sampler
 from dapeng.train.setting import Setting, drawn, packed
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES
-from dapeng.train.validation import Validator, truth
+from dapeng.train.validation import OwnFigures, Validator, truth
 
 MOST_VALIDATED = 20_000
 MOST_PRIMED = 20_000
@@ -59,6 +59,8 @@ class Trained:
     last: tuple[float | None, float | None, dict[str, torch.Tensor]] = (None, None, {})
     autocast: torch.dtype | None = None
     device: str = "cpu"
+    beside: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What the last phase keeps beside the model's weights (`Objective.beside`)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,23 @@ class Budget:
 def phases_of(train: Train, model: Model) -> list[Phase]:
     """The phases of a training, in order. Raises SpecError where an objective finds nothing to train."""
     asked = train.phases or [*([train.pretrain] if train.pretrain is not None else []), Phase()]
+    if not any(p.objective.judged for p in asked):
+        last = asked[-1].objective.type
+        warn(
+            f"no phase trains the outputs ({last} is the last): their figures are those of a network that was never taught them"
+        )
     return [p.model_copy(update={"objective": o}) for p in asked for o in p.objective.parts(model)]
+
+
+def _judge(
+    phase: Phase, objective: Objective, outputs: Validator, batch_size: int
+) -> Callable[[], dict[str, float]] | None:
+    """What chooses the best weights of a phase: the outputs' score, or what the objective tells itself, if anything."""
+    if phase.objective.judged:
+        return outputs
+    if type(objective).tell is Objective.tell:
+        return None
+    return OwnFigures(objective, outputs.store, outputs.rows, batch_size, outputs.device, outputs.autocast)
 
 
 def advise(inputs: Mapping[str, Column], rows: int, outputs: Mapping[str, Column] | None = None) -> Budget:
@@ -105,11 +123,13 @@ def train_network(
     deadline: float | None = None,
     epochs: float | None = None,
     announce: Callable[[], None] = lambda: None,
+    untargeted: np.ndarray | None = None,
+    beside: Mapping[str, Column] | None = None,
 ) -> Trained:
     """Train a model on positions `rows` of a store; keep the weights that are best on positions `validation`.
 
     deadline: seconds, over all sittings. epochs: instead of what the spec says (a last training on all rows). announce: called
-    before the first step, when `choices` are complete.
+    before the first step, when `choices` are complete. untargeted: positions that train and have no target, for phases that need none. beside: further columns of a batch, by where they lie in it.
     Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
@@ -145,7 +165,7 @@ def train_network(
     )
     known = remembered(model, inputs, store, np.sort(np.concatenate([rows, validation])), device, autocast)
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
-    setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline)
+    setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline, untargeted)
     trained = Trained(model, autocast=autocast, device=device)
     show = sampler(model, outputs, store, shown, device, autocast) if train.samples else None
     began, began_cpu = time.monotonic(), time.process_time()
@@ -157,7 +177,8 @@ def train_network(
         while number < len(attempts) or (resuming and number == len(attempts)):
             again = number >= len(phases)  # a second attempt at the only phase, over fewer epochs
             phase, passes = attempts[min(number, len(attempts) - 1)]
-            objective = phase.objective.build(model, weights).to(device)
+            objective = phase.objective.build(model, weights, {**inputs, **outputs, **(beside or {})}).to(device)
+            objective.begins(first=number == 0 or again)
             optimiser, peak = phase.optimiser or train.optimiser, phase.learning_rate or rate
             wrapped = strategy.wrap(objective, optimiser, peak)
             begin = Progress(
@@ -170,28 +191,29 @@ def train_network(
                 _restore(state, checkpoints, log)
                 passes = state.progress.passes
             resuming = False
-            feed = setting.feed(state)
+            feed = setting.feed(state, phase)
             how = setting.how(phase, passes, feed, peak)
             how = replace(how, **_measured(setting, model, feed), show=show)
             if again:  # it has to beat the best of the first, which it does at its end, if at all
                 how = replace(how, patience=None)
             while True:
                 try:
-                    judge = validator if len(validation) and phase.objective.judged else None
+                    judge = _judge(phase, objective, validator, 4 * micro) if len(validation) else None
                     fit(state, feed, how, judge, checkpoints, log, stopping)
                     break
                 except (torch.OutOfMemoryError, MemoryError) as error:
-                    feed = setting.halved(state, error)
+                    feed = setting.halved(state, error, phase)
                 except RuntimeError as error:
                     if "can't allocate memory" not in str(error):
                         raise
-                    feed = setting.halved(state, error)
+                    feed = setting.halved(state, error, phase)
             progress = state.progress
             trained.steps += progress.step
             trained.history += progress.history
             trained.epochs = progress.planned / feed.steps_per_epoch
             trained.best_epoch = progress.best_step / feed.steps_per_epoch
             trained.best_at = (progress.best_phase, progress.best_step)
+            trained.beside = dict(state.beside)
             trained.last = (progress.best_score, progress.best_loss, dict(state.best))
             shorter = _shorter(train, phases, number, state, feed, deadline) if len(validation) else None
             shorter = strategy.agree(shorter or 0.0) or None  # clocks and batch statistics differ between ranks

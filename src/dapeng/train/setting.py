@@ -42,6 +42,15 @@ class Setting:
     autocast: torch.dtype | None
     device: str
     deadline: float | None
+    untargeted: np.ndarray | None = None
+    """Positions that train and have no target."""
+
+    def rows_of(self, phase: Phase) -> np.ndarray:
+        """Positions that a phase reads."""
+        more = self.untargeted
+        if more is None or not len(more) or not phase.objective.untargeted:
+            return self.rows
+        return np.sort(np.concatenate([self.rows, more]))
 
     @property
     def packed(self) -> str | None:
@@ -51,18 +60,19 @@ class Setting:
     def augmented(self) -> bool:
         return any(steps_of(c) for c in self.inputs.values())
 
-    def feed(self, state: State) -> Feed:
-        """Batches of the size that the state has come to."""
+    def feed(self, state: State, phase: Phase) -> Feed:
+        """Batches of the size that the state has come to, of the rows that the phase reads."""
+        rows = self.rows_of(phase)
         size, accumulate, seed = state.progress.batch_size, state.progress.accumulate, self.train.seed
         ranks = self.strategy.rank, self.strategy.world
         name = self.packed
         if name is not None:
             window = self.outputs[name].window or 1
-            return PackedFeed(name, self.store.stored[name], self.rows, window, size, accumulate, seed, *ranks)
+            return PackedFeed(name, self.store.stored[name], rows, window, size, accumulate, seed, *ranks)
         changes = _after(transforms_for(self.inputs, self.outputs, seed), self.known)
-        return TableFeed(self.store, self.rows, size, accumulate, seed, *ranks, changes)
+        return TableFeed(self.store, rows, size, accumulate, seed, *ranks, changes)
 
-    def halved(self, state: State, error: BaseException) -> Feed:
+    def halved(self, state: State, error: BaseException, phase: Phase) -> Feed:
         """Out of memory: half the micro-batch, twice as many of them; the step stays the same. Raises TrainingError."""
         progress = state.progress
         if progress.batch_size <= 1:
@@ -75,7 +85,7 @@ class Setting:
         progress.batch_size, progress.accumulate = half, twice
         state.objective.zero_grad(set_to_none=True)
         warn(f"out of memory: going on with {twice} micro-batches of {half} rows a step")
-        return self.feed(state)
+        return self.feed(state, phase)
 
     def how(self, phase: Phase, epochs: float, feed: Feed, rate: float) -> Fit:
         """Steps, validations, patience and checkpoints of a phase."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dapeng.core.files import read_json, write_json
+from dapeng.core.run import BESIDE
 from dapeng.objectives.base import Objective
 from dapeng.train import weights
 from dapeng.train.ema import Average
@@ -63,6 +64,13 @@ class State:
     """What is called in place of the objective, by turn: `strategy.wrap` made it."""
     best: dict[str, Tensor] = field(default_factory=dict)
     """The model's best weights by validation, empty before the first."""
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    """What the objective keeps beside them (`Objective.beside`), of the same step."""
+
+    def remember(self) -> None:
+        """The weights as they are, as the best."""
+        self.best = {n: t.detach().clone() for n, t in self.objective.model.state_dict().items()}
+        self.beside = {n: t.detach().clone() for n, t in self.objective.beside().items()}
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -84,6 +92,8 @@ class State:
             weights.save(self.average.values, folder / "average.safetensors")
         if self.best:
             weights.save(self.best, folder / "best.safetensors")
+        if self.beside:
+            weights.save(self.beside, folder / BESIDE)
         write_json(folder / "progress.json", asdict(self.progress), sync=False)
 
     def read(self, folder: Path) -> None:
@@ -97,6 +107,7 @@ class State:
             self.average.values = weights.load(folder / "average.safetensors")
         best = folder / "best.safetensors"
         self.best = weights.load(best) if best.is_file() else {}
+        self.beside = weights.load(folder / BESIDE) if (folder / BESIDE).is_file() else {}
         self.progress = Progress(**read_json(folder / "progress.json"))
 
 

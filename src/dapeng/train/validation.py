@@ -13,6 +13,7 @@ from dapeng.data.feed import batches
 from dapeng.data.stored import Store
 from dapeng.models.model import Model
 from dapeng.models.predict import Predictions, autocasting, gathered, in_units
+from dapeng.objectives.base import Objective
 
 
 def truth(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,33 @@ def of_rows(values: np.ndarray, offsets: np.ndarray | None, rows: np.ndarray) ->
 def score(column: Column, prediction: Mapping[str, np.ndarray], wanted: np.ndarray) -> float:
     """Higher is better: accuracy of classes, R2 of numbers."""
     return column.score(dict(prediction), wanted)[1]
+
+
+class OwnFigures:
+    """Called by the loop: what an objective tells itself of fixed rows (`Objective.tell`), summed over batches of them."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        store: Store,
+        rows: np.ndarray,
+        batch_size: int,
+        device: str,
+        autocast: torch.dtype | None,
+    ):
+        self.objective, self.store, self.rows = objective, store, rows
+        self.batch_size, self.device, self.autocast = batch_size, device, autocast
+
+    def __call__(self) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        counts: dict[str, float] = {}
+        with torch.inference_mode(), autocasting(self.device, self.autocast):
+            for batch in batches(self.store, self.rows, self.batch_size):
+                told = self.objective.tell(batch.to(self.device) if self.device != "cpu" else batch)
+                for name, (total, count) in (told or {}).items():
+                    sums[name] = sums.get(name, 0.0) + float(total)
+                    counts[name] = counts.get(name, 0.0) + float(count)
+        return self.objective.figures({n: s / max(counts[n], 1e-8) for n, s in sums.items()})
 
 
 class Validator:

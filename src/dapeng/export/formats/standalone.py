@@ -201,7 +201,7 @@ def _as_arrays(product: Product, learner: Any, place: Path) -> None:
             part |= {
                 "width": len(design.arrays[f"{number}.kept"]),
                 "han": column.state["han"],
-                "lowercase": column.options.lowercase,
+                "lowercase": column.lowercase,
                 "form": column.options.normalise,
             }
         elif how["kind"] == "numbers":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 NAMES = {
@@ -34,6 +35,34 @@ def theirs(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
                 out[f"{public}.attention.self.{name}.{kind}"] = part
             out |= {f"{public}.{to}.{kind}": state[f"{own}.{name}.{kind}"] for name, to in NAMES.items()}
     return out
+
+
+HEAD = {
+    "transform.weight": "cls.predictions.transform.dense.weight",
+    "transform.bias": "cls.predictions.transform.dense.bias",
+    "norm.weight": "cls.predictions.transform.LayerNorm.weight",
+    "norm.bias": "cls.predictions.transform.LayerNorm.bias",
+    "bias": "cls.predictions.bias",
+}
+"""Tensors of `objectives.masked.MaskedHead` by the names of BertForMaskedLM; the table is its decoder."""
+
+
+def head_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The head that finds hidden tokens, by our names; {} where a folder has none."""
+    state = {n.replace(".gamma", ".weight").replace(".beta", ".bias"): t for n, t in state.items()}
+    found = {own: state[public] for own, public in HEAD.items() if public in state}
+    return found if len(found) == len(HEAD) else {}
+
+
+def head_for(head: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The other way round."""
+    return {public: head[own] for own, public in HEAD.items()}
+
+
+def logits(tokens: Tensor, head: dict[str, Tensor], table: Tensor, eps: float) -> Tensor:
+    """(..., D) -> (..., V) what a head says of tokens."""
+    x = F.gelu(F.linear(tokens, head["transform.weight"], head["transform.bias"]))
+    return F.linear(F.layer_norm(x, x.shape[-1:], head["norm.weight"], head["norm.bias"], eps), table, head["bias"])
 
 
 def config_of(options: Any, vocabulary: int) -> dict[str, Any]:

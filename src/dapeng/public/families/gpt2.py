@@ -62,6 +62,7 @@ def config_of(shape: Shape, vocabulary: int, longest: int, tied: bool) -> dict[s
     known = {v: k for k, v in reversed(ACTIVATIONS.items())}
     fits = not (shape.gated or shape.rotary or shape.experts or shape.cross or shape.qk_norm)
     fits = fits and shape.norm == "layer" and shape.bias and tied and shape.kv_heads == shape.heads
+    fits = fits and shape.pre_norm and not shape.waves
     if not fits or not shape.positions or shape.activation not in known:
         raise ValueError(
             "GPT-2 has learned positions, layer norms, biases, a plain perceptron and the table as its head"

@@ -32,26 +32,46 @@ class Learning(Section):
     title: ClassVar[str] = "How the network learnt"
 
     def render(self, folder: RunFolder) -> Safe | None:
-        phases = _phases(folder)
-        if sum(map(len, phases)) < 2:
+        every = _phases(folder)
+        if sum(map(len, every)) < 2:
             return None
-        last = phases[-1][-1]
-        names = [n for n in last if n not in KNOWN and isinstance(last[n], (int, float))]
-        scores = [n for n in names if n not in TITLES]
-        if len(scores) == 1:
-            names.remove("score") if "score" in names else None
-        twice = len(phases) > 1 and not resolved(folder).get("spec", {}).get("train", {}).get("phases")
+        last = _scores(every[-1])
+        before = [(at, p) for at, p in enumerate(every) if _scores(p) != last]
+        phases = [p for p in every if _scores(p) == last]  # of phases that are judged by the same figures
+        train = resolved(folder).get("spec", {}).get("train", {})
+        twice = len(phases) > 1 and not train.get("phases") and not train.get("pretrain")
         best, at = _kept(phases if twice else phases[-1:])
         kept = at if twice else len(phases) - 1
         word = "attempt" if twice else "phase"
-        charts = [_chart(name, [_thinned(p) for p in phases], kept, word) for name in names][:6]
+        charts = [_chart(name, [_thinned(p) for p in phases], kept, word) for name in _names(phases[-1])][:6]
         of = f" of the {ORDER[kept]} {word}" if len(phases) > 1 and kept < len(ORDER) else ""
         again = ""
         if twice:
             again = "The best came early, so the network was trained anew over fewer epochs, to end near there. "
         fold = "In the first fold, the" if "fold" in best else "The"
         said = f"{again}{fold} weights of epoch {number(best.get('epoch', 0), 3)} (step {best.get('step', 0):,}){of} validated best and were kept."
-        return join(el("p", said), el("div", *charts, class_="charts"))
+        parts = [el("p", said), el("div", *charts, class_="charts")]
+        for number_, phase in before:
+            name = ORDER[number_] if number_ < len(ORDER) else f"{number_ + 1}th"
+            parts.append(el("p", f"Before that, in the {name} phase, another figure was learnt by:"))
+            shown = [_chart(n, [_thinned(phase)], 0, word) for n in _names(phase)][:4]
+            parts.append(el("div", *shown, class_="charts"))
+        return join(*parts)
+
+
+def _scores(phase: list[dict[str, Any]]) -> list[str]:
+    """The figures of a phase beside score and loss."""
+    last = phase[-1]
+    return [n for n in last if n not in KNOWN and n not in TITLES and isinstance(last[n], (int, float))]
+
+
+def _names(phase: list[dict[str, Any]]) -> list[str]:
+    """What is drawn of a phase; a score that is the only figure is not drawn twice."""
+    last = phase[-1]
+    names = [n for n in last if n not in KNOWN and isinstance(last[n], (int, float))]
+    if len(_scores(phase)) == 1 or any(n.endswith("perplexity") for n in names):
+        names = [n for n in names if n != "score"]
+    return names
 
 
 def _phases(folder: RunFolder) -> list[list[dict[str, Any]]]:
@@ -88,7 +108,7 @@ def _thinned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _chart(name: str, phases: list[list[dict[str, Any]]], kept: int, word: str) -> Safe:
     """A line for each phase: strong for the one that was kept. Each begins at epoch 0 of its own."""
-    title = TITLES.get(name, name.replace(".", ": "))
+    title = TITLES.get(name, name.replace(".", ": ").replace("_", " "))
     curves, ends = [], []
     for at, entries in enumerate(phases):
         points = [(e.get("epoch", e.get("step", 0)), e[name]) for e in entries if isinstance(e.get(name), (int, float))]
