@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dapeng.columns.base import Bad, Cells, one_array
+from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import Codec
+from dapeng.tokens.file import File
 
 TURN = "<|im_start|>"
 """Begin of a turn, by the name that public models know it by."""
@@ -62,6 +65,55 @@ def _turn(number: int, turn: Any) -> Turn:
         raise ValueError(f"turn {number}: there is no content")
     role = role.strip()
     return Turn(ROLES.get(role, role), said)
+
+
+def turns_of(cells: Cells) -> tuple[list[list[Turn] | None], Bad]:
+    """The conversation of each cell, None where there is none, and what could not be read."""
+    array = one_array(cells)
+    rows: list[list[Turn] | None] = []
+    bad = Bad()
+    for row, cell in enumerate(array.to_pylist()):
+        try:
+            rows.append(conversation(cell))
+        except ValueError as error:
+            bad.add(row, str(error))
+            rows.append(None)
+    return rows, bad
+
+
+def talks(cells: Cells) -> bool:
+    """Whether there is a conversation, as JSON or as Arrow holds it."""
+    cell = cells.to_pylist()[0] if len(cells) else None
+    if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        return conversation(cell) is not None
+    except ValueError:
+        return False
+
+
+def spoken(cells: Cells) -> tuple[list[str | None], Bad]:
+    """What is said in each cell, with the roles before it."""
+    rows, bad = turns_of(cells)
+    return [None if r is None else "\n".join(f"{t.role}\n{t.said}" for t in r) for r in rows], bad
+
+
+def with_turns(given: dict[str, Any]) -> dict[str, Any]:
+    """A tokeniser of public weights for conversations: it must know begin and end of a turn, and texts end there.
+
+    Raises SpecError where it doesn't.
+    """
+    if given["kind"] != File.kind:  # of a run: it knows its marks, or has none
+        if TURN not in given["marks"]:
+            what = "the run that these weights come from knows no turns: its tokeniser has no mark for them"
+            raise SpecError(Problem("chat", what, "leave chat out, or leave weights out"))
+        return given
+    library: Any = File(given)
+    names = {n: library.library.token_to_id(n) for n in (TURN, END)}
+    if None in names.values():
+        what = f"the tokeniser of these weights has no tokens {TURN} and {END}, so that it can't write turns"
+        raise SpecError(Problem("chat", what, "begin from weights of a model for conversations, or leave weights out"))
+    return {**given, "eos": names[END], "marks": [TURN]}
 
 
 def ids_of(turns: Sequence[Turn], codec: Codec) -> tuple[np.ndarray, np.ndarray]:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.chat import END, TURN, Turn, asked, conversation, ids_of
-from dapeng.core.errors import Problem, SpecError
+from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.chat import TURN, Turn, asked, conversation, ids_of, spoken, talks, turns_of, with_turns
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.characters import Characters
 from dapeng.tokens.file import File
@@ -57,7 +55,7 @@ class WrittenSummary(Summary):
         """Whether a block begins with a conversation."""
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
-        self.talks = self.talks or _talks(cells[:1])
+        self.talks = self.talks or talks(cells[:1])
         for cell in spoken(cells)[0] if self.options.chat else strings(cells).to_pylist():
             self.rows += 1
             if cell is None or not cell.strip():
@@ -116,55 +114,6 @@ class WrittenSummary(Summary):
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
         }
-
-
-def turns_of(cells: Cells) -> tuple[list[list[Turn] | None], Bad]:
-    """The conversation of each cell, None where there is none, and what could not be read."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    rows: list[list[Turn] | None] = []
-    bad = Bad()
-    for row, cell in enumerate(array.to_pylist()):
-        try:
-            rows.append(conversation(cell))
-        except ValueError as error:
-            bad.add(row, str(error))
-            rows.append(None)
-    return rows, bad
-
-
-def _talks(cells: Cells) -> bool:
-    """Whether there is a conversation, as JSON or as Arrow holds it."""
-    cell = cells.to_pylist()[0] if len(cells) else None
-    if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
-        return False
-    try:
-        return conversation(cell) is not None
-    except ValueError:
-        return False
-
-
-def spoken(cells: Cells) -> tuple[list[str | None], Bad]:
-    """What is said in each cell, with the roles before it."""
-    rows, bad = turns_of(cells)
-    return [None if r is None else "\n".join(f"{t.role}\n{t.said}" for t in r) for r in rows], bad
-
-
-def with_turns(given: dict[str, Any]) -> dict[str, Any]:
-    """A tokeniser of public weights for conversations: it must know begin and end of a turn, and texts end there.
-
-    Raises SpecError where it doesn't.
-    """
-    if given["kind"] != File.kind:  # of a run: it knows its marks, or has none
-        if TURN not in given["marks"]:
-            what = "the run that these weights come from knows no turns: its tokeniser has no mark for them"
-            raise SpecError(Problem("chat", what, "leave chat out, or leave weights out"))
-        return given
-    library: Any = File(given)
-    names = {n: library.library.token_to_id(n) for n in (TURN, END)}
-    if None in names.values():
-        what = f"the tokeniser of these weights has no tokens {TURN} and {END}, so that it can't write turns"
-        raise SpecError(Problem("chat", what, "begin from weights of a model for conversations, or leave weights out"))
-    return {**given, "eos": names[END], "marks": [TURN]}
 
 
 class WrittenColumn(Column):
