@@ -14,7 +14,8 @@ import torch
 
 from dapeng import api
 from dapeng.cli.main import main
-from dapeng.columns.chat import TURN, asked, conversation, ids_of
+from dapeng.columns.chat import Talk, conversation
+from dapeng.columns.template import CHATML, END, OWN, TURN, Template
 from dapeng.columns.text import Text
 from dapeng.core.errors import DapengError, RunError
 from dapeng.tokens.kinds import CODECS
@@ -33,7 +34,9 @@ def talk(digits: str) -> list[dict[str, str]]:
 
 def talks(rows: int, seed: int = 0) -> list[list[dict[str, str]]]:
     draw = np.random.default_rng(seed)
-    return [talk("".join(draw.choice(list(WORDS), 2))) for _ in range(rows)]
+    return [
+        talk("".join(draw.choice(list(WORDS), 2)))[row % 2 :] for row in range(rows)
+    ]  # every other one has no system
 
 
 def column_of(cells: list[Any], **options: Any) -> Any:
@@ -48,16 +51,18 @@ def test_of_a_conversation_the_answers_and_their_ends_are_learnt_and_marks_in_te
     turns = conversation([{"role": "user", "content": f"say {TURN} hi"}, {"from": "gpt", "value": "hi <eos>"}])
     assert turns is not None
     assert turns[1].role == "assistant"
-    codec = CODECS[kind].trained([f"say {TURN} hi <eos> user assistant\n"] * 9, 300, [TURN])
-    ids, taught = ids_of(turns, codec)
+    codec = CODECS[kind].trained([f"say {TURN} hi <eos> user assistant\n"] * 9, 300, [TURN, END])
+    talk = Talk(Template(CHATML, OWN), codec)
+    assert talk.end == codec.marks[END]
+    ids, taught = talk.ids(turns)
     assert (ids == codec.marks[TURN]).sum() == 2
-    assert (ids == codec.eos).sum() == 2
-    assert ids[0] == codec.bos
+    assert (ids == codec.marks[END]).sum() == 2
     assert codec.decode(ids[taught].tolist()).replace(" ", "") == "hi<eos>"
-    assert ids[taught][-1] == codec.eos
-    assert asked(turns[:1], codec) == ids[: len(asked(turns[:1], codec))].tolist()
-    assert not taught[: len(asked(turns[:1], codec))].any()
-    assert taught[len(asked(turns[:1], codec)) :].all()
+    assert ids[taught][-1] == talk.end
+    asked = talk.asked(turns[:1])
+    assert asked == ids[: len(asked)].tolist()
+    assert not taught[: len(asked)].any()
+    assert taught[len(asked) : np.flatnonzero(ids == talk.end)[-1] + 1].all()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "outputs": {
                 "talk": {"type": "text", "chat": True, "tokeniser": "characters", "max_length": 160, "decoder": small}
             },
-            "train": {"batch_size": 8, "learning_rate": 5e-3, "threads": 1, "epochs": 12},
+            "train": {"batch_size": 8, "learning_rate": 5e-3, "threads": 1, "epochs": 16},
             "evaluate": {"baselines": [], "resamples": 0},
         },
         runs=folder / "runs",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.chat import TURN, Turn, asked, conversation, ids_of, spoken, talks, turns_of, with_turns
+from dapeng.columns.chat import Talk, conversation, spoken, talks, turns_of
+from dapeng.columns.template import FIRST, OWN, Template, Turn, named
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.characters import Characters
 from dapeng.tokens.file import File
@@ -46,7 +47,7 @@ class WrittenSummary(Summary):
         """A tokeniser that the decoder brings: nothing is fitted then but lengths."""
         if self.given is not None:
             self.codec = CODECS[self.given["kind"]]
-            self.given = with_turns(self.given) if options.chat else self.given
+        self.template = template_of(options)
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
         self.long: list[str] = []
@@ -56,7 +57,7 @@ class WrittenSummary(Summary):
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
         self.talks = self.talks or talks(cells[:1])
-        for cell in spoken(cells)[0] if self.options.chat else strings(cells).to_pylist():
+        for cell in strings(cells).to_pylist() if self.template is None else spoken(cells, self.template):
             self.rows += 1
             if cell is None or not cell.strip():
                 self.missing += 1
@@ -93,8 +94,11 @@ class WrittenSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
         size = asked if asked != "auto" else self._size()
-        marks = [TURN] if self.options.chat else []
+        template = self.template
+        marks = [] if template is None else [m for m in template.marks() if m not in SPECIAL]
         codec = self.codec.fitted(self.counts, size, marks) if self.given is None else self.codec(self.given)
+        if template is not None:
+            Talk(template, codec)  # whether this tokeniser can write it is known here
         most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]
         _, lengths = codec.encode(texts)
@@ -113,7 +117,16 @@ class WrittenSummary(Summary):
             "talks": self.talks,
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
+            **({} if template is None else {"template": {"text": template.text, "tokens": dict(template.tokens)}}),
         }
+
+
+def template_of(options: Text) -> Template | None:
+    """What turns conversations into texts, where cells are such. Raises SpecError where it is no template."""
+    if not options.chat:
+        return None
+    brought = options.decoder.conversation()
+    return Template(named(options.chat), OWN if brought is None else brought["tokens"]).checked()
 
 
 class WrittenColumn(Column):
@@ -127,7 +140,14 @@ class WrittenColumn(Column):
         super().__init__(name, options, state, target)
         self.codec: Codec = CODECS[state["kind"]](state["codec"])
         self.max_length: int = state["max_length"]
-        self.chat = options.chat
+        self.chat = bool(options.chat)
+        self.talk = self._talk() if self.chat else None
+        if self.talk is not None:
+            self.codec.eos = self.talk.end
+
+    def _talk(self) -> Talk:
+        known = self.state.get("template") or {"text": FIRST, "tokens": OWN}
+        return Talk(Template(**known), self.codec)
 
     @property
     def domain(self) -> str | None:
@@ -152,12 +172,16 @@ class WrittenColumn(Column):
         return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), **told, "mask": Dims("B T", "bool")}
 
     def _conversations(self, cells: Cells) -> Encoded:
+        assert self.talk is not None
         rows, bad = turns_of(cells)
-        found = [(np.empty(0, np.int32), np.empty(0, bool)) if r is None else ids_of(r, self.codec) for r in rows]
-        for row, (ids, taught) in enumerate(found):
-            if self.options.train_on == "all":
-                found[row] = (ids, np.ones(len(ids), bool))
-            elif len(ids) and not taught.any():
+        found = [(np.empty(0, np.int32), np.empty(0, bool))] * len(rows)
+        for row, turns in enumerate(rows):
+            try:
+                found[row] = found[row] if turns is None else self.talk.ids(turns, self.options.train_on == "all")
+            except ValueError as error:
+                bad.add(row, str(error))
+                continue
+            if turns is not None and not found[row][1].any():
                 bad.add(row, "no turn is of the assistant: there is no answer to learn")
         present = np.array([r is not None and i not in bad.rows for i, r in enumerate(rows)], bool)
         flat = {
@@ -172,10 +196,13 @@ class WrittenColumn(Column):
 
         Raises ValueError for what is no conversation.
         """
-        if not self.chat:
+        if self.talk is None:
             ids, _ = self.codec.encode([str(prompt)])
             return [self.codec.bos, *ids.tolist()]
-        return asked([Turn("user", prompt)] if isinstance(prompt, str) else conversation(prompt) or [], self.codec)
+        turns = [Turn("user", prompt)] if isinstance(prompt, str) else conversation(prompt)
+        if not turns:
+            raise ValueError("there is no turn to answer")
+        return self.talk.asked(turns)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         if self.chat:
@@ -231,7 +258,13 @@ class WrittenColumn(Column):
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
         talks = [talk] if self.state.get("talks") and not self.chat else []
-        return talks + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
+        seam = "this tokeniser cuts the end of a question otherwise when its answer follows, and answers may begin badly: let the"
+        seams = (
+            []
+            if self.talk is None or self.talk.seamless
+            else [f"{seam} template begin them behind a special token or one line's end"]
+        )
+        return talks + seams + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

@@ -71,6 +71,10 @@ class ColumnOptions(Options):
         """
         return "", ""
 
+    def settled(self, base: Path | None) -> ColumnOptions:
+        """The same options with everything decided that a file decides, whose path starts from `base`. Raises SpecError."""
+        return self
+
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
         raise NotImplementedError
@@ -150,6 +154,10 @@ class DecoderOptions(Options):
 
     def vocabulary(self) -> dict[str, Any] | None:
         """The tokeniser of the text that it writes, where it brings one; None: fitted on the training rows."""
+        return None
+
+    def conversation(self) -> dict[str, Any] | None:
+        """How the weights that it begins from write conversations: "text" of a template or None, and "tokens", special ones by role."""
         return None
 
     def located(self, base: Path | None) -> DecoderOptions:
