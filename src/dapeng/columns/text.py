@@ -39,6 +39,7 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
+    worded: ClassVar[bool] = True
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "lowercase", "normalise", "like")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "chat", "train_on")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {

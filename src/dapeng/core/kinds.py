@@ -55,6 +55,8 @@ class ColumnOptions(Options):
     """True if cells may name files: then `files` of the fitted column says which."""
     tabular: ClassVar[bool] = False
     """True if it is a column of a table that models read cheaply, unlike pictures and texts."""
+    worded: ClassVar[bool] = False
+    """True if a cell is a text, which can be nearly the same as another."""
     labelled: ClassVar[bool] = False
     """True if a cell is one of some labels, whose shares a split keeps equal in every part."""
     of_labels: ClassVar[bool] = False

@@ -49,6 +49,13 @@ class Limits(Options):
     """Deepest nesting of a JSON value."""
 
 
+class Near(Options):
+    """Rows that are nearly the same are dropped."""
+
+    near: float = Field(0.8, gt=0, le=1)
+    """Share of the shingles of two rows' texts (five words in a row, or five characters) that both have, from which on they are."""
+
+
 class Data(Options):
     """Where the rows come from and which of them are for what."""
 
@@ -77,8 +84,11 @@ class Data(Options):
     """Decimal mark of numbers. auto: found by looking."""
     bad_rows: Literal["reject", "quarantine"] = "reject"
     """What to do with rows that have too many fields."""
-    duplicates: Literal["keep", "drop"] = "keep"
-    """Rows that train and equal another such row in every used column: all of them, or the first alone. Validation and test stay."""
+    duplicates: Literal["keep", "drop", "near"] | Near = "keep"
+    """Rows that train and equal another such row in every used column: all of them, or the first alone. Validation and test stay.
+
+    near, short for {near: 0.8}: also rows whose texts are nearly the same, and those that are nearly a row that validates or tests.
+    """
     label_errors: Literal["keep", "drop"] = "keep"
     """Rows that train and whose label confident learning calls wrong: kept, or dropped and listed in the run folder's dropped.json.
 
