@@ -179,9 +179,11 @@ def _tell(session: Session, found: dict[str, Any]) -> None:
 def _say_across(session: Session) -> None:
     """How many rows of one side have the inputs of a row of another, where it is cheap to tell."""
     parts = session.parts
-    inputs = session.chosen.inputs or session.chosen.outputs  # of a model without inputs, what it writes
+    inputs = session.chosen.inputs
+    if not inputs and session.spec.data.duplicates != "keep":  # of a model without inputs, what it writes
+        inputs = session.chosen.outputs
     of = "have the inputs of a row of" if session.chosen.inputs else "equal a row of"
-    if session.rows > MOST_COMPARED or any(o.reads_files for o in inputs.values()):
+    if not inputs or session.rows > MOST_COMPARED or any(o.reads_files for o in inputs.values()):
         return
     group = np.unique(source_hashes(session.source, list(inputs)), return_inverse=True)[1]
     if parts.folds is not None:

@@ -32,6 +32,11 @@ class Chosen:
     reasons: dict[str, tuple[Any, str]] = field(default_factory=dict)
 
     @property
+    def worded(self) -> bool:
+        """Whether texts take part."""
+        return any(o.worded for o in [*self.inputs.values(), *self.outputs.values()])
+
+    @property
     def needed(self) -> list[str]:
         """Columns of the data that take part."""
         roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time")]

@@ -56,6 +56,17 @@ class Near(Options):
     """Share of the shingles of two rows' texts (five words in a row, or five characters) that both have, from which on they are."""
 
 
+class Part(Options):
+    """One source of a mixture."""
+
+    addresses: ClassVar[tuple[str, ...]] = ("data",)
+
+    data: str | list[str]
+    """Where its rows come from: as data.path."""
+    weight: float = Field(1.0, gt=0, le=1e9)
+    """Its share of an epoch is its weight by the sum of all weights, however many rows it has."""
+
+
 class Data(Options):
     """Where the rows come from and which of them are for what."""
 
@@ -64,6 +75,8 @@ class Data(Options):
 
     path: str | list[str] | None = None
     """A file, a folder, a pattern (posts/*.parquet), a URL, a list of these, or sample:NAME. Split as `split` says."""
+    mixture: Annotated[list[Part], Field(min_length=1)] | None = None
+    """Several sources of the same columns, drawn in proportion to their weights: [{data: a.csv, weight: 3}, {data: b.jsonl}]."""
     train: str | list[str] | None = None
     """Rows to train on, where they come apart from the others."""
     validation: str | list[str] | None = None
@@ -101,6 +114,11 @@ class Data(Options):
     allow_symlinks: bool = True
     """Follow links that lead out of a data folder."""
     limits: Limits = DEFAULT
+
+    @property
+    def named(self) -> bool:
+        """Whether it says where rows that train come from; they are in memory otherwise."""
+        return any(v is not None for v in (self.path, self.train, self.mixture))
 
 
 class Phase(Options):
@@ -235,7 +253,7 @@ def plain(options: Options, every: bool = False) -> dict[str, Any]:
     for name in type(options).model_fields:
         if every or name in options.model_fields_set or name in ("type", "by"):
             value = _plain(getattr(options, name), every)
-            out[name] = _masked(value) if isinstance(options, Data) and name in Data.addresses else value
+            out[name] = _masked(value) if name in getattr(options, "addresses", ()) else value
     return out
 
 
