@@ -90,3 +90,30 @@ def test_fewer_tokens_than_a_window_are_one_window() -> None:
     feed = PackedFeed("t", texts([4]), np.arange(1), 256, 8)
     (window,) = epoch(feed)
     assert window.tolist() == [[BOS, 10, 11, 12, 13, EOS]]
+
+
+class Watched:
+    """Tokens in a file, and which of them were read."""
+
+    def __init__(self, ids: np.ndarray):
+        self.ids, self.read = ids, np.zeros(len(ids), bool)
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        self.read[places] = True
+        return self.ids[places]
+
+
+def test_each_rank_reads_the_tokens_of_its_own_windows_alone() -> None:
+    stored = texts([700, 400, 900])
+    read = []
+    for rank in (0, 1):
+        watched = Watched(stored.tensors["ids"])
+        mine = Stored(stored.group, stored.layout, {"ids": watched}, None, stored.offsets)  # type: ignore[dict-item]
+        feed = PackedFeed("t", mine, np.arange(3), 20, 5, seed=2, rank=rank, world=2)
+        steps = feed.steps(0)
+        for _ in range(feed.steps_per_epoch):
+            next(steps)
+        read.append(watched.read)
+    assert read[0].mean() < 0.56 > read[1].mean()
+    assert (read[0] & read[1]).sum() <= feed.windows  # the token that one window ends with and another begins with
+    assert (read[0] | read[1]).mean() > 0.95

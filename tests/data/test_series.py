@@ -230,9 +230,20 @@ def test_the_standalone_export_answers_alike(run: Any, tmp_path: Path) -> None:
     assert all(label in found.stdout for label in set(wanted))
 
 
-def test_a_recurrent_network_over_series_is_no_torch_program_and_that_is_said(run: Any, tmp_path: Path) -> None:
-    with pytest.raises(DapengError, match="can't write this network for cells of any length"):
-        run.export("torch", tmp_path / "out")
+def test_a_recurrent_network_over_series_is_a_torch_program_for_any_number_of_steps(run: Any, tmp_path: Path) -> None:
+    from dapeng.data.table import Frame
+    from dapeng.export.differences import largest
+    from dapeng.export.flat import Flat, batches_of, eager, example
+
+    found = run.export("torch", tmp_path / "out")
+    program = torch.export.load(found["file"]).module()
+    cells = [c * n for n, c in zip((1, 2, 4), waves(3, seed=5)["s"])]  # up to four times as long as any in training
+    rows = Frame(pa.table({"s": pa.array(cells)}))
+    flat = Flat(run.product, example(run.product, rows))
+    for size in (1, 3):
+        batch = batches_of(run.product, rows, (size,))[0]
+        answers = [t.detach().numpy() for t in program(*flat.arguments(batch))]
+        assert largest(answers, eager(flat, batch)) < 1e-5
 
 
 def test_a_series_is_only_read(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dapeng.generate.texts import Growing
 from dapeng.generate.writing import Writing, stream, write
 from dapeng.nn.causal import Shape, plain_view
 from dapeng.nn.recurrent_writer import RecurrentShape, RecurrentWriter
+from dapeng.nn.token_writer import TokenWriter
 from dapeng.nn.writer import Writer
 from dapeng.tokens.characters import Bytes
 from dapeng.tokens.learnt import BytePairs
@@ -40,14 +41,14 @@ def writer(name: str = "llama", size: int = 263, cross: int | None = None) -> Wr
     return model
 
 
-def plain_loop(model: Writer, prompt: list[int], tokens: int, eos: int) -> list[int]:
-    """No cache, no batch: the whole text anew for every token."""
+def plain_loop(
+    model: TokenWriter, prompt: list[int], tokens: int, eos: int, said: torch.Tensor | None = None
+) -> list[int]:
+    """No cache, no state, no batch: the whole text anew for every token."""
     ids = list(prompt)
     with torch.no_grad():
         for _ in range(tokens):
-            now = torch.tensor([ids])
-            hidden = model.hidden(now, plain_view(1, len(ids)))
-            logits = hidden[0, -1] @ model.matrix.T
+            logits = model.behind(torch.tensor([ids]), None, said, None)[0, -1] @ model.matrix.T
             logits[list(Bytes.trained([], 0).unwritten)] = float("-inf")
             token = int(logits.argmax())
             if token == eos:
@@ -312,26 +313,10 @@ def recurrent(kind: Any, attention: Any = "additive", size: int = 260, cross: in
     return model
 
 
-def recurrent_loop(
-    model: RecurrentWriter, prompt: list[int], tokens: int, eos: int, **inputs: torch.Tensor
-) -> list[int]:
-    """No state kept, no batch: the whole text anew for every token."""
-    ids = list(prompt)
-    with torch.no_grad():
-        for _ in range(tokens):
-            logits = model.hidden(torch.tensor([ids]), model.start(1, 0, **inputs))[0, -1] @ model.matrix.T
-            logits[list(Bytes.trained([], 0).unwritten)] = float("-inf")
-            token = int(logits.argmax())
-            if token == eos:
-                break
-            ids.append(token)
-    return ids[len(prompt) :]
-
-
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_ragged_prompts_of_a_recurrent_writer_give_the_texts_of_the_plain_loop(kind: str) -> None:
     model, codec = recurrent(kind), Bytes.trained([], 0)
-    wanted = [codec.decode(recurrent_loop(model, p, 24, codec.eos)) for p in prompts(codec)]
+    wanted = [codec.decode(plain_loop(model, p, 24, codec.eos)) for p in prompts(codec)]
     assert write(model, codec, prompts(codec), GREEDY) == wanted
     assert len(set(wanted)) > 1
 
@@ -346,7 +331,7 @@ def test_recurrent_texts_that_join_a_running_batch_read_their_own_inputs(kind: s
     for place, (prompt, tokens) in enumerate(asked):
         longest = 8 + 3 * place
         number = writing.add(prompt, Sampling(max_tokens=longest, temperature=0), said=tokens)
-        wanted[number] = codec.decode(recurrent_loop(model, prompt, longest, codec.eos, said=tokens))
+        wanted[number] = codec.decode(plain_loop(model, prompt, longest, codec.eos, said=tokens))
         for piece in [*writing.step(), *writing.step()]:
             found[piece.request] = found.get(piece.request, "") + piece.text
     for piece in stream(writing):

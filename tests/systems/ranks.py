@@ -25,7 +25,7 @@ from dapeng.train.optimisers.sgd import SGD
 from dapeng.train.schedules.constant import Constant
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import DataParallel
-from tests.systems.parts import CachedBlock, TextDecoder
+from tests.systems.texts import CachedBlock, TextDecoder
 from tests.systems.training import InMemory, batch, cells, classes, fused, tabular, texts, textual, train, weights
 
 ROWS, STEPS = 32, 5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dapeng.data.batch import Batch, Cells
 from dapeng.models.model import Model
-from tests.systems.parts import Boxes
+from tests.systems.painting import Boxes
 from tests.systems.training import batch, pictures, single, table, tabular
 from tests.systems.training import convolutional as conv
 

@@ -15,20 +15,10 @@ from dapeng.encoders.embedding import EmbeddingEncoder
 from dapeng.models.model import Model
 from dapeng.nn.tables import Tables
 from dapeng.objectives.base import Objective
-from tests.systems.parts import (
-    RBM,
-    Adversarial,
-    Diffusion,
-    Distilled,
-    DropInputs,
-    MaskedTokens,
-    Match,
-    Painter,
-    Preference,
-    Sigmoids,
-    TextDecoder,
-    without_input,
-)
+from tests.systems.lessons import RBM, Adversarial, Distilled, DropInputs, MaskedTokens, Preference
+from tests.systems.painting import Diffusion, Painter
+from tests.systems.parts import Match, Sigmoids, without_input
+from tests.systems.texts import TextDecoder
 from tests.systems.training import (
     ROWS,
     InMemory,

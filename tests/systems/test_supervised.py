@@ -16,7 +16,10 @@ from dapeng.models.model import Model
 from dapeng.nn.tables import Tables
 from dapeng.objectives.base import Objective, total
 from dapeng.train.optimisers.sgd import SGD
-from tests.systems.parts import CTC, Boxes, DropInputs, Frames, History, NextItem, TextDecoder, without_input
+from tests.systems.lessons import DropInputs
+from tests.systems.painting import Boxes
+from tests.systems.parts import Frames, History, NextItem, without_input
+from tests.systems.texts import CTC, TextDecoder
 from tests.systems.training import (
     ROWS,
     InMemory,

@@ -14,7 +14,8 @@ import torch
 
 from dapeng import api
 from dapeng.cli.main import main
-from dapeng.columns.chat import TURN, asked, conversation, ids_of
+from dapeng.columns.chat import Talk, conversation
+from dapeng.columns.template import CHATML, END, OWN, TURN, Template
 from dapeng.columns.text import Text
 from dapeng.core.errors import DapengError, RunError
 from dapeng.tokens.kinds import CODECS
@@ -33,7 +34,8 @@ def talk(digits: str) -> list[dict[str, str]]:
 
 def talks(rows: int, seed: int = 0) -> list[list[dict[str, str]]]:
     draw = np.random.default_rng(seed)
-    return [talk("".join(draw.choice(list(WORDS), 2))) for _ in range(rows)]
+    digits = ["".join(draw.choice(list(WORDS), 2)) for _ in range(rows)]
+    return [talk(d)[row % 2 :] for row, d in enumerate(digits)]  # every other one has no system
 
 
 def column_of(cells: list[Any], **options: Any) -> Any:
@@ -48,16 +50,18 @@ def test_of_a_conversation_the_answers_and_their_ends_are_learnt_and_marks_in_te
     turns = conversation([{"role": "user", "content": f"say {TURN} hi"}, {"from": "gpt", "value": "hi <eos>"}])
     assert turns is not None
     assert turns[1].role == "assistant"
-    codec = CODECS[kind].trained([f"say {TURN} hi <eos> user assistant\n"] * 9, 300, [TURN])
-    ids, taught = ids_of(turns, codec)
+    codec = CODECS[kind].trained([f"say {TURN} hi <eos> user assistant\n"] * 9, 300, [TURN, END])
+    talk = Talk(Template(CHATML, OWN), codec)
+    assert talk.end == codec.marks[END]
+    ids, taught = talk.ids(turns)
     assert (ids == codec.marks[TURN]).sum() == 2
-    assert (ids == codec.eos).sum() == 2
-    assert ids[0] == codec.bos
+    assert (ids == codec.marks[END]).sum() == 2
     assert codec.decode(ids[taught].tolist()).replace(" ", "") == "hi<eos>"
-    assert ids[taught][-1] == codec.eos
-    assert asked(turns[:1], codec) == ids[: len(asked(turns[:1], codec))].tolist()
-    assert not taught[: len(asked(turns[:1], codec))].any()
-    assert taught[len(asked(turns[:1], codec)) :].all()
+    assert ids[taught][-1] == talk.end
+    asked = talk.asked(turns[:1])
+    assert asked == ids[: len(asked)].tolist()
+    assert not taught[: len(asked)].any()
+    assert taught[len(asked) : np.flatnonzero(ids == talk.end)[-1] + 1].all()
 
 
 @pytest.mark.parametrize(
@@ -122,13 +126,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_questions_are_answered_and_earlier_turns_are_remembered(run: Any) -> None:
     greedy = {"temperature": 0, "max_tokens": 16}
     system = {"role": "system", "content": "be brief"}
-    for digits in ("37", "80", "51"):
-        turns = talk(digits)
-        assert run.write(turns[:2], **greedy) == WORDS[digits[0]]
-        assert run.write(turns[:4], **greedy) == WORDS[digits[1]]
-    right = [run.write(talk(d)[:-1], **greedy) == WORDS[d[0]] for d in ("37", "80", "51", "24", "69")]
-    assert sum(right) >= 4
-    assert run.write([[system, *talk("1")[1:2]], [system, *talk("2")[1:2]]], **greedy) == ["one", "two"]
+    asked = [talk(d)[: n + 1] for d in ("37", "80", "51", "24", "69") for n in (2, 4, 6)]
+    right = [run.write(turns[:-1], **greedy) == turns[-1]["content"] for turns in asked]
+    assert sum(right) >= 13, right
+    batch = [[system, *talk(d)[1:2]] for d in "12"]
+    assert run.write(batch, **greedy) == [run.write(turns, **greedy) for turns in batch]
 
 
 def test_only_what_is_learnt_is_counted_and_judged(run: Any) -> None:
@@ -149,9 +151,16 @@ def test_only_what_is_learnt_is_counted_and_judged(run: Any) -> None:
 def test_lines_are_turns_of_one_conversation_until_it_begins_anew(run: Any, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("spell 3\nspell 7\nthe first\n/new\nspell 4\nspell 2\nthe first\n"))
     assert main(["chat", str(run.path), "--temperature", "0", "--max-tokens", "12"]) == 0
-    said = capsys.readouterr().out.split("\n")
-    assert len(said) == 7
-    assert [said[0], said[1], said[3], said[4]] == ["three", "seven", "four", "two"]
+    said = capsys.readouterr().out.splitlines()
+    wanted = []
+    for questions in (["spell 3", "spell 7", "the first"], ["spell 4", "spell 2", "the first"]):
+        turns: list[dict[str, str]] = []
+        for question in questions:
+            turns.append({"role": "user", "content": question})
+            wanted.append(run.write(turns, temperature=0, max_tokens=12))
+            turns.append({"role": "assistant", "content": wanted[-1]})
+    assert said == wanted
+    assert said[:2] == ["three", "seven"]
 
 
 def test_a_conversation_has_no_inputs_and_needs_turns(run: Any, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows that train and would spoil it, left out where the spec asks: exact duplicates, and labels that are called wrong.
+"""Rows that train and would spoil it, left out where the spec asks: equal and nearly equal ones, and labels that are called wrong.
 
 Rows that validate or test are never touched; what is left out is said, and written to dropped.json of the run folder.
 """
@@ -11,14 +11,23 @@ import numpy as np
 import pyarrow as pa
 
 from dapeng.api.session import Session
+from dapeng.columns.base import strings
 from dapeng.core.console import say, warn
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.run import ABOUT
+from dapeng.core.spec import Near
+from dapeng.data.near import near_earlier
 from dapeng.data.row_hashes import source_hashes
+from dapeng.data.shingles import Shingled
 from dapeng.data.table import PARTS, Frame, joined
 from dapeng.evaluate.label_errors import MOST, suspects
 
 FILE = "dropped.json"
+REPEATED = {"duplicates": "rows that train equal another and are dropped"}
+NEARLY = {
+    "near": "rows that train are nearly the same as another and are dropped",
+    "near_held": "rows that train are nearly the same as one that validates or tests, and are dropped",
+}
 NEITHER = -1
 """The side of a row that neither trains, validates nor tests."""
 SECONDS = 60.0
@@ -46,7 +55,8 @@ def cleaned(session: Session, number: int | None, sides: np.ndarray) -> np.ndarr
     if told:
         _tell(session, found)
     out = np.array(sides, np.int8)
-    out[found["duplicates"]] = NEITHER
+    for key in (*REPEATED, *NEARLY):
+        out[found.get(key, [])] = NEITHER
     for one in found["label_errors"].values():
         out[one["rows"]] = NEITHER
     return out
@@ -68,15 +78,61 @@ def _spoilt(session: Session, sides: np.ndarray) -> dict[str, Any]:
     """Positions of the training rows that are dropped, and why."""
     data, source, chosen = session.spec.data, session.source, session.chosen
     rows = np.flatnonzero(np.asarray(sides) == 0)
+    used = [*chosen.inputs, *chosen.outputs]
     twice = np.empty(0, np.int64)
-    if data.duplicates == "drop":
-        keys = source_hashes(source, [*chosen.inputs, *chosen.outputs])[rows]
+    nearly: dict[str, list[int]] = {}
+    if data.duplicates != "keep":
+        keys = source_hashes(source, used)[rows]
         twice = np.setdiff1d(rows, rows[np.unique(keys, return_index=True)[1]])
         rows = np.setdiff1d(rows, twice)
+    threshold = least_alike(data.duplicates)
+    texts = [n for n, o in {**chosen.inputs, **chosen.outputs}.items() if o.worded]
+    if threshold is not None and texts:
+        nearly = _nearly(session, sides, rows, texts, threshold)
+        rows = np.setdiff1d(rows, [r for found in nearly.values() for r in found])
     wrong = {
         n: _wrong(session, n, rows) for n, o in chosen.outputs.items() if data.label_errors == "drop" and o.labelled
     }
-    return {"duplicates": twice.tolist(), "label_errors": {n: w for n, w in wrong.items() if w}}
+    return {"duplicates": twice.tolist(), **nearly, "label_errors": {n: w for n, w in wrong.items() if w}}
+
+
+def least_alike(duplicates: Any) -> float | None:
+    """From which likeness on rows are nearly the same by what the spec says; None: only equal ones are looked at."""
+    return Near().near if duplicates == "near" else duplicates.near if isinstance(duplicates, Near) else None
+
+
+def _nearly(
+    session: Session, sides: np.ndarray, rows: np.ndarray, texts: list[str], threshold: float
+) -> dict[str, list[int]]:
+    """Of these rows that train those that are nearly an earlier one, and those that are nearly one that validates or tests.
+
+    Nearly the same are rows whose texts, one behind the other, are as alike as that, and whose other columns are equal: of a row
+    that tests the other inputs alone, since its answer is what is asked.
+    """
+    source, chosen = session.source, session.chosen
+    shingled = Shingled(session.rows, threshold, session.spec.train.seed)
+    for block in source.blocks(texts):
+        columns = [strings(block.columns.column(n)).to_pylist() for n in texts]
+        shingled.add("\n".join(t or "" for t in row) for row in zip(*columns))
+    shingled.close()
+    every = [*chosen.inputs, *chosen.outputs]
+    beside = [_hashes(session, [n for n in names if n not in texts]) for names in (chosen.inputs, every)]
+    held = np.flatnonzero(np.asarray(sides) > 0)
+    order = np.concatenate([held, rows])
+    training = np.asarray(sides) == 0
+
+    def comparable(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        inputs, all_of_them = (b[first] == b[second] for b in beside)
+        return np.where(training[first], all_of_them, inputs)
+
+    found = near_earlier(shingled, order, len(held), comparable)
+    outside = (found >= 0) & (found < len(held))
+    return {"near_held": order[outside].tolist(), "near": order[found >= len(held)].tolist()}
+
+
+def _hashes(session: Session, names: list[str]) -> np.ndarray:
+    """(rows,) uint64, all alike where no column is named."""
+    return source_hashes(session.source, names) if names else np.zeros(session.rows, np.uint64)
 
 
 def _wrong(session: Session, name: str, rows: np.ndarray) -> dict[str, Any]:
@@ -110,9 +166,7 @@ def _within(rows: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def _tell(session: Session, found: dict[str, Any]) -> None:
-    said = (
-        [f"{len(found['duplicates']):,} rows that train equal another and are dropped"] if found["duplicates"] else []
-    )
+    said = [f"{len(found[k]):,} {text}" for k, text in {**REPEATED, **NEARLY}.items() if found.get(k)]
     for name, one in found["label_errors"].items():
         said.append(
             f"{len(one['rows']):,} rows that train are dropped: their {name} is called wrong ({FILE} lists them)"
@@ -124,7 +178,11 @@ def _tell(session: Session, found: dict[str, Any]) -> None:
 
 def _say_across(session: Session) -> None:
     """How many rows of one side have the inputs of a row of another, where it is cheap to tell."""
-    inputs, parts = session.chosen.inputs, session.parts
+    parts = session.parts
+    inputs = session.chosen.inputs
+    if not inputs and session.spec.data.duplicates != "keep":  # of a model without inputs, what it writes
+        inputs = session.chosen.outputs
+    of = "have the inputs of a row of" if session.chosen.inputs else "equal a row of"
     if not inputs or session.rows > MOST_COMPARED or any(o.reads_files for o in inputs.values()):
         return
     group = np.unique(source_hashes(session.source, list(inputs)), return_inverse=True)[1]
@@ -132,17 +190,17 @@ def _say_across(session: Session) -> None:
         low, high = np.full(len(group), len(group)), np.full(len(group), -1)
         np.minimum.at(low, group, parts.folds)
         np.maximum.at(high, group, parts.folds)
-        _say_shared("rows of one fold", (high > low)[group], len(group), "another fold")
+        _say_shared("rows of one fold", (high > low)[group], len(group), f"{of} another fold")
         return
     train = np.zeros(len(group), bool)
     train[group[parts.sides == 0]] = True
     for code, name in enumerate(PARTS[1:], 1):
         here = parts.sides == code
-        _say_shared(f"rows of {name}", here & train[group], int(here.sum()), "train")
+        _say_shared(f"rows of {name}", here & train[group], int(here.sum()), f"{of} train")
 
 
 def _say_shared(what: str, shared: np.ndarray, rows: int, where: str) -> None:
     count = int(shared.sum())
     if count:
-        text = f"split: {count:,} {what} ({count / rows:.1%}) have the inputs of a row of {where}: the score flatters"
+        text = f"split: {count:,} {what} ({count / rows:.1%}) {where}: the score flatters"
         (warn if count >= WORTH_A_WARNING * rows else say)(text)

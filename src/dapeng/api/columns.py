@@ -33,6 +33,11 @@ class Chosen:
     reasons: dict[str, tuple[Any, str]] = field(default_factory=dict)
 
     @property
+    def worded(self) -> bool:
+        """Whether texts take part."""
+        return any(o.worded for o in [*self.inputs.values(), *self.outputs.values()])
+
+    @property
     def needed(self) -> list[str]:
         """Columns of the data that take part."""
         roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time", *BESIDE)]
@@ -74,16 +79,14 @@ def _settled(
     out: dict[str, Any] = {}
     for name, options in columns.items():
         network: Any = getattr(options, part, None)
-        out[name] = options
-        if network is None:
-            continue
+        out[name], within = options, f"{part}."
         try:
-            settled = network.located(base).resolved()
+            settled = network if network is None else network.located(base).resolved()
+            found = options if settled is network else options.model_copy(update={part: settled})
+            within = ""
+            out[name] = found.settled(base)
         except DapengError as error:
-            problems += [Problem(f"{side}.{name}.{part}.{p.where}", p.what, p.hint) for p in error.problems]
-            continue
-        if settled is not network:
-            out[name] = options.model_copy(update={part: settled})
+            problems += [Problem(f"{side}.{name}.{within}{p.where}", p.what, p.hint) for p in error.problems]
     return out
 
 

@@ -99,6 +99,9 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     every = on_side(given, 0, store.left_out)
     rows = _with_a_target(store, outputs, every)
     _refuse_none(session, outputs, rows)
+    store.mixture = session.opened.mixture()
+    if store.mixture is not None:
+        _say_mixture(session, store, packed(inputs, outputs, store), rows)
     if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
         column = chosen.roles["weight"]
         raise DataError(
@@ -192,6 +195,23 @@ def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray
     return rows
 
 
+def _say_mixture(session: Session, store: Store, name: str | None, rows: np.ndarray) -> None:
+    """What an epoch is made of, for the user and the report. name: of the texts that are laid behind each other, if they are."""
+    mixture, seed = store.mixture, session.spec.train.seed
+    assert mixture is not None
+    mixture.check(rows)
+    source = mixture.sources(rows)
+    offsets = None if name is None else store.stored[name].offsets
+    if offsets is None:
+        drawn = np.searchsorted(rows, mixture.rows(rows, seed, 0))
+        text = mixture.told(source, np.ones(len(rows)), drawn, "rows")
+    else:
+        lengths = np.asarray(offsets[rows + 1] - offsets[rows])
+        text = mixture.told(source, lengths, mixture.texts(source, lengths, seed, 0), "tokens")
+    say(text)
+    session.source.note("info", "data.mixture", text)
+
+
 def _refuse_none(session: Session, outputs: Mapping[str, Column], rows: np.ndarray) -> None:
     """Raise DataError where no row that trains has a target."""
     if len(rows):
@@ -270,7 +290,7 @@ def refit_all(session: Session, fold: Fold, learnt: dict[str, dict[str, Fitted]]
 def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
     """What classical learners see of these rows, which rise."""
     if not product.inputs:
-        return Inputs({}, {}, len(rows)), rows
+        return Inputs({}, {}, count=len(rows)), rows
     source = session.source
     parts = []
     for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory

@@ -19,7 +19,7 @@ from dapeng.core.kinds import ColumnOptions
 from dapeng.core.loader import Loaded
 from dapeng.core.run import RunFolder
 from dapeng.core.spec import Spec
-from dapeng.data.held import hold
+from dapeng.data.held import SMALL_BYTES, TEXT_BYTES, hold
 from dapeng.data.open import Opened, open_data
 from dapeng.data.table import Source
 from dapeng.models.build import Choices
@@ -87,7 +87,7 @@ def begin(
         _say_guesses(chosen)
     if chosen.reasons:
         say(table([(p, str(v), why) for p, (v, why) in chosen.reasons.items()], ("chosen", "value", "because")))
-    source, rows = hold(whole, chosen.needed)
+    source, rows = hold(whole, chosen.needed, TEXT_BYTES if chosen.worded else SMALL_BYTES)
     if not rows:
         raise DataError(Problem(whole.name, "has no rows"))
     if rows < FEWEST_ROWS:

@@ -78,6 +78,9 @@ def _absolute(loaded: Loaded, spec: Any) -> dict[str, Any]:
             data[key] = absolute(data[key], base)
         elif isinstance(data.get(key), list):
             data[key] = [absolute(a, base) for a in data[key]]
+    for part in data.get("mixture") or ():
+        named = part["data"]
+        part["data"] = absolute(named, base) if isinstance(named, str) else [absolute(a, base) for a in named]
     return data
 
 
@@ -93,7 +96,7 @@ def resumed(path: Path, overrides: list[str]) -> RunFolder:
         what = "a run that goes on keeps its settings, or it would not be the same run"
         raise SpecError([Problem(o, what, "start a new run for it") for o in fixed])
     loaded = load_spec(folder.file("spec.yaml"), overrides)
-    if loaded.spec.data.path is None and loaded.spec.data.train is None:
+    if not loaded.spec.data.named:
         raise SpecError(f"{path} was trained from data in memory, which is gone", hint="start it anew from Python")
     from dapeng.api.session import begin
 

@@ -42,7 +42,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from dapeng import api
-    from dapeng.columns.chat import ANSWERS
+    from dapeng.columns.template import ANSWERS
 
     found = api.load(args.run)
     settings: dict[str, Any] = {

@@ -312,11 +312,17 @@ class Column(ABC):
         return None
 
 
-def strings(cells: Cells) -> pa.Array:
-    """Cells as one array of strings, whatever they were; null stays null."""
+def one_array(cells: Cells) -> pa.Array:
+    """Cells as one array, in however many chunks they came."""
     array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], pa.string())
+        return pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    return array
+
+
+def strings(cells: Cells) -> pa.Array:
+    """Cells as one array of strings, whatever they were; null stays null."""
+    array = one_array(cells)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     if pa.types.is_string(array.type):

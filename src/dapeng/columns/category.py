@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
 from dapeng.columns.category_reader import CategoryReader
 from dapeng.columns.thresholds import steady_threshold
 from dapeng.core import kinds
@@ -101,7 +101,7 @@ def _normal_labels(raw: list[str], missing: list[str], form: str) -> list[str | 
 
 def coded(cells: Cells) -> tuple[list[str], np.ndarray]:
     """Distinct labels as they are written, and each cell's position among them, -1 for null."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    array = one_array(cells)
     if pa.types.is_floating(array.type):
         array = pa.array(
             [None if v is None or v != v else (str(int(v)) if v.is_integer() else repr(v)) for v in array.to_pylist()],

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
 from dapeng.columns.calendar import PARTS, DateReader, parts_of
-from dapeng.columns.number import MISSING, Number, NumberSummary
+from dapeng.columns.number import Number, NumberSummary, gone
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
@@ -86,8 +86,7 @@ class Date(ColumnOptions):
 
     def plain_reader(self, **more: Any) -> DateReader:
         """A reader that knows these options; `more` of a fitted state."""
-        gone = sorted({m.lower() for m in [*MISSING, *self.missing]})
-        return DateReader(missing=gone, unix=self.unix, **more)
+        return DateReader(missing=gone(self.missing), unix=self.unix, **more)
 
 
 def typed(array: pa.Array) -> np.ndarray | None:
@@ -110,12 +109,6 @@ def quickly(array: pa.Array) -> np.ndarray | None:
         return None
 
 
-def flat(cells: Cells) -> pa.Array:
-    """Cells as one array."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-
-
 class DateSummary(Summary):
     """For each way of writing dates: how many cells, their days, and the range of each part of the calendar."""
 
@@ -129,7 +122,7 @@ class DateSummary(Summary):
         self.offsets: set[str] = set()
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
-        array = flat(cells)
+        array = one_array(cells)
         seconds = typed(array)
         if seconds is not None:
             there = ~np.isnan(seconds)
@@ -252,7 +245,7 @@ class DateColumn(Column):
 
     def seconds(self, cells: Cells) -> tuple[np.ndarray, Bad]:
         """(N,) seconds since 1970 on the wall's clock, nan where there are none, and what could not be read."""
-        array = flat(cells)
+        array = one_array(cells)
         found = typed(array)
         bad = Bad()
         if found is not None:
@@ -346,5 +339,4 @@ class DateColumn(Column):
         return f"date, {first} to {last}, {WRITTEN[s['family']]}{times}"
 
     def reader(self) -> tuple[type, dict[str, Any]]:
-        gone = sorted({m.lower() for m in [*MISSING, *self.options.missing]})
-        return DateReader, {"missing": gone, "unix": self.options.unix, **self._arguments()}
+        return DateReader, {"missing": gone(self.options.missing), "unix": self.options.unix, **self._arguments()}

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
 from dapeng.columns.pictures import (
     CONVERTED,
     KINDS,
@@ -80,7 +80,7 @@ class Image(ColumnOptions):
 
 def raw_cells(cells: Cells) -> list[Any]:
     """Paths or bytes; Hugging Face's {bytes, path} structs give their bytes."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    array = one_array(cells)
     out = array.to_pylist()
     if pa.types.is_struct(array.type):
         out = [None if c is None else (c.get("bytes") or c.get("path")) for c in out]

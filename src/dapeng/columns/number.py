@@ -5,6 +5,7 @@ A cell that isn't a number is bad, never silently 0. Missing are empty cells and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
 from dapeng.columns.fences import fenced, fences
 from dapeng.columns.number_reader import NumberReader
 from dapeng.core import kinds
@@ -77,7 +78,7 @@ class Number(ColumnOptions):
 
 def parse(cells: Cells, missing: list[str] | None, decimal: str) -> tuple[np.ndarray, np.ndarray, Bad]:
     """Cells as float64 (nan where there is none), which are present, and which could not be read."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    array = one_array(cells)
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type):
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
         return _finite(values, ~np.isnan(values))
@@ -132,6 +133,11 @@ def _finite(values: np.ndarray, present: np.ndarray, bad: Bad | None = None) -> 
         values = values.copy()
         values[bad.rows] = np.nan
     return values, present, bad
+
+
+def gone(more: Sequence[str]) -> list[str]:
+    """What stands for no value, in lower case: the usual, and what the user says."""
+    return sorted({m.lower() for m in [*MISSING, *more]})
 
 
 def mostly(cells: Cells) -> bool:

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.number import MISSING, mostly
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
+from dapeng.columns.listed import Moments, divisors, first, nested, written
+from dapeng.columns.number import MISSING, gone
 from dapeng.columns.series_reader import SeriesReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions
 
-GUESSED = 200
 FEW_STEPS = 8
 """Numbers in a text from which on, in the median, it is taken for a series."""
 MOST_CHANNELS = 16
 """Numbers of channels that are counted, to find the commonest."""
 MOST_STEPS = 10_000
 """Of a series, where nothing is said."""
-CONSTANT = 1e-6
-"""Deviation, as a share of the size of a channel, under which it is constant."""
 SUMMED = ("mean", "deviation", "least", "largest", "first", "last", "slope")
 
 
@@ -57,23 +55,14 @@ class Series(ColumnOptions):
     @classmethod
     def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
         """How surely these cells are series: lists of lists, or lists of numbers that are not all of one length."""
-        kind = cells.type
-        nested = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        written = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if as_target or not (nested or written) or (written and mostly(cells[:GUESSED])):
+        as_text = written(cells)
+        if as_target or not (nested(cells.type) or as_text):
             return 0.0, ""
-        reader = SeriesReader(0, [], [], False, 0, MISSING)
-        found = []
-        for cell in cells.drop_null()[:GUESSED].to_pylist():
-            try:
-                found.append(reader.steps(cell))
-            except ValueError:
-                return 0.0, ""
-        shapes = [f.shape for f in found if f is not None]
+        shapes = [f.shape for f in first(cells, SeriesReader(0, [], [], False, 0, MISSING).steps)]
         if len(shapes) < 2 or len({c for _, c in shapes}) > 1:
             return 0.0, ""
         lengths, channels = [t for t, _ in shapes], shapes[0][1]
-        if channels == 1 and (min(lengths) == max(lengths) or (written and np.median(lengths) < FEW_STEPS)):
+        if channels == 1 and (min(lengths) == max(lengths) or (as_text and np.median(lengths) < FEW_STEPS)):
             return 0.0, ""
         told = f"{min(lengths):,} to {max(lengths):,} steps"
         return 0.86, f"{told} of {channels:,} numbers" if channels > 1 else f"lists of {told}"
@@ -87,14 +76,12 @@ class Series(ColumnOptions):
     @property
     def gone(self) -> list[str]:
         """What stands for no value, in lower case."""
-        return sorted({m.lower() for m in [*MISSING, *self.missing]})
+        return gone(self.missing)
 
 
 def read(cells: Cells, reader: SeriesReader) -> tuple[list[np.ndarray | None], Bad]:
     """Each cell's steps (T, C), None where there is no value, and what could not be read."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
+    array = one_array(cells)
     rows: list[np.ndarray | None] = []
     bad = Bad()
     for row, value in enumerate(array.to_pylist() if pa.types.is_nested(array.type) else strings(array).to_pylist()):
@@ -106,16 +93,8 @@ def read(cells: Cells, reader: SeriesReader) -> tuple[list[np.ndarray | None], B
     return rows, bad
 
 
-Moments: TypeAlias = tuple[int, np.ndarray, np.ndarray, np.ndarray]
-"""Cells; of each channel the count, the mean, and the sum of squares about it."""
-
-
-def _none(channels: int) -> Moments:
-    return 0, np.zeros(channels), np.zeros(channels), np.zeros(channels)
-
-
 class SeriesSummary(Summary):
-    """For each of at most 16 numbers of channels: cells, counts, means and sums of squares of every channel, and lengths."""
+    """For each of at most 16 numbers of channels: moments of every channel, and how many cells have which length."""
 
     def __init__(self, options: Series):
         self.options = options
@@ -130,25 +109,16 @@ class SeriesSummary(Summary):
         self.missing += sum(r is None for r in rows) - len(bad.rows)
         for channels in sorted({r.shape[1] for r in rows if r is not None}):
             mine = [r for r in rows if r is not None and r.shape[1] == channels]
-            x = np.concatenate(mine)
-            known = ~np.isnan(x)
-            count = known.sum(0)
-            mean = np.where(known, x, 0.0).sum(0) / np.maximum(count, 1)
-            squares = np.where(known, (x - mean) ** 2, 0.0).sum(0)
-            self._merge(channels, (len(mine), count, mean, squares), Counter(len(r) for r in mine))
+            self._merge(channels, Moments.of(np.concatenate(mine)), Counter(len(r) for r in mine))
 
     def _merge(self, channels: int, other: Moments, lengths: Counter[int]) -> None:
         if channels not in self.moments:
             if len(self.moments) >= MOST_CHANNELS:
-                self.strange += other[0]
+                self.strange += lengths.total()
                 return
-            self.moments[channels] = _none(channels)
+            self.moments[channels] = Moments.none(channels)
             self.lengths[channels] = Counter()
-        cells, count, mean, squares = self.moments[channels]
-        total = np.maximum(count + other[1], 1)
-        shift = other[2] - mean
-        squares = squares + other[3] + shift * shift * count * other[1] / total
-        self.moments[channels] = (cells + other[0], count + other[1], mean + shift * other[1] / total, squares)
+        self.moments[channels] = self.moments[channels].merged(other)
         self.lengths[channels].update(lengths)
 
     def merge(self, other: SeriesSummary) -> None:
@@ -159,20 +129,20 @@ class SeriesSummary(Summary):
 
     def result(self) -> dict[str, Any]:
         asked, most = self.options.channels, self.options.max_length
-        channels = asked if asked != "auto" else max(self.moments, key=lambda n: (self.moments[n][0], n), default=1)
-        cells, count, mean, squares = self.moments.get(channels) or _none(channels)
-        spread = np.sqrt(squares / np.maximum(count, 1))
+        cells = {n: c.total() for n, c in self.lengths.items()}
+        channels = asked if asked != "auto" else max(cells, key=lambda n: (cells[n], n), default=1)
+        moments = self.moments.get(channels) or Moments.none(channels)
         lengths = sorted(self.lengths.get(channels, Counter()).elements())
         longest = lengths[-1] if lengths else 1
         limit = most if most != "auto" else min(longest, MOST_STEPS)
         plain = self.options.scale == "none"
-        std = np.where(spread > CONSTANT * np.maximum(np.abs(mean), 1e-30), spread, 1.0)
+        std = divisors(moments.deviation, moments.mean)
         return {
             "channels": channels,
-            "count": cells,
-            "otherwise": self.strange + sum(m[0] for n, m in self.moments.items() if n != channels),
+            "count": cells.get(channels, 0),
+            "otherwise": self.strange + sum(n for c, n in cells.items() if c != channels),
             "missing": self.missing,
-            "mean": [0.0] * channels if plain else mean.tolist(),
+            "mean": [0.0] * channels if plain else moments.mean.tolist(),
             "std": [1.0] * channels if plain else std.tolist(),
             "median": lengths[len(lengths) // 2] if lengths else 1,
             "longest": longest,

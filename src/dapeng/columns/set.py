@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
 from dapeng.columns.category import normal
 from dapeng.columns.number import mostly
 from dapeng.columns.set_reader import SetReader
@@ -179,7 +179,7 @@ class SetSummary(Summary):
 
 def _distinct(cells: Cells) -> list[tuple[Any, int]]:
     """Cells and how often each occurs, in the order of their first occurrence; lists as they come."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    array = one_array(cells)
     if pa.types.is_nested(array.type):
         return [(v, 1) for v in array.to_pylist()]
     counted = pc.value_counts(strings(array))
@@ -228,7 +228,7 @@ class SetColumn(Column):
 
     def _codes(self, cells: Cells) -> tuple[list[list[int] | None], np.ndarray]:
         """Codes of the distinct cells (None where there is no value), and each cell's position among them."""
-        array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+        array = one_array(cells)
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks)
         if pa.types.is_nested(array.type):

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.template import CHATML, is_text, template_in
 from dapeng.columns.tokenisers import CJK, KINDS, Tokeniser, clean, prune, train_bpe, vocabulary
 from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
@@ -38,6 +39,7 @@ class Text(ColumnOptions):
     """A string in any script; as an input it is tokenised and read by a network or an n-gram model."""
 
     type: Literal["text"] = "text"
+    worded: ClassVar[bool] = True
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "normalise", "like")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "chat", "train_on")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
@@ -71,8 +73,10 @@ class Text(ColumnOptions):
     """The Unicode form in which texts are read. NFC makes one of a letter and its accents; NFKC also reads full-width letters,
     ligatures, circled numbers and the like as the plain ones; none tells all of them apart.
     """
-    chat: bool = False
-    """Cells are conversations: lists of {role, content}, or such as JSON; the model learns to answer."""
+    chat: bool | str = False
+    """Cells are conversations, lists of {role, content}, or such as JSON, and the model learns to answer. How turns become text:
+    by the template that the decoder's weights bring, else chatml (true), by chatml, or by a Jinja template: PATH.jinja, or itself.
+    """
     train_on: Literal["answers", "all"] = "answers"
     """What is learnt of a conversation: what the assistant says, or every turn."""
     like: str | None = None
@@ -93,6 +97,16 @@ class Text(ColumnOptions):
     def lowers(self) -> bool:
         """Whether what is written is learnt in small letters."""
         return self.lowercase is True and self.tokeniser == "words"
+
+    def settled(self, base: Path | None) -> Text:
+        """With the text of the template in the place of its name. Raises SpecError where there is none."""
+        if not self.chat or is_text(self.chat):
+            return self
+        brought = self.decoder.conversation() or {}
+        text = brought.get("text") if self.chat is True else None
+        if isinstance(self.chat, str) and self.chat != "chatml":
+            text = template_in(self.chat, base)
+        return self.model_copy(update={"chat": text or CHATML})
 
     def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
         if "tokens" not in needs or self.tokeniser == "ngrams":

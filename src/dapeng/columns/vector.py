@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.number import MISSING, mostly
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array, strings
+from dapeng.columns.listed import Moments, divisors, first, nested, written
+from dapeng.columns.number import MISSING, gone
 from dapeng.columns.vector_reader import VectorReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
@@ -26,11 +27,8 @@ if TYPE_CHECKING:
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where no type checker sees them
 MOST_LENGTHS = 16
-GUESSED = 200
 BETWEEN = r"[\[\](){},;|\s]+"
 """What stands around and between the numbers of a text."""
-CONSTANT = 1e-6
-"""Deviation, as a share of the size of an element, under which it is constant."""
 
 
 @kinds.columns
@@ -62,24 +60,11 @@ class Vector(ColumnOptions):
     @classmethod
     def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
         """How surely these cells are vectors: lists of equally many numbers, at least two."""
-        kind = cells.type
-        nested = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        if nested:
-            inner = kind.value_type
-            if not (pa.types.is_floating(inner) or pa.types.is_integer(inner)):
-                return 0.0, ""
-        elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)) or mostly(cells[:GUESSED]):
+        inner = cells.type.value_type if nested(cells.type) else None
+        numbers = inner is not None and (pa.types.is_floating(inner) or pa.types.is_integer(inner))
+        if not (numbers if inner is not None else written(cells)):
             return 0.0, ""
-        reader = VectorReader(0, 0, 1, MISSING)
-        some = cells.drop_null()[:GUESSED].to_pylist()
-        lengths = []
-        for cell in some:
-            try:
-                found = reader.numbers(cell)
-            except ValueError:
-                return 0.0, ""
-            if found is not None:
-                lengths.append(len(found))
+        lengths = list(map(len, first(cells, VectorReader(0, 0, 1, MISSING).numbers)))
         if len(lengths) < 2 or min(lengths) != max(lengths) or lengths[0] < 2:
             return 0.0, ""
         return 0.85, f"lists of {lengths[0]:,} numbers"
@@ -91,14 +76,12 @@ class Vector(ColumnOptions):
         return VectorColumn(name, self, state, target)
 
     def plain_reader(self, size: int, mean: list[float] | float = 0.0, std: list[float] | float = 1.0) -> VectorReader:
-        return VectorReader(size, mean, std, sorted({m.lower() for m in [*MISSING, *self.missing]}))
+        return VectorReader(size, mean, std, gone(self.missing))
 
 
 def read(cells: Cells, reader: VectorReader) -> tuple[list[np.ndarray | None], Bad]:
     """Each cell's numbers, None where there is no value, and what could not be read; of any length if the size is 0."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
+    array = one_array(cells)
     rows: list[np.ndarray | None] = []
     bad = Bad()
     values = array.to_pylist() if pa.types.is_nested(array.type) else strings(array).to_pylist()
@@ -114,8 +97,8 @@ def read(cells: Cells, reader: VectorReader) -> tuple[list[np.ndarray | None], B
 
 def quickly(cells: Cells, size: int) -> np.ndarray | None:
     """(N, size) of cells that all are there, finite and of the size; None where one may be anything else."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    if isinstance(array, pa.ChunkedArray) or array.null_count or not len(array) or not size:
+    array = one_array(cells)
+    if array.null_count or not len(array) or not size:
         return None
     if pa.types.is_string(array.type):
         array = pc.split_pattern_regex(pc.utf8_trim(array, "[](){},;| \t\r\n"), BETWEEN)
@@ -135,17 +118,17 @@ def quickly(cells: Cells, size: int) -> np.ndarray | None:
 
 
 class VectorSummary(Summary):
-    """For each of at most 16 lengths: count, means and sums of squares of every element."""
+    """For each of at most 16 lengths: how many cells, and moments of every element."""
 
     def __init__(self, options: Vector):
         self.options = options
         self.reader = options.plain_reader(0)
-        self.moments: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
+        self.moments: dict[int, Moments] = {}
         self.missing, self.strange = 0, 0
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
         asked = self.options.size
-        known = [asked] if asked != "auto" else sorted(self.moments, key=lambda n: -self.moments[n][0])[:1]
+        known = [asked] if asked != "auto" else sorted(self.moments, key=lambda n: -self._cells(n))[:1]
         whole = quickly(cells, known[0] if known else self._first(cells))
         if whole is not None:
             self._count(whole)
@@ -161,20 +144,16 @@ class VectorSummary(Summary):
         return 0 if not rows or rows[0] is None else len(rows[0])
 
     def _count(self, x: np.ndarray) -> None:
-        mean = x.mean(0)
-        self._merge(x.shape[1], (len(x), mean, ((x - mean) ** 2).sum(0)))
+        self._merge(x.shape[1], Moments.of(x))
 
-    def _merge(self, length: int, other: tuple[int, np.ndarray, np.ndarray]) -> None:
-        if length not in self.moments:
-            if len(self.moments) >= MOST_LENGTHS:
-                self.strange += other[0]
-                return
-            self.moments[length] = (0, np.zeros(length), np.zeros(length))
-        count, mean, squares = self.moments[length]
-        total = count + other[0]
-        shift = other[1] - mean
-        squares = squares + other[2] + shift * shift * count * other[0] / total
-        self.moments[length] = (total, mean + shift * other[0] / total, squares)
+    def _cells(self, length: int) -> int:
+        return int(self.moments[length].count[0]) if length in self.moments else 0
+
+    def _merge(self, length: int, other: Moments) -> None:
+        if length not in self.moments and len(self.moments) >= MOST_LENGTHS:
+            self.strange += int(other.count[0])
+            return
+        self.moments[length] = self.moments.get(length, Moments.none(length)).merged(other)
 
     def merge(self, other: VectorSummary) -> None:
         for length in sorted(other.moments):
@@ -184,9 +163,10 @@ class VectorSummary(Summary):
 
     def result(self) -> dict[str, Any]:
         asked = self.options.size
-        size = asked if asked != "auto" else max(self.moments, key=lambda n: (self.moments[n][0], n), default=1)
-        count, mean, squares = self.moments.get(size, (0, np.zeros(size), np.zeros(size)))
-        centre, spread = mean, np.sqrt(squares / max(count, 1))
+        size = asked if asked != "auto" else max(self.moments, key=lambda n: (self._cells(n), n), default=1)
+        moments = self.moments.get(size, Moments.none(size))
+        mean = centre = moments.mean
+        spread = moments.deviation
         if self.options.scale == "whole":
             centre = np.full(size, mean.mean())
             spread = np.full(size, np.sqrt((spread**2 + (mean - mean.mean()) ** 2).mean()))
@@ -194,11 +174,11 @@ class VectorSummary(Summary):
             centre, spread = np.zeros(size), np.ones(size)
         return {
             "size": size,
-            "count": count,
-            "otherwise": self.strange + sum(m[0] for n, m in self.moments.items() if n != size),
+            "count": self._cells(size),
+            "otherwise": self.strange + sum(self._cells(n) for n in self.moments if n != size),
             "missing": self.missing,
             "mean": centre.tolist(),
-            "std": np.where(spread > CONSTANT * np.maximum(np.abs(centre), 1e-30), spread, 1.0).tolist(),
+            "std": divisors(spread, centre).tolist(),
         }
 
 
@@ -305,5 +285,5 @@ class VectorColumn(Column):
         return f"vector of {self.size:,} numbers"
 
     def reader(self) -> tuple[type, dict[str, Any]]:
-        gone = sorted({m.lower() for m in [*MISSING, *self.options.missing]})
-        return VectorReader, {"size": self.size, "mean": self.state["mean"], "std": self.state["std"], "missing": gone}
+        fitted = {"size": self.size, "mean": self.state["mean"], "std": self.state["std"]}
+        return VectorReader, {**fitted, "missing": gone(self.options.missing)}

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, strings
-from dapeng.columns.chat import END, TURN, Turn, asked, conversation, ids_of
-from dapeng.core.errors import Problem, SpecError
-from dapeng.tokens.base import MOST_COUNTED, Codec, commonest, whole
+from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.chat import Talk, conversation, spoken, talks, turns_of
+from dapeng.columns.template import FIRST, OWN, Template, Turn, named
+from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
 from dapeng.tokens.scripts import by_script
@@ -48,7 +47,7 @@ class WrittenSummary(Summary):
         """A tokeniser that the decoder brings: nothing is fitted then but lengths."""
         if self.given is not None:
             self.codec = CODECS[self.given["kind"]]
-            self.given = with_turns(self.given) if options.chat else self.given
+        self.template = template_of(options)
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
         self.long: list[str] = []
@@ -57,8 +56,8 @@ class WrittenSummary(Summary):
         """Whether a block begins with a conversation."""
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
-        self.talks = self.talks or _talks(cells[:1])
-        for cell in spoken(cells)[0] if self.options.chat else strings(cells).to_pylist():
+        self.talks = self.talks or talks(cells[:1])
+        for cell in strings(cells).to_pylist() if self.template is None else spoken(cells, self.template):
             self.rows += 1
             if cell is None or not cell.strip():
                 self.missing += 1
@@ -94,10 +93,13 @@ class WrittenSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.vocab_size
         size = asked if asked != "auto" else self._size()
-        marks = [TURN] if self.options.chat else []
+        template = self.template
+        marks = [] if template is None else [m for m in template.marks() if m not in SPECIAL]
         codec = self.codec.fitted(self.counts, size, marks) if self.given is None else self.codec(self.given)
         if self.options.lowers and self.given is None:
             codec = type(codec)({**codec.state, "lowercase": True})
+        if template is not None:
+            Talk(template, codec)  # whether this tokeniser can write it is known here
         most = min((self.given or {}).get("longest") or MOST_TOKENS, MOST_TOKENS)
         texts = [t for _, t in sorted(self.some.items())]
         ids, lengths = codec.encode(texts)
@@ -118,56 +120,16 @@ class WrittenSummary(Summary):
             "talks": self.talks,
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
+            **({} if template is None else {"template": {"text": template.text, "tokens": dict(template.tokens)}}),
         }
 
 
-def turns_of(cells: Cells) -> tuple[list[list[Turn] | None], Bad]:
-    """The conversation of each cell, None where there is none, and what could not be read."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    rows: list[list[Turn] | None] = []
-    bad = Bad()
-    for row, cell in enumerate(array.to_pylist()):
-        try:
-            rows.append(conversation(cell))
-        except ValueError as error:
-            bad.add(row, str(error))
-            rows.append(None)
-    return rows, bad
-
-
-def _talks(cells: Cells) -> bool:
-    """Whether there is a conversation, as JSON or as Arrow holds it."""
-    cell = cells.to_pylist()[0] if len(cells) else None
-    if isinstance(cell, str) and not cell.lstrip().startswith(("[", "{")):
-        return False
-    try:
-        return conversation(cell) is not None
-    except ValueError:
-        return False
-
-
-def spoken(cells: Cells) -> tuple[list[str | None], Bad]:
-    """What is said in each cell, with the roles before it."""
-    rows, bad = turns_of(cells)
-    return [None if r is None else "\n".join(f"{t.role}\n{t.said}" for t in r) for r in rows], bad
-
-
-def with_turns(given: dict[str, Any]) -> dict[str, Any]:
-    """A tokeniser of public weights for conversations: it must know begin and end of a turn, and texts end there.
-
-    Raises SpecError where it doesn't.
-    """
-    if given["kind"] != File.kind:  # of a run: it knows its marks, or has none
-        if TURN not in given["marks"]:
-            what = "the run that these weights come from knows no turns: its tokeniser has no mark for them"
-            raise SpecError(Problem("chat", what, "leave chat out, or leave weights out"))
-        return given
-    library: Any = File(given)
-    names = {n: library.library.token_to_id(n) for n in (TURN, END)}
-    if None in names.values():
-        what = f"the tokeniser of these weights has no tokens {TURN} and {END}, so that it can't write turns"
-        raise SpecError(Problem("chat", what, "begin from weights of a model for conversations, or leave weights out"))
-    return {**given, "eos": names[END], "marks": [TURN]}
+def template_of(options: Text) -> Template | None:
+    """What turns conversations into texts, where cells are such. Raises SpecError where it is no template."""
+    if not options.chat:
+        return None
+    brought = options.decoder.conversation()
+    return Template(named(options.chat), OWN if brought is None else brought["tokens"]).checked()
 
 
 class WrittenColumn(Column):
@@ -181,7 +143,14 @@ class WrittenColumn(Column):
         super().__init__(name, options, state, target)
         self.codec: Codec = CODECS[state["kind"]](state["codec"])
         self.max_length: int = state["max_length"]
-        self.chat = options.chat
+        self.chat = bool(options.chat)
+        self.talk = self._talk() if self.chat else None
+        if self.talk is not None:
+            self.codec.eos = self.talk.end
+
+    def _talk(self) -> Talk:
+        known = self.state.get("template") or {"text": FIRST, "tokens": OWN}
+        return Talk(Template(**known), self.codec)
 
     @property
     def domain(self) -> str | None:
@@ -206,12 +175,16 @@ class WrittenColumn(Column):
         return {"ids": Dims("B T", "int32", low=0, high=self.size - 1), **told, "mask": Dims("B T", "bool")}
 
     def _conversations(self, cells: Cells) -> Encoded:
+        assert self.talk is not None
         rows, bad = turns_of(cells)
-        found = [(np.empty(0, np.int32), np.empty(0, bool)) if r is None else ids_of(r, self.codec) for r in rows]
-        for row, (ids, taught) in enumerate(found):
-            if self.options.train_on == "all":
-                found[row] = (ids, np.ones(len(ids), bool))
-            elif len(ids) and not taught.any():
+        found = [(np.empty(0, np.int32), np.empty(0, bool))] * len(rows)
+        for row, turns in enumerate(rows):
+            try:
+                found[row] = found[row] if turns is None else self.talk.ids(turns, self.options.train_on == "all")
+            except ValueError as error:
+                bad.add(row, str(error))
+                continue
+            if turns is not None and not found[row][1].any():
                 bad.add(row, "no turn is of the assistant: there is no answer to learn")
         present = np.array([r is not None and i not in bad.rows for i, r in enumerate(rows)], bool)
         flat = {
@@ -226,10 +199,13 @@ class WrittenColumn(Column):
 
         Raises ValueError for what is no conversation.
         """
-        if not self.chat:
+        if self.talk is None:
             ids, _ = self.codec.encode([str(prompt)])
             return [self.codec.bos, *ids.tolist()]
-        return asked([Turn("user", prompt)] if isinstance(prompt, str) else conversation(prompt) or [], self.codec)
+        turns = [Turn("user", prompt)] if isinstance(prompt, str) else conversation(prompt)
+        if not turns:
+            raise ValueError("there is no turn to answer")
+        return self.talk.asked(turns)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         if self.chat:
@@ -295,6 +271,12 @@ class WrittenColumn(Column):
         talk = "cells are conversations: with chat: true the model learns to answer, and not to write lists of turns"
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
+        seam = "this tokeniser cuts the end of a question otherwise when its answer follows, and answers may begin badly: let the"
+        seams = (
+            []
+            if self.talk is None or self.talk.seamless
+            else [f"{seam} template begin them behind a special token or one line's end"]
+        )
         lost = self.state.get("unknown", 0.0)
         rare = f"{lost:.1%} of its {own} are unknown to the vocabulary: what they say is not learnt, and counts nothing in bits per byte"
         talks = [rare] if lost > MOST_UNKNOWN else []
@@ -303,7 +285,7 @@ class WrittenColumn(Column):
                 "lowercase: true is not used: what is written is kept letter by letter, but for tokeniser: words"
             )
         talks += [talk] if self.state.get("talks") and not self.chat else []
-        return talks + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
+        return talks + seams + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

@@ -56,6 +56,8 @@ class ColumnOptions(Options):
     """True if cells may name files: then `files` of the fitted column says which."""
     tabular: ClassVar[bool] = False
     """True if it is a column of a table that models read cheaply, unlike pictures and texts."""
+    worded: ClassVar[bool] = False
+    """True if a cell is a text, which can be nearly the same as another."""
     labelled: ClassVar[bool] = False
     """True if a cell is one of some labels, whose shares a split keeps equal in every part."""
     of_labels: ClassVar[bool] = False
@@ -71,6 +73,10 @@ class ColumnOptions(Options):
         Known before any data is read; empty: what is read decides (`dapeng.columns.base.Column.default_encoder`).
         """
         return "", ""
+
+    def settled(self, base: Path | None) -> ColumnOptions:
+        """The same options with everything decided that a file decides, whose path starts from `base`. Raises SpecError."""
+        return self
 
     def summary(self, target: bool) -> Any:
         """A fresh `dapeng.columns.base.Summary` for this column; `target` where it is an output."""
@@ -157,6 +163,10 @@ class DecoderOptions(Options):
 
     def vocabulary(self) -> dict[str, Any] | None:
         """The tokeniser of the text that it writes, where it brings one; None: fitted on the training rows."""
+        return None
+
+    def conversation(self) -> dict[str, Any] | None:
+        """How the weights that it begins from write conversations: "text" of a template or None, and "tokens", special ones by role."""
         return None
 
     def located(self, base: Path | None) -> DecoderOptions:

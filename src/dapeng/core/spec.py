@@ -49,6 +49,24 @@ class Limits(Options):
     """Deepest nesting of a JSON value."""
 
 
+class Near(Options):
+    """Rows that are nearly the same are dropped."""
+
+    near: float = Field(0.8, gt=0, le=1)
+    """Share of the shingles of two rows' texts (five words in a row, or five characters) that both have, from which on they are."""
+
+
+class Part(Options):
+    """One source of a mixture."""
+
+    addresses: ClassVar[tuple[str, ...]] = ("data",)
+
+    data: str | list[str]
+    """Where its rows come from: as data.path."""
+    weight: float = Field(1.0, gt=0, le=1e9)
+    """Its share of an epoch is its weight by the sum of all weights, however many rows it has."""
+
+
 class Data(Options):
     """Where the rows come from and which of them are for what."""
 
@@ -57,6 +75,8 @@ class Data(Options):
 
     path: str | list[str] | None = None
     """A file, a folder, a pattern (posts/*.parquet), a URL, a list of these, or sample:NAME. Split as `split` says."""
+    mixture: Annotated[list[Part], Field(min_length=1)] | None = None
+    """Several sources of the same columns, drawn in proportion to their weights: [{data: a.csv, weight: 3}, {data: b.jsonl}]."""
     train: str | list[str] | None = None
     """Rows to train on, where they come apart from the others."""
     validation: str | list[str] | None = None
@@ -77,8 +97,11 @@ class Data(Options):
     """Decimal mark of numbers. auto: found by looking."""
     bad_rows: Literal["reject", "quarantine"] = "reject"
     """What to do with rows that have too many fields."""
-    duplicates: Literal["keep", "drop"] = "keep"
-    """Rows that train and equal another such row in every used column: all of them, or the first alone. Validation and test stay."""
+    duplicates: Literal["keep", "drop", "near"] | Near = "keep"
+    """Rows that train and equal another such row in every used column: all of them, or the first alone. Validation and test stay.
+
+    near, short for {near: 0.8}: also rows whose texts are nearly the same, and those that are nearly a row that validates or tests.
+    """
     label_errors: Literal["keep", "drop"] = "keep"
     """Rows that train and whose label confident learning calls wrong: kept, or dropped and listed in the run folder's dropped.json.
 
@@ -91,6 +114,11 @@ class Data(Options):
     allow_symlinks: bool = True
     """Follow links that lead out of a data folder."""
     limits: Limits = DEFAULT
+
+    @property
+    def named(self) -> bool:
+        """Whether it says where rows that train come from; they are in memory otherwise."""
+        return any(v is not None for v in (self.path, self.train, self.mixture))
 
 
 class Phase(Options):
@@ -227,7 +255,7 @@ def plain(options: Options, every: bool = False) -> dict[str, Any]:
     for name in type(options).model_fields:
         if every or name in options.model_fields_set or name in ("type", "by"):
             value = _plain(getattr(options, name), every)
-            out[name] = _masked(value) if isinstance(options, Data) and name in Data.addresses else value
+            out[name] = _masked(value) if name in getattr(options, "addresses", ()) else value
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dapeng.columns.base import strings
+from dapeng.columns.base import one_array, strings
 from dapeng.columns.number import parse
 from dapeng.data.table import Cells
 
@@ -23,9 +23,7 @@ class Facts:
 
     def __init__(self, name: str, cells: Cells, decimal: str):
         self.name, self.decimal = name, decimal
-        self.array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-        if isinstance(self.array, pa.ChunkedArray):
-            self.array = pa.concat_arrays(self.array.chunks)
+        self.array = one_array(cells)
         if pa.types.is_dictionary(self.array.type):
             self.array = self.array.cast(self.array.type.value_type)
         self.kind = self.array.type

@@ -128,7 +128,7 @@ class TableFeed:
         world: int = 1,
         transforms: Callable[[Batch, int], Batch] | None = None,
     ):
-        self.reader, self.positions = Rows(store), rows
+        self.reader, self.positions, self.mixture = Rows(store), rows, store.mixture
         self.accumulate, self.seed, self.rank, self.world = accumulate, seed, rank, world
         self.transforms = transforms
         self.batch_size = batch_size
@@ -145,13 +145,16 @@ class TableFeed:
         return self._order
 
     def _shuffled(self, epoch: int) -> np.ndarray | Windows:
-        count = len(self.positions)
+        positions, lengths = self.positions, self.lengths
+        if self.mixture is not None:
+            positions = self.mixture.rows(positions, self.seed, epoch)
+            lengths = None if lengths is None else self.reader.lengths(positions)
         if self.reader.mapped:
-            return Windows(self.positions, self.seed, epoch)
-        order = permutation(count, self.seed, epoch)
-        if self.lengths is None:
-            return self.positions[order]
-        return self.positions[_bucketed(order, self.lengths, self.per_step, self.seed, epoch)]
+            return Windows(positions, self.seed, epoch)
+        order = permutation(len(positions), self.seed, epoch)
+        if lengths is None:
+            return positions[order]
+        return positions[_bucketed(order, lengths, self.per_step, self.seed, epoch)]
 
     def steps(self, position: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step from `position` on, without end; this rank's share."""

@@ -16,10 +16,12 @@ from dapeng.core.console import say
 from dapeng.core.errors import DapengError
 from dapeng.core.files import read_json, write_json
 from dapeng.data import kept
-from dapeng.data.table import Block, Source
+from dapeng.data.table import BLOCK_BYTES, Block, Source, joined
 
 SMALL_BYTES = 1 << 30
 ROWS = 65_536
+TEXT_BYTES = 1 << 27
+"""The same for rows with texts, which take several times as much when they are looked at."""
 ROOM = 1.5
 """Times the bytes of the original that must be free, so that its rows are kept on disk; the prepared ones want room too."""
 
@@ -105,7 +107,7 @@ def hold(source: Source, names: list[str], most: int = SMALL_BYTES) -> tuple[Sou
             key = key or (kept.address("rows", source.name, source.fingerprint(), names) if source.parsed else "")
             return _on_disk(source, names, key, parts, blocks)
     empty = pa.table({n: pa.array([], pa.string()) for n in names})
-    return Held(source, pa.concat_tables(parts, promote_options="permissive") if parts else empty), rows
+    return Held(source, joined(parts) if parts else empty), rows
 
 
 def _found(source: Source, key: str) -> OnDisk | None:
@@ -157,7 +159,7 @@ def _room(source: Source) -> bool:
 
 
 def _write(path: Path, parts: list[pa.Table], rest: Iterator[pa.Table]) -> int:
-    """An Arrow file of batches of about `ROWS` rows; `parts` is emptied on the way. The number of rows."""
+    """An Arrow file of batches of about `ROWS` rows, or fewer large ones; `parts` is emptied on the way. The number of rows."""
     schema = parts[0].schema
     rows = 0
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1), use_threads=False)
@@ -178,11 +180,11 @@ def _drained(parts: list[pa.Table], rest: Iterator[pa.Table]) -> Iterator[pa.Tab
 
 
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
-    """Tables that together have at least `ROWS` rows."""
+    """Tables that together have at least `ROWS` rows, or take a block's bytes."""
     waiting: list[pa.Table] = []
     for columns in tables:
         waiting.append(columns)
-        if sum(map(len, waiting)) >= ROWS:
+        if sum(map(len, waiting)) >= ROWS or sum(t.nbytes for t in waiting) > BLOCK_BYTES:
             yield waiting
             waiting = []
     if waiting:

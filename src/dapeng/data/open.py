@@ -17,6 +17,7 @@ from dapeng.core.kinds import sources
 from dapeng.core.secrets import redacted
 from dapeng.core.spec import Data
 from dapeng.data import files
+from dapeng.data.mixture import Mixture
 from dapeng.data.sources.base import Reader, from_base
 from dapeng.data.table import PARTS, Concat, Head, Note, Source
 
@@ -36,6 +37,8 @@ class Opened:
     """The sources of a spec's data, by part: "all", or "train" with "validation" and "test" where they are given."""
 
     parts: dict[str, Source]
+    mixed: list[tuple[Source, float]] = field(default_factory=list)
+    """Sources of a mixture with their weights; the first ones of the whole."""
     _whole: dict[str, Source] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -57,6 +60,13 @@ class Opened:
                 Concat([s for _, s in ordered], "the data", codes, "ignore") if several else self.first
             )
         return self._whole["whole"]
+
+    def mixture(self) -> Mixture | None:
+        """In which proportions rows that train are drawn; None: as they are."""
+        if not self.mixed:
+            return None
+        ends = np.cumsum([source.count() for source, _ in self.mixed])
+        return Mixture([source.name for source, _ in self.mixed], [weight for _, weight in self.mixed], ends)
 
     def given(self) -> np.ndarray | None:
         """(rows,) int8: the part each row of `whole` was given in; None where the data came as one."""
@@ -80,6 +90,13 @@ def open_data(data: Data, base: Path | None = None, objects: Mapping[str, object
     named = {"all": data.path, "train": data.train, "validation": data.validation, "test": data.test}
     addresses: dict[str, object] = {part: address for part, address in named.items() if address is not None}
     addresses.update(objects or {})
+    mixed: list[tuple[Source, float]] = []
+    if data.mixture:
+        if "all" in addresses or "train" in addresses:
+            what = "data: mixture is what trains; so are path and train"
+            raise SpecError(what, hint="name one of them")
+        mixed = [(_single(_open(part.data, data, base), str(part.data)), part.weight) for part in data.mixture]
+        addresses["train" if addresses else "all"] = mixed
     if not addresses:
         raise SpecError("data: nothing is named", hint="write data: FILE, or dapeng train FILE --target COLUMN")
     if "all" in addresses and len(addresses) > 1:
@@ -87,16 +104,23 @@ def open_data(data: Data, base: Path | None = None, objects: Mapping[str, object
             "data: path is all of the data; train, validation and test are its parts", hint="name one or the others"
         )
     if "all" in addresses:
-        parts = _open(addresses["all"], data, base)
+        parts = {"all": _mixed(mixed)} if mixed else _open(addresses["all"], data, base)
     elif "train" not in addresses:
         raise SpecError("data: train is missing", hint="name data.train, or all of the data as data.path")
     else:
-        parts = {part: _single(_open(address, data, base), str(part)) for part, address in addresses.items()}
+        parts = {
+            part: _mixed(mixed) if address is mixed else _single(_open(address, data, base), str(part))
+            for part, address in addresses.items()
+        }
     if data.max_rows is not None:
         parts = {part: cast(Source, Head(source, data.max_rows)) for part, source in parts.items()}
-    opened = Opened(parts)
+    opened = Opened(parts, mixed)
     opened.whole()  # parts whose columns differ are an error now
     return opened
+
+
+def _mixed(sources: list[tuple[Source, float]]) -> Source:
+    return Concat([source for source, _ in sources], "the mixture")
 
 
 def _single(parts: dict[str, Source], name: str) -> Source:

@@ -12,6 +12,7 @@ import torch
 
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.draws import permutation, uniform
+from dapeng.data.mixture import Mixture
 from dapeng.data.stored import Stored
 
 
@@ -36,12 +37,15 @@ class PackedFeed:
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
+        mixture: Mixture | None = None,
     ):
         assert stored.offsets is not None
         self.name, self.ids, self.taught = name, stored.tensors["ids"], stored.tensors.get("taught")
         there = rows if stored.present is None else rows[np.asarray(stored.present[rows])]
         self.starts = np.asarray(stored.offsets[there])
         self.lengths = np.asarray(stored.offsets[there + 1]) - self.starts
+        self.mixture = mixture
+        self.source = np.empty(0, np.int64) if mixture is None else mixture.sources(there)
         self.batch_size, self.accumulate = batch_size, accumulate
         self.seed, self.rank, self.world = seed, rank, world
         self.tokens = int(self.lengths.sum())
@@ -57,11 +61,17 @@ class PackedFeed:
         if epoch == self._epoch:
             return
         self._epoch = epoch
-        self._texts = permutation(len(self.starts), self.seed, epoch, 0)
+        self._texts = self.texts(epoch)
         self._ends = np.cumsum(self.lengths[self._texts])
-        spare = self.tokens - 1 - self.windows * self.window
+        spare = int(self._ends[-1]) - 1 - self.windows * self.window
         self._begin = int(uniform(np.zeros(1, np.int64), 1, self.seed, epoch, 1)[0, 0] * (spare + 1))
         self._order = permutation(self.windows, self.seed, epoch, 2)
+
+    def texts(self, epoch: int) -> np.ndarray:
+        """Numbers of the texts of an epoch, in the order in which they are laid."""
+        if self.mixture is None:
+            return permutation(len(self.starts), self.seed, epoch, 0)
+        return self.mixture.texts(self.source, self.lengths, self.seed, epoch)
 
     def steps(self, position: int) -> Iterator[list[Batch]]:
         """The micro-batches of each step from `position` on, without end; this rank's share."""

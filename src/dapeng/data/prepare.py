@@ -21,6 +21,7 @@ from dapeng.core.console import say
 from dapeng.core.errors import DapengError, DataError, Problem
 from dapeng.core.files import read_json, write_json
 from dapeng.core.kinds import ColumnOptions
+from dapeng.core.machine import give_back
 from dapeng.core.spec import plain
 from dapeng.data import kept
 from dapeng.data.groups import WEIGHT, Group, group
@@ -28,6 +29,7 @@ from dapeng.data.stored import Gathering, Quarantined, Shapes, Store, Stored, de
 from dapeng.data.table import Block, Source
 
 IN_MEMORY = 1 << 30
+TOKENS_IN_MEMORY = 1 << 27
 """Stores up to so many bytes live in memory."""
 MOST_TOLD = 10_000
 """Quarantined cells that are kept with their reasons."""
@@ -178,11 +180,17 @@ class Prepared:
             out[WEIGHT] = (Group(WEIGHT, (self.weight,), False), {"values": Dims("B", "float32")})
         return out
 
-    def store(self, source: Source, data: str | None = None, in_memory: int = IN_MEMORY) -> Store:
+    @property
+    def in_memory(self) -> int:
+        """Bytes of arrays up to which they are held in memory: fewer where texts are laid behind each other, and few are looked at."""
+        return TOKENS_IN_MEMORY if any(c.window for c in self.columns.values()) else IN_MEMORY
+
+    def store(self, source: Source, data: str | None = None, in_memory: int | None = None) -> Store:
         """All rows of a source. Past `in_memory` bytes the arrays lie in files, memory-mapped.
 
         data: what the rows are made of, as a hash; then the files are kept, and found when the same is asked again.
         """
+        in_memory = self.in_memory if in_memory is None else in_memory
         if data is None:
             return self._gathered(source, Gathering(None, in_memory))
         key = kept.address(data, self._outside(source), self._fitted(), self.weight, self.max_bad)
@@ -202,6 +210,8 @@ class Prepared:
             gathering.close()
             describe(store, gathering.form, gathering.folder)
         found = mapped(kept.folder() / key, self.shapes(), self.inputs, self.targets)
+        pa.default_memory_pool().release_unused()
+        give_back()
         if found is None:
             raise DataError(Problem(str(kept.folder() / key), "prepared rows can't be read back", "look at the disk"))
         return found

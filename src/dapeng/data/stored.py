@@ -13,6 +13,7 @@ from dapeng.columns.base import Dims
 from dapeng.core.errors import DapengError
 from dapeng.core.files import read_json, write_json
 from dapeng.data.groups import Group
+from dapeng.data.mixture import Mixture
 
 Shapes = dict[str, tuple[Group, dict[str, Dims]]]
 """Groups and layouts by key, in the order in which arrays are stored."""
@@ -56,6 +57,8 @@ class Store:
     left_out: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """Positions of the rows that are quarantined."""
     folder: Path | None = None
+    mixture: Mixture | None = None
+    """In which proportions rows that train are drawn; None: each once an epoch."""
 
     @property
     def nbytes(self) -> int:

@@ -15,6 +15,8 @@ from dapeng.core.errors import DataError, Problem
 
 Cells: TypeAlias = pa.Array | pa.ChunkedArray
 
+BLOCK_BYTES = 32 << 20
+"""Bytes of text in a block from which on it is cut, however few its rows."""
 PARTS = ("train", "validation", "test")
 """Names of the parts of a data set; their positions are the codes of a split (0, 1, 2)."""
 

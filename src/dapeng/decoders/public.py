@@ -15,7 +15,7 @@ from dapeng.decoders.writing import BlockOptions, WritingDecoder
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Widths
 from dapeng.public.folders import SAMPLE, beside, decided, open_folder
-from dapeng.public.writers import codec_in, shape_in, tensors_in
+from dapeng.public.writers import codec_in, conversation_in, shape_in, tensors_in
 
 
 class PublicWriting(BlockOptions):
@@ -82,6 +82,12 @@ class PublicWriting(BlockOptions):
             return None
         folder = open_folder(self.weights)
         return folder.codec(self.type) or codec_in(folder)
+
+    def conversation(self) -> dict[str, Any] | None:
+        if self.weights is None:
+            return None
+        folder = open_folder(self.weights)
+        return folder.conversation(self.type) or conversation_in(folder)
 
     def build(self, column: Any, widths: Widths | None, tables: Any, loss: Any) -> WritingDecoder:
         decoder = super().build(column, widths, tables, loss)

@@ -77,7 +77,7 @@ def longest_runs(known: np.ndarray, texts: Sequence[np.ndarray]) -> tuple[np.nda
     while (low < high).any():
         tried = (low + high + 1) // 2
         for size in np.unique(tried[low < high]).tolist():
-            some = np.flatnonzero((tried == size) & (low < high))
+            some = np.flatnonzero((tried == size) & (low < high)).tolist()
             hashes = [_hashes(texts[i], size) for i in some]
             there = _stand_in(known, np.concatenate(hashes), size)
             for i, hit in zip(some, np.split(there, np.cumsum([len(h) for h in hashes])[:-1])):

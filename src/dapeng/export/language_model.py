@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dapeng.columns.chat import turns_of
+from dapeng.columns.template import Turn
 from dapeng.core.errors import RunError
 from dapeng.data.table import Source
 from dapeng.export import layout
@@ -50,10 +52,13 @@ class LanguageModel:
         except ValueError as error:
             raise RunError(str(error), hint="train with tokeniser=bpe") from None
         tensors = family.theirs(self.tensors(), self.writer.shape)
+        template = "" if self.column.talk is None else self.column.talk.template.text
+        if self.column.talk is not None:  # what the template knows them as, which need not be what ends an answer
+            roles |= {r: n for r, n in self.column.talk.template.tokens.items() if n in self.codec.specials}
         generation = {**ids, "do_sample": False}
         if self.codec.unwritten:
             generation["suppress_tokens"] = list(self.codec.unwritten)
-        return Layout({**config, **ids}, tensors, tokenizer, roles, self.longest, generation)
+        return Layout({**config, **ids}, tensors, tokenizer, roles, self.longest, generation, template)
 
     @property
     def longest(self) -> int:
@@ -83,6 +88,8 @@ class LanguageModel:
         """Tokens and logits of what was written into the folder, beside the run's own."""
         texts = [*self.texts(rows), *TOUGH]
         tokens = layout.refuse_other_tokens(folder, texts, self.ids)
+        if self.column.talk is not None:
+            layout.refuse_other_chats(folder, self.column.talk, self.conversations(rows))
         model = layout.opened(folder, "AutoModelForCausalLM")
         theirs = (lambda ids: model(ids).logits) if model is not None else _read_back(folder)
         worst = 0.0
@@ -106,6 +113,11 @@ class LanguageModel:
         device = self.writer.matrix.device
         hidden = self.writer.hidden(ids.to(device), plain_view(len(ids), ids.shape[1], device))
         return F.linear(hidden, self.writer.matrix).float().cpu()
+
+    def conversations(self, rows: Source) -> list[list[Turn]]:
+        """A made-up one, and the run's own, where they can be had."""
+        cells = [] if self.name not in rows.names else turns_of(rows.head(MOST_TEXTS).column(self.name))[0]
+        return [[Turn("user", TOUGH[0]), Turn("assistant", TOUGH[1])], *(t for t in cells if t)]
 
     def texts(self, rows: Source) -> list[str]:
         """The run's own, where they can be had."""

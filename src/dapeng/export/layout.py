@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dapeng.core.errors import RunError
-from dapeng.core.files import write_json
+from dapeng.core.files import write_json, write_text
 
 TOUGH = (
     "Hello, world! It's 12345 o'clock.",
@@ -32,7 +32,8 @@ MOST_TEXTS = 256
 class Layout:
     """What the files say. tokenizer: tokenizer.json as values. roles: special tokens by what they are for ("bos_token").
 
-    longest: tokens of a text. generation: generation_config.json, of a model that writes.
+    longest: tokens of a text. generation: generation_config.json, of a model that writes. chat_template: of one that answers;
+    its special tokens are read as such out of what it writes, so that they are in any other text too.
     """
 
     config: dict[str, Any]
@@ -41,6 +42,7 @@ class Layout:
     roles: dict[str, str]
     longest: int
     generation: dict[str, Any] = field(default_factory=dict)
+    chat_template: str = ""
 
     def write(self, folder: Path) -> None:
         """Fill a folder with config.json, model.safetensors, tokenizer.json, tokenizer_config.json and the rest."""
@@ -49,6 +51,8 @@ class Layout:
         write_json(folder / "tokenizer_config.json", self.tokenizer_config())
         if self.generation:
             write_json(folder / "generation_config.json", self.generation)
+        if self.chat_template:
+            write_text(folder / "chat_template.jinja", self.chat_template)
         held = {n: t.detach().cpu().float().clone().contiguous() for n, t in self.tensors.items()}
         save_file(held, folder / "model.safetensors", {"format": "pt"})
 
@@ -56,7 +60,7 @@ class Layout:
         side = "left" if self.generation else "right"  # what is written follows the prompt at once
         return {
             "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest, "padding_side": side,
-            "split_special_tokens": True, "clean_up_tokenization_spaces": False, **self.roles,
+            "split_special_tokens": not self.chat_template, "clean_up_tokenization_spaces": False, **self.roles,
         }  # fmt: skip
 
 
@@ -73,6 +77,29 @@ def refuse_other_tokens(folder: Path, texts: Sequence[str], ours: Callable[[str]
             what = f"tokenizer.json reads {text[:60]!r} otherwise than the run, from token {at} on; nothing was kept"
             raise RunError(what, hint="--format standalone, or train with tokeniser=bpe")
     return len(texts)
+
+
+def refuse_other_chats(folder: Path, talk: Any, chats: Sequence[Any]) -> int:
+    """How many conversations were compared. Raises RunError for one that the folder's tokeniser reads otherwise than the run.
+
+    talk: the run's `dapeng.columns.chat.Talk`. Conversations that hold special tokens as text are left out.
+    """
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    compared = 0
+    for turns in chats:
+        try:
+            text, wanted = talk.text(turns), talk.ids(turns)[0].tolist()
+        except ValueError:  # the template refuses it: it was not learnt either
+            continue
+        if any(s in t.said for t in turns for s in talk.special):
+            continue
+        compared += 1
+        if library.encode(text, add_special_tokens=False).ids != wanted:
+            what = f"tokenizer.json reads the conversation {text[:60]!r} otherwise than the run; nothing was kept"
+            raise RunError(what, hint="train with tokeniser=bpe, or serve the run itself")
+    return compared
 
 
 def opened(folder: Path, auto: str, **options: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -46,13 +47,52 @@ class Recurrent(nn.Module):
         mirror = None if mask is None else reversal(mask)
         for number, layer in enumerate(self.forwards):
             x = self.drop(x) if number else x
-            ahead = layer(x, _start(layer, x))[0]
+            ahead = states_of(layer, x)
             if len(self.backwards):
                 other = self.backwards[number]
-                back = reversed_by(other(reversed_by(x, mirror), _start(other, x))[0], mirror)
+                back = reversed_by(states_of(other, reversed_by(x, mirror)), mirror)
                 ahead = torch.cat([ahead, back], -1)
             x = ahead
         return x if mask is None else x * mask[..., None]
+
+
+def states_of(layer: Any, x: Tensor) -> Tensor:
+    """(B, T, D) -> (B, T, H), from an empty state on. In a program that is exported it is a loop, so that it takes any T."""
+    if torch.compiler.is_exporting():
+        return scanned(layer, x)
+    return layer(x, _start(layer, x))[0]
+
+
+def scanned(layer: Any, x: Tensor) -> Tensor:
+    """What a layer of torch's gives, (B, T, D) -> (B, T, H), as one step that is repeated: ONNX calls it Scan.
+
+    torch.export lays torch's own layers out step by step, for as many steps as the example has. The weights are taken out
+    of the layer before the step, which may look at tensors alone.
+    """
+    from torch._higher_order_ops.scan import scan
+
+    weight, bias = layer.weight_hh_l0, layer.bias_hh_l0
+    gates = F.linear(x, layer.weight_ih_l0, layer.bias_ih_l0).transpose(0, 1)  # of the input, for all steps at once
+
+    def lstm(before: tuple[Tensor, Tensor], given: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        state, cell = before
+        put, keep, new, say = (given + F.linear(state, weight, bias)).chunk(4, -1)
+        cell = torch.sigmoid(keep) * cell + torch.sigmoid(put) * torch.tanh(new)
+        state = torch.sigmoid(say) * torch.tanh(cell)
+        return (state, cell), state.clone()
+
+    def gru(state: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        forget, keep, new = given.chunk(3, -1)
+        forget_too, keep_too, new_too = F.linear(state, weight, bias).chunk(3, -1)
+        keep = torch.sigmoid(keep + keep_too)
+        new = torch.tanh(new + torch.sigmoid(forget + forget_too) * new_too)
+        state = (1 - keep) * new + keep * state
+        return state, state.clone()
+
+    empty = x.new_zeros(x.shape[0], layer.hidden_size)
+    several = isinstance(layer, nn.LSTM)
+    states = scan(lstm, (empty, empty.clone()), gates)[1] if several else scan(gru, empty, gates)[1]
+    return states.transpose(0, 1)
 
 
 def _start(layer: Any, x: Tensor) -> Any:

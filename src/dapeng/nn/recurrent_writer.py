@@ -23,8 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dapeng.nn.attention import masked_mean
 from dapeng.nn.recurrent import Recurrent
-from dapeng.nn.tables import Lent
-from dapeng.nn.vocabulary import IGNORED, token_losses
+from dapeng.nn.token_writer import TokenWriter
 
 MOST_COMPARED = 2**25
 """Values of additive attention, B T S A, that are held at once."""
@@ -151,58 +150,32 @@ class StateAttention(nn.Module):
         return self.score(torch.tanh(query[:, :, None] + keys[:, None]))[..., 0]
 
 
-class RecurrentWriter(nn.Module):
+class RecurrentWriter(TokenWriter):
     """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one.
 
     The answer is compared with the table of tokens: tanh of a layer over the state and what attention found (Luong et al., eq. 5).
     """
 
     def __init__(self, shape: RecurrentShape, table: nn.Embedding, tied: bool = True):
-        super().__init__()
+        super().__init__(table)
         self.shape = shape
-        self.table = Lent(table)
         self.stack = Recurrent(shape.kind, shape.width, shape.hidden, shape.layers, False, shape.dropout)
         self.first = None if shape.cross is None else FirstState(shape)
         self.attention = StateAttention(shape) if shape.attends else None
         self.out = nn.Linear(shape.hidden + (shape.cross or 0 if shape.attends else 0), shape.width)
         self.drop = nn.Dropout(shape.dropout) if shape.dropout else nn.Identity()
-        self.head = None if tied else nn.Linear(shape.width, table.num_embeddings, bias=False)
-        if self.head is not None:
-            nn.init.normal_(self.head.weight, std=shape.width**-0.5)
-
-    @property
-    def matrix(self) -> Tensor:
-        """(V, D) what an answer is compared with."""
-        found: Tensor = (self.table.module if self.head is None else self.head).weight  # type: ignore[assignment]
-        return found
+        self.head = self._own_head(tied, shape.width, shape.width**-0.5)
 
     def hidden(self, ids: Tensor, state: RecurrentState) -> Tensor:
         """(B, T, D) what is answered behind each token."""
         states, _ = self._read(self._embedded(ids), state.memory)
         return self._answer(states, state.said)
 
-    def losses(
-        self,
-        ids: Tensor,
-        counted: Tensor,
-        documents: Tensor | None = None,
-        said: Tensor | None = None,
-        mask: Tensor | None = None,
-        smoothing: float = 0.0,
-    ) -> Tensor:
-        """(B, T - 1) nats of each token but the first, given those before it; 0 where it is not `counted` (B, T).
-
-        documents: (B, T) which text of a packed row a token is of. said, mask: (B, S, C) tokens of the inputs.
-        """
-        rows, tokens = ids.shape
-        before = ids[:, :-1]
+    def behind(self, ids: Tensor, documents: Tensor | None, said: Tensor | None, mask: Tensor | None) -> Tensor:
         if documents is None:
-            hidden = self.hidden(before, self.start(rows, tokens, said, mask))
-        else:
-            assert said is None, "texts that are laid one behind the other have no inputs"
-            hidden = self._answer(self._read_apart(self._embedded(before), documents[:, :-1]), None)
-        targets = torch.where(counted[:, 1:], ids[:, 1:], IGNORED).long()
-        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten(), smoothing).view(rows, tokens - 1)
+            return self.hidden(ids, self.start(ids.shape[0], ids.shape[1], said, mask))
+        assert said is None, "texts that are laid one behind the other have no inputs"
+        return self._answer(self._read_apart(self._embedded(ids), documents), None)
 
     def start(
         self,
@@ -223,8 +196,7 @@ class RecurrentWriter(nn.Module):
     def step(self, ids: Tensor, state: RecurrentState, lengths: Tensor | None = None) -> Tensor:
         """Read ids (B, T) behind what was read; (B, V) fp32 logits of what follows. lengths: (B,) how many of T are real."""
         _, state.memory = self._read(self._embedded(ids), state.memory, lengths)
-        last = self._answer(state.memory[:, 0, -1:], state.said)[:, 0]
-        return F.linear(last, self.matrix.to(last.dtype)).float()
+        return self.logits(self._answer(state.memory[:, 0, -1:], state.said)[:, 0])
 
     def _embedded(self, ids: Tensor) -> Tensor:
         return self.drop(self.table.module(ids))

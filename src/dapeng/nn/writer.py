@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from dapeng.nn.attention import attend_to
 from dapeng.nn.causal import Cache, Causal, Shape, View, beside, cached_view, packed_view, plain_view
-from dapeng.nn.tables import Lent
-from dapeng.nn.vocabulary import IGNORED, token_losses
+from dapeng.nn.token_writer import TokenWriter
 
 
 @dataclass
@@ -62,49 +61,23 @@ def _bias(state: WriterState, tokens: int) -> Tensor:
     return F.pad(known, (0, tokens - known.shape[-1]), value=False)
 
 
-class Writer(nn.Module):
+class Writer(TokenWriter):
     """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one."""
 
     def __init__(self, shape: Shape, table: nn.Embedding, tied: bool = True):
-        super().__init__()
+        super().__init__(table)
         self.shape = shape
-        self.table = Lent(table)
         nn.init.normal_(table.weight, std=shape.width**-0.5 if shape.waves else 0.02)
         self.stack = Causal(shape)
-        self.head = None if tied else nn.Linear(shape.width, table.num_embeddings, bias=False)
-        if self.head is not None:
-            nn.init.normal_(self.head.weight, std=0.02)
-
-    @property
-    def matrix(self) -> Tensor:
-        """(V, D) what a hidden state is compared with."""
-        found: Tensor = (self.table.module if self.head is None else self.head).weight  # type: ignore[assignment]
-        return found
+        self.head = self._own_head(tied, shape.width, 0.02)
 
     def hidden(self, ids: Tensor, view: View) -> Tensor:
         """(B, T, D) behind the last norm."""
         return self.stack(self.table.module(ids), view)
 
-    def losses(
-        self,
-        ids: Tensor,
-        counted: Tensor,
-        documents: Tensor | None = None,
-        said: Tensor | None = None,
-        mask: Tensor | None = None,
-        smoothing: float = 0.0,
-    ) -> Tensor:
-        """(B, T - 1) nats of each token but the first, given those before it; 0 where it is not `counted` (B, T).
-
-        documents: (B, T) which text of a packed row a token is of. said, mask: (B, S, C) tokens of the inputs.
-        """
-        rows, tokens = ids.shape
-        view = plain_view(rows, tokens - 1, ids.device) if documents is None else packed_view(documents[:, :-1])
-        if said is not None:
-            view = beside(view, said, mask)
-        hidden = self.hidden(ids[:, :-1], view)
-        targets = torch.where(counted[:, 1:], ids[:, 1:], IGNORED).long()
-        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten(), smoothing).view(rows, tokens - 1)
+    def behind(self, ids: Tensor, documents: Tensor | None, said: Tensor | None, mask: Tensor | None) -> Tensor:
+        view = plain_view(ids.shape[0], ids.shape[1], ids.device) if documents is None else packed_view(documents)
+        return self.hidden(ids, view if said is None else beside(view, said, mask))
 
     def start(
         self,
@@ -131,11 +104,4 @@ class Writer(nn.Module):
         hidden = self.hidden(ids, view)
         real = torch.full((rows,), tokens, device=ids.device) if lengths is None else lengths
         state.cache.lengths = state.cache.lengths + real
-        last = hidden[torch.arange(rows, device=ids.device), real - 1]
-        return self.logits(last)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) -> (..., V) fp32."""
-        if self.head is not None:
-            return self.head(hidden).float()
-        return F.linear(hidden, self.matrix.to(hidden.dtype)).float()
+        return self.logits(hidden[torch.arange(rows, device=ids.device), real - 1])

@@ -27,7 +27,7 @@ def own_test_rows(folder: RunFolder, product: Product, most: int = 2_000) -> Sou
     if len(positions) > most:
         positions = positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]
     loaded = load_spec(folder.file("spec.yaml"), [])
-    if loaded.spec.data.path is None and loaded.spec.data.train is None:
+    if not loaded.spec.data.named:
         raise DataError("the run was trained from data in memory, which is gone", hint="name the data")
     source = open_data(loaded.spec.data, loaded.folder).whole()
     names = [n for n in [*product.inputs, *product.outputs] if n in source.names]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from torch import Tensor
 
+from dapeng.columns.template import FIRST, OWN
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import samples
 from dapeng.core.run import ABOUT, BESIDE, RunFolder
@@ -69,6 +70,10 @@ class PublicFolder:
 
     def codec(self, kind: str) -> dict[str, Any] | None:
         """The tokeniser of the text that a run's decoder of this type writes, with its "kind"; None where this is no run folder."""
+        return None
+
+    def conversation(self, kind: str) -> dict[str, Any] | None:
+        """How a run's decoder of this type writes conversations: the template's text, and its tokens; None where this is no run folder."""
         return None
 
     def writer(self, kind: str) -> dict[str, Tensor] | None:
@@ -178,6 +183,11 @@ class RunDirectory(PublicFolder):
     def codec(self, kind: str) -> dict[str, Any]:
         state = self.outputs[self._output(kind)]["state"]
         return {**state["codec"], "kind": state["kind"]}
+
+    def conversation(self, kind: str) -> dict[str, Any]:
+        column = self.outputs[self._output(kind)]
+        first = FIRST if column["options"].get("chat") else None
+        return column["state"].get("template") or {"text": first, "tokens": OWN}
 
     def writer(self, kind: str) -> dict[str, Tensor]:
         from dapeng.nn.tables import module_key

@@ -80,6 +80,21 @@ def codec_in(folder: PublicFolder) -> dict[str, Any]:
     }  # fmt: skip
 
 
+ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+def conversation_in(folder: PublicFolder) -> dict[str, Any]:
+    """The template that came with the weights ("text"; None where there is none), and special tokens by role ("tokens")."""
+    config = folder.json("tokenizer_config.json")
+    text = folder.text("chat_template.jinja")
+    known = config.get("chat_template")
+    if isinstance(known, list):  # several by name
+        known = {t.get("name"): t.get("template") for t in known if isinstance(t, dict)}.get("default")
+    named = {**folder.json("special_tokens_map.json"), **config}
+    tokens = {r: named[r]["content"] if isinstance(named[r], dict) else named[r] for r in ROLES if named.get(r)}
+    return {"text": text or (known if isinstance(known, str) else None), "tokens": tokens}
+
+
 def _special(folder: PublicFolder, library: Any, name: str) -> int | None:
     """The id of bos, eos or pad, as the files say it, the first of several."""
     for file in ("config.json", "generation_config.json"):

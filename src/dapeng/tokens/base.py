@@ -5,11 +5,13 @@ Special tokens have ids of their own that no text leads to: "<eos>" in a user's 
 
 from __future__ import annotations
 
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,26 @@ MOST_COUNTED = 2_000_000
 """Units that are counted at once; beyond it the rarest half is forgotten."""
 MOST_SHOWN = 20_000_000
 """Units that a trainer is shown, each as often as it was counted; more are scaled down."""
+
+
+class Placed(NamedTuple):
+    """Tokens, and of each the first character that it stands for and the one behind its last."""
+
+    ids: list[int]
+    begins: list[int]
+    ends: list[int]
+
+    def add(self, other: Placed, at: int) -> None:
+        """Those of a text that begins there."""
+        self.ids.extend(other.ids)
+        self.begins.extend(at + b for b in other.begins)
+        self.ends.extend(at + e for e in other.ends)
+
+
+def any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """An expression that finds these texts, of two that begin alike the longer one."""
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 class Codec(ABC):
@@ -97,6 +119,42 @@ class Codec(ABC):
     def names(self) -> dict[str, int]:
         """Special tokens by the names that they have in a tokenizer.json."""
         return {**dict(zip(SPECIAL, (PAD, BOS, EOS, UNK))), **self.marks}
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Special tokens by what a chat template writes them as."""
+        return self.names
+
+    def placed(self, text: str, first: bool = True) -> Placed:
+        """Tokens of a text as `encode` has them, and where in it the characters of each begin and end.
+
+        first: nothing stands before it, which changes how some tokenisers read its first word.
+        """
+        ids = self.encode([text])[0]
+        sizes = np.fromiter((len(self._spelt[i]) for i in ids), np.int64, len(ids))
+        raw = np.frombuffer(whole(text).encode(), np.uint8)
+        characters = np.flatnonzero((raw & 0xC0) != 0x80)
+        ends = np.cumsum(sizes)
+        begins = np.searchsorted(characters, ends - sizes, "right") - 1
+        return Placed(ids.tolist(), begins.tolist(), np.searchsorted(characters, ends).tolist())
+
+    def with_special(self, text: str, first: bool = True) -> Placed:
+        """The same, where special tokens are read as such."""
+        found, at = Placed([], [], []), 0
+        for match in self._find_special.finditer(text):
+            found.add(self.placed(text[at : match.start()], first and at == 0), at)
+            at = match.end()
+            found.add(Placed([self.specials[match.group()]], [0], [len(match.group())]), match.start())
+        found.add(self.placed(text[at:], first and at == 0), at)
+        return found
+
+    @cached_property
+    def _spelt(self) -> list[bytes]:
+        return self.token_bytes()
+
+    @cached_property
+    def _find_special(self) -> re.Pattern[str]:
+        return any_of(self.specials)
 
     @property
     def unwritten(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dapeng.tokens.base import SPECIAL, UNK, Codec, commonest, flat, whole
+from dapeng.tokens.base import SPECIAL, UNK, Codec, Placed, commonest, flat, whole
 from dapeng.tokens.published import byte_letters, sequence, split, tokenizer_json
 
 UNKNOWN = SPECIAL[UNK]
@@ -44,6 +44,10 @@ class Characters(Codec):
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         get = self.ids.get
         return flat([[get(c, UNK) for c in whole(t)] for t in texts])
+
+    def placed(self, text: str, first: bool = True) -> Placed:
+        places = list(range(len(text) + 1))
+        return Placed(self.encode([text])[0].tolist(), places[:-1], places[1:])
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.vocabulary[i] for i in ids)

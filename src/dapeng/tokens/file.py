@@ -6,12 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from dapeng.tokens.base import Codec, flat, opened, whole
+from dapeng.tokens.base import Codec, Placed, flat, opened, whole
 from dapeng.tokens.published import flattened, spelt_bytes
 
 BLANK = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
@@ -49,6 +49,24 @@ class File(Codec):
         found = self.library.encode_batch_fast([whole(t) for t in texts], add_special_tokens=False)
         return flat([e.ids for e in found])
 
+    @cached_property
+    def specials(self) -> dict[str, int]:  # type: ignore[override]
+        added = self.library.get_added_tokens_decoder()
+        return {token.content: i for i, token in added.items() if token.special}
+
+    @cached_property
+    def _reading(self) -> Any:
+        """The library's tokeniser where special tokens in a text are special."""
+        library, _ = opened(self.state)
+        library.encode_special_tokens = False
+        return library
+
+    def placed(self, text: str, first: bool = True) -> Placed:
+        return _placed(self.library, text, first)
+
+    def with_special(self, text: str, first: bool = True) -> Placed:
+        return _placed(self._reading, text, first)
+
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids if i not in self._special], skip_special_tokens=False)
 
@@ -78,6 +96,20 @@ class File(Codec):
     @property
     def names(self) -> dict[str, int]:
         return {self.library.id_to_token(i) or PLACEHOLDER.format(i): i for i in (self.pad, self.bos, self.eos)}
+
+
+def _placed(library: Any, text: str, first: bool) -> Placed:
+    """What is not first is read behind a line's end, or some would put a blank before it; as transformers does."""
+    text = whole(text)
+    found = library.encode(text if first else "\n" + text, add_special_tokens=False)
+    skipped = 0
+    if not first:
+        line = library.encode("\n", add_special_tokens=False).ids
+        skipped = len(line) if found.ids[: len(line)] == line else 0
+        if not skipped:
+            return _placed(library, text, True)
+    places = [(max(b - (not first), 0), e - (not first)) for b, e in found.offsets[skipped:]]
+    return Placed(found.ids[skipped:], [b for b, _ in places], [e for _, e in places])
 
 
 def _piece_bytes(token: str, fall_back: bool) -> bytes:

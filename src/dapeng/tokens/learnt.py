@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, opened, shown, whole
+from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, Placed, flat, opened, shown, whole
 from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, spelt_bytes, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
@@ -114,6 +114,14 @@ class WordPieces(Learnt):
     kind = "wordpiece"
     words = rf"[{HAN}]|[^\W{HAN}_]+|[^\w\s]|_"
     published_words = rf"[{HAN}]|[{LETTER}{DIGIT}&&[^{HAN}]]+|[^{LETTER}{DIGIT}{SPACE}]"
+
+    def placed(self, text: str, first: bool = True) -> Placed:
+        found, text = Placed([], [], []), whole(text)
+        for word in re.finditer(self.words, text):
+            known = self.library.encode(word.group(), add_special_tokens=False)
+            begins, ends = zip(*known.offsets) if known.ids else ((), ())
+            found.add(Placed(known.ids, list(begins), list(ends)), word.start())
+        return found
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> WordPieces:

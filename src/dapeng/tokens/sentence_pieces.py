@@ -81,6 +81,10 @@ class SentencePieces(Codec):
         piece = self.library.id_to_piece(i)
         return bytes([int(piece[3:5], 16)]) if self.library.is_byte(i) else piece.replace("\u2581", " ").encode()
 
+    @property
+    def specials(self) -> dict[str, int]:
+        return {self.library.id_to_piece(i): i for i in range(self.size) if self.library.is_control(i)}
+
     def published(self) -> dict[str, Any]:
         own, blank = self.library, "\u2581"
         special = {i: name for name, i in self.names.items()}

@@ -68,7 +68,8 @@ class Setting:
         name = self.packed
         if name is not None:
             window = self.outputs[name].window or 1
-            return PackedFeed(name, self.store.stored[name], rows, window, size, accumulate, seed, *ranks)
+            stored, mixture = self.store.stored[name], self.store.mixture
+            return PackedFeed(name, stored, rows, window, size, accumulate, seed, *ranks, mixture)
         changes = _after(transforms_for(self.inputs, self.outputs, seed), self.known)
         return TableFeed(self.store, rows, size, accumulate, seed, *ranks, changes)
 

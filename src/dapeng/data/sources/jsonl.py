@@ -18,7 +18,7 @@ from dapeng.core.spec import Data
 from dapeng.data import files
 from dapeng.data.encoding import Utf8Stream, utf8_chunks
 from dapeng.data.sources.base import Reader, ending
-from dapeng.data.table import Block, Source
+from dapeng.data.table import BLOCK_BYTES, Block, Source
 from dapeng.data.values import array
 
 LOOK = 10_000
@@ -210,16 +210,17 @@ class JsonSource(Source):
         start = 0
         columns: dict[str, list[Any]] = {n: [] for n in chosen}
         strange: dict[str, int] = {}
-        size = 0
+        size = held = 0
         for place, record in self._records():
             if len(record) > len(self.names) or not record.keys() <= self.types.keys():
                 strange.update({k: place for k in record if k not in self.types and k not in strange})
             for name, column in columns.items():
-                column.append(record.get(name))
+                column.append(value := record.get(name))
+                held += len(value) if isinstance(value, str) else 0
             size += 1
-            if size == rows:
+            if size == rows or held > BLOCK_BYTES:
                 yield Block(start, self._table(columns))
-                start, size, columns = start + size, 0, {n: [] for n in chosen}
+                start, size, held, columns = start + size, 0, 0, {n: [] for n in chosen}
         if size:
             yield Block(start, self._table(columns))
         self.rows = start + size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data import files
 from dapeng.data.sources.base import Reader, refuse_unusable
-from dapeng.data.table import Block, Source
+from dapeng.data.table import BLOCK_BYTES, Block, Source
 
 
 @sources
@@ -66,12 +66,23 @@ class ParquetSource(Source):
         start = 0
         with self._file() as file:
             try:
-                for batch in file.iter_batches(rows, columns=names, use_threads=False):
+                for batch in file.iter_batches(self._rows(file, rows, names), columns=names, use_threads=False):
                     columns = pa.Table.from_batches([batch])
                     yield Block(start, columns if names is None else columns.select(names))
                     start += len(columns)
             except (pa.ArrowInvalid, OSError) as error:
                 raise self._damaged(error) from None
+
+    def _rows(self, file: Any, rows: int, names: list[str] | None) -> int:
+        """Rows of a block: fewer where their texts would take more than `BLOCK_BYTES`."""
+        wanted = {f.name for f in file.schema_arrow if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
+        wanted &= set(file.schema_arrow.names if names is None else names)
+        about = file.metadata
+        size = 0
+        for group in range(about.num_row_groups):
+            columns = (about.row_group(group).column(c) for c in range(about.num_columns))
+            size += sum(c.total_uncompressed_size for c in columns if c.path_in_schema in wanted)
+        return min(rows, max(1, BLOCK_BYTES * max(about.num_rows, 1) // max(size, 1)))
 
     def fingerprint(self) -> str:
         self._hash = self._hash or files.fingerprint(self.path, self.data)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from dapeng.columns.base import one_array
 from dapeng.core.errors import DataError, SpecError
 from dapeng.core.kinds import SplitOptions
 from dapeng.data.draws import GOLDEN, key, mix
@@ -79,9 +80,7 @@ def uniform(start: int, rows: int, seed: int) -> np.ndarray:
 
 def codes(cells: Cells) -> tuple[np.ndarray, list[object]]:
     """(rows,) int64 position in the list of values, in order of appearance; missing cells are -1."""
-    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
+    array = one_array(cells)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     encoded = array.dictionary_encode()

@@ -50,6 +50,7 @@ def facts(folder: RunFolder) -> list[tuple[str, str]]:
 
 def _addresses(data: dict[str, Any]) -> str:
     found = [data.get(k) for k in ("path", "train", "validation", "test") if data.get(k)]
+    found += [[part["data"], f"(weight {part.get('weight', 1):g})"] for part in data.get("mixture") or ()]
     return ", ".join(", ".join(map(str, v)) if isinstance(v, list) else str(v) for v in found) or "from memory"
 
 

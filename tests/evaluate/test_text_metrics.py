@@ -1,0 +1,47 @@
+"""Figures of written texts against sacrebleu, and against what was counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dapeng.metrics.base import value_of
+from dapeng.metrics.texts import Bleu, ChrF, Rouge1, Rouge2, RougeL, TextView, TokenF1
+
+
+def test_scores_of_single_texts_are_those_of_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text])")
+    said, true = ["the cat sat", "", "a dog"], ["the cat sits", "no", "a dog"]
+    view = TextView(np.array(said, object), np.array(true, object), np.zeros(3), np.ones(3))
+    wanted = [sacrebleu.sentence_chrf(a, [b]).score for a, b in zip(said, true)]
+    assert ChrF().each(view).tolist() == pytest.approx(wanted)
+    assert TokenF1().each(view).tolist() == pytest.approx([4 / 6, 0, 1])
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text])")
+    said = ["the cat sat on the mat", "a dog runs", "", "two men talk outside"]
+    true = ["the cat is on the mat", "a dog runs fast", "nothing", "two men talk outside"]
+    view = TextView(np.array(said, object), np.array(true, object), np.zeros(4), np.ones(4))
+    assert value_of(Bleu(), view) == pytest.approx(sacrebleu.corpus_bleu(said, [true]).score)
+    assert value_of(ChrF(), view) == pytest.approx(sacrebleu.corpus_chrf(said, [true]).score)
+    assert "tok:13a" in Bleu().signature(view)
+    chinese = np.array(["今天天气很好", "我爱你"], object)
+    view = TextView(chinese, np.array(["今天天气好", "我爱你"], object), np.zeros(2), np.ones(2))
+    wanted = sacrebleu.corpus_bleu(chinese.tolist(), [view.texts.tolist()], tokenize="zh").score
+    assert value_of(Bleu(), view) == pytest.approx(wanted)
+    assert "tok:zh" in Bleu().signature(view)
+
+
+def test_overlaps_of_words_are_those_counted_by_hand() -> None:
+    view = TextView(
+        np.array(["the cat sat", "猫坐着"], object),
+        np.array(["The cat sat down!", "猫站着"], object),
+        np.zeros(2),
+        np.ones(2),
+    )
+    assert value_of(TokenF1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    assert value_of(Rouge1(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    assert value_of(RougeL(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
+    nothing = TextView(np.array(["cat", "?"], object), np.array(["dog", "!"], object), np.zeros(2), np.ones(2))
+    assert value_of(Rouge2(), nothing) == value_of(TokenF1(), nothing) == 0
