@@ -57,7 +57,7 @@ def written(column: Any, decoder: Any, lengths: Sequence[int]) -> list[np.ndarra
     device = decoder.writer.matrix.device
     writing = Writing(decoder.writer, column.codec, device=device, window=decoder.window)
     numbers = [
-        writing.add(column.asked([] if column.chat else ""), Sampling(max_tokens=max(1, n), seed=i))
+        writing.add([column.codec.bos], Sampling(max_tokens=max(1, n), seed=i))
         for i, n in enumerate(lengths)
     ]
     found: dict[int, list[int]] = {n: [] for n in numbers}

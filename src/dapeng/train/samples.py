@@ -48,7 +48,7 @@ def sampler(
 def _from_nothing(model: Model, name: str, column: Any, device: str) -> str:
     decoder: Any = model.decoders[name]
     writing = Writing(decoder.writer, column.codec, device=device, window=decoder.window)
-    writing.add(column.asked([] if column.chat else ""), Sampling(max_tokens=TOKENS, temperature=WARMTH))
+    writing.add([column.codec.bos], Sampling(max_tokens=TOKENS, temperature=WARMTH))
     return "".join(piece.text for piece in stream(writing))
 
 
