@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 BOUND = 60
-"""MB that five times as much text may take more."""
+"""MB of its own memory that a process may take more for four times as much text; pages of files the system takes back at need."""
 SCRIPT = """
-import resource, sys
+import sys, threading, time
 import dapeng.api.session as session, dapeng.api.training, dapeng.train.network, dapeng.checks.look, sklearn, lightgbm
 from dapeng import api
 from dapeng.data import held, prepare
@@ -22,6 +22,15 @@ from dapeng.data.sources import jsonl
 from dapeng.train import setting
 
 session.TEXT_BYTES, jsonl.BLOCK_BYTES, held.BLOCK_BYTES, prepare.TOKENS_IN_MEMORY = 2 << 20, 1 << 20, 1 << 20, 4 << 20
+peak = 0.0
+def watch():
+    global peak
+    while True:
+        with open("/proc/self/status") as file:
+            peak = max(peak, next(float(line.split()[1]) / 1e3 for line in file if line.startswith("RssAnon")))
+        time.sleep(0.01)
+threading.Thread(target=watch, daemon=True).start()
+
 mapped = []
 class Feed(setting.PackedFeed):
     def __init__(self, name, stored, *rest):
@@ -40,22 +49,22 @@ api.train(
     },
     runs=sys.argv[2],
 )
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, *mapped[0])
+print(peak, *mapped[0])
 """
 
 
 def corpus(path: Path, size: int) -> Path:
-    """About so many bytes of made-up texts of 1 to 8 kB; those that test and validate are few."""
+    """About so many bytes of made-up texts of about 1 kB, more than are looked at for types; those that test and validate are few."""
     draw = np.random.default_rng(0)
     words = np.array(["".join(map(chr, draw.integers(97, 123, n))) for n in draw.integers(2, 9, 5_000)])
     with path.open("w") as file:
         while file.tell() < size:
-            file.write(json.dumps({"text": " ".join(draw.choice(words, int(draw.integers(200, 1_400))))}) + "\n")
+            file.write(json.dumps({"text": " ".join(draw.choice(words, int(draw.integers(50, 350))))}) + "\n")
     return path
 
 
 def trained(folder: Path, size: int) -> tuple[float, str, int]:
-    """Peak memory in MB of a process that trains on so much text; what its tokens lie in; and how many there are."""
+    """Peak of its own memory in MB of a process that trains on so much text; what its tokens lie in; and how many there are."""
     folder.mkdir()
     told = [sys.executable, "-c", SCRIPT, str(corpus(folder / "texts.jsonl", size)), str(folder / "runs")]
     done: Any = subprocess.run(told, capture_output=True, text=True, timeout=900)
@@ -65,11 +74,11 @@ def trained(folder: Path, size: int) -> tuple[float, str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB on Linux alone")
-def test_five_times_as_much_text_takes_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which memory is a process's own")
+def test_four_times_as_much_text_takes_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAPENG_CACHE", str(tmp_path / "cache"))
     little, kind, few = trained(tmp_path / "little", 12_000_000)
-    much, same, many = trained(tmp_path / "much", 60_000_000)
+    much, same, many = trained(tmp_path / "much", 48_000_000)
     assert (kind, same) == ("memmap", "memmap")
-    assert many > 4.5 * few > 40_000_000
+    assert many > 3.5 * few > 35_000_000
     assert much - little < BOUND, (little, much)

@@ -21,6 +21,7 @@ from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, table, warn
 from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.core.files import Lines
+from dapeng.core.kinds import learners
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
 from dapeng.data.draws import permutation
@@ -247,6 +248,9 @@ def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
     spec, product, rows, validation = session.spec, fold.product, fold.rows, fold.validation
     if spec.model == "network" and spec.evaluate.baselines == [] and not spec.learners:
         return {name: {} for name in product.outputs}
+    learnable = {kind for member in learners.members().values() for kind in member.fits}
+    if not any(column.type in learnable for column in product.outputs.values()):
+        return {name: {} for name in product.outputs}  # such as texts, of which not one is then looked at
     spent = fold.trained.cpu_seconds if fold.trained is not None else 0.0
     budget = max(30.0, spec.evaluate.baseline_share * spent)
     left = session.left()

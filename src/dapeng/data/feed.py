@@ -15,7 +15,7 @@ import torch
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.draws import permutation
 from dapeng.data.groups import WEIGHT
-from dapeng.data.stored import Store, Stored
+from dapeng.data.stored import Store, Stored, let_go
 
 STRETCH = 4_096
 WINDOW = 32
@@ -70,6 +70,7 @@ class Rows:
         flat = {
             n: torch.from_numpy(np.concatenate([a[b:e] for b, e in zip(starts, ends)])) for n, a in s.tensors.items()
         }
+        let_go(*s.tensors.values())
         cells = _ragged(flat, torch.from_numpy(local), torch.arange(len(index)), None)
         return Cells(cells.tensors, present)
 

@@ -13,7 +13,7 @@ import torch
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.draws import permutation, uniform
 from dapeng.data.mixture import Mixture
-from dapeng.data.stored import Stored
+from dapeng.data.stored import Stored, let_go
 
 
 class PackedFeed:
@@ -94,6 +94,7 @@ class PackedFeed:
         place = self.starts[text] + within
         mask = within > 0 if self.taught is None else (within > 0) & np.asarray(self.taught[place])
         tensors = {"ids": torch.from_numpy(np.asarray(self.ids[place])), "mask": torch.from_numpy(mask)}
+        let_go(self.ids, self.taught)
         if (turn[:, 0] != turn[:, -1]).any():
             tensors["documents"] = torch.from_numpy(turn - turn[:, :1])
         return Batch({self.name: Cells(tensors)}, torch.from_numpy(windows))

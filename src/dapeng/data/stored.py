@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -150,6 +151,14 @@ def mapped(folder: Path, shapes: Shapes, inputs: list[Group], targets: list[Grou
 def _map(path: Path, dtype: str, tail: list[int]) -> np.ndarray:
     items = path.stat().st_size // (np.dtype(dtype).itemsize * int(np.prod(tail, initial=1)))
     return np.memmap(path, dtype, "r", shape=(items, *tail)) if items else np.empty((0, *tail), dtype)
+
+
+def let_go(*arrays: np.ndarray | None) -> None:
+    """Pages of mapped files that were read go back to the system, which may keep them for the next reader; others are left alone."""
+    for array in arrays:
+        mapping = getattr(array, "_mmap", None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _joined(parts: list[Stored]) -> Stored:
