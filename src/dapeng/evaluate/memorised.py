@@ -56,10 +56,7 @@ def written(column: Any, decoder: Any, lengths: Sequence[int]) -> list[np.ndarra
     """Tokens of texts that are drawn as the model believes, from nothing on, of these lengths at most."""
     device = decoder.writer.matrix.device
     writing = Writing(decoder.writer, column.codec, device=device, window=decoder.window)
-    numbers = [
-        writing.add([column.codec.bos], Sampling(max_tokens=max(1, n), seed=i))
-        for i, n in enumerate(lengths)
-    ]
+    numbers = [writing.add([column.codec.bos], Sampling(max_tokens=max(1, n), seed=i)) for i, n in enumerate(lengths)]
     found: dict[int, list[int]] = {n: [] for n in numbers}
     for piece in stream(writing):
         if piece.token is not None:
