@@ -102,7 +102,10 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     _refuse_none(session, outputs, rows)
     store.mixture = session.opened.mixture()
     if store.mixture is not None:
-        _say_mixture(session, store, packed(inputs, outputs, store), rows)
+        name = packed(inputs, outputs, store)
+        told = store.mixture.told(rows, None if name is None else store.stored[name].offsets, spec.train.seed)
+        say(told)
+        source.note("info", "data.mixture", told)
     if WEIGHT in store.stored and not store.stored[WEIGHT].tensors["values"][rows].any():
         column = chosen.roles["weight"]
         raise DataError(
@@ -194,23 +197,6 @@ def _with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray
         found = kept(rows, (np.logical_or.reduce([m[rows[at]] for m in marks]) for at in ranges(len(rows))))
         rows = rows if len(found) == len(rows) else found
     return rows
-
-
-def _say_mixture(session: Session, store: Store, name: str | None, rows: np.ndarray) -> None:
-    """What an epoch is made of, for the user and the report. name: of the texts that are laid behind each other, if they are."""
-    mixture, seed = store.mixture, session.spec.train.seed
-    assert mixture is not None
-    mixture.check(rows)
-    source = mixture.sources(rows)
-    offsets = None if name is None else store.stored[name].offsets
-    if offsets is None:
-        drawn = np.searchsorted(rows, mixture.rows(rows, seed, 0))
-        text = mixture.told(source, np.ones(len(rows)), drawn, "rows")
-    else:
-        lengths = np.asarray(offsets[rows + 1] - offsets[rows])
-        text = mixture.told(source, lengths, mixture.texts(source, lengths, seed, 0), "tokens")
-    say(text)
-    session.source.note("info", "data.mixture", text)
 
 
 def _refuse_none(session: Session, outputs: Mapping[str, Column], rows: np.ndarray) -> None:

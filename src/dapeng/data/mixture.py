@@ -72,10 +72,19 @@ class Mixture:
         texts = np.concatenate(parts)
         return texts[permutation(len(texts), seed, epoch, 0)]
 
-    def told(self, source: np.ndarray, amounts: np.ndarray, drawn: np.ndarray, unit: str) -> str:
-        """In words, the shares of what was drawn. source, amounts: (N,) of all that train. drawn: positions among them."""
-        there = np.bincount(source, amounts, len(self.names))
-        taken = np.bincount(source[drawn], amounts[drawn], len(self.names))
+    def told(self, rows: np.ndarray, offsets: np.ndarray | None, seed: int) -> str:
+        """In words, what the first epoch is made of. offsets: of the tokens of texts that are laid behind each other.
+
+        Raises DataError where a source has no row that trains.
+        """
+        self.check(rows)
+        source, unit = self.sources(rows), "rows" if offsets is None else "tokens"
+        amounts = np.ones(len(rows), np.int64) if offsets is None else np.asarray(offsets[rows + 1] - offsets[rows])
+        if offsets is None:
+            drawn = np.searchsorted(rows, self.rows(rows, seed, 0))
+        else:
+            drawn = self.texts(source, amounts, seed, 0)
+        there, taken = (np.bincount(source[at], amounts[at], len(self.names)) for at in (np.arange(len(rows)), drawn))
         each = [
             f"{name} {share:.1%} ({t:,.0f} {unit}, {t / max(h, 1):.2g} times what it has)"
             for name, share, t, h in zip(self.names, taken / max(taken.sum(), 1), taken, there)
