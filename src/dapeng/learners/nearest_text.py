@@ -13,7 +13,10 @@ from dapeng.learners.base import Inputs
 from dapeng.learners.sentences import bags, rarity
 from dapeng.learners.telling import TellingOptions
 
-BLOCK = 256
+MOST = 100_000
+"""Training rows that are looked through, evenly chosen."""
+AT_ONCE = 2**23
+"""Likenesses that are held at once."""
 
 
 @learners
@@ -26,6 +29,8 @@ class NearestText(TellingOptions):
     type: Literal["nearest_text"] = "nearest_text"
 
     def learn(self, inputs: Inputs, answers: Sequence[str]) -> Callable[[Inputs], list[str]]:
+        every = -(-inputs.rows // MOST)
+        inputs, answers = inputs.take(np.arange(0, inputs.rows, every)), answers[::every]
         counts = _counts(inputs)
         weights = sp.diags(rarity(counts))
         known = _unit(counts @ weights).T.tocsc()
@@ -33,8 +38,9 @@ class NearestText(TellingOptions):
         def answer(rows: Inputs) -> list[str]:
             asked = _unit(_counts(rows) @ weights)
             found: list[int] = []
-            for start in range(0, asked.get_shape()[0], BLOCK):
-                found += np.asarray((asked[start : start + BLOCK] @ known).argmax(1)).ravel().tolist()
+            block = max(1, AT_ONCE // len(answers))
+            for start in range(0, asked.get_shape()[0], block):
+                found += np.asarray((asked[start : start + block] @ known).argmax(1)).ravel().tolist()
             return [answers[i] for i in found]
 
         return answer
