@@ -18,7 +18,7 @@ from dapeng.generate.sampling import Sampling
 from dapeng.generate.writing import Writing, stream
 
 TEXTS, TOKENS = 8, 256
-MOST = 20_000_000
+MOST = 4_000_000
 """Training tokens that are searched, from the first on."""
 BASE, FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 SHOWN = 300
@@ -130,10 +130,11 @@ def _text(stored: Stored, row: int) -> np.ndarray:
 def _tokens(stored: Stored, rows: np.ndarray, most: int) -> np.ndarray:
     """Tokens of these texts one behind the other, at most so many."""
     assert stored.offsets is not None
-    parts, count = [], 0
+    parts, count = [np.empty(0, np.int32)], 0
     for row in rows.tolist():
-        parts.append(_text(stored, row))
+        start, end = stored.offsets[row], stored.offsets[row + 1]
+        parts.append(np.array(stored.tensors["ids"][start : min(end, start + most - count)], np.int32))
         count += len(parts[-1])
         if count >= most:
             break
-    return np.concatenate(parts)[:most] if parts else np.empty(0, np.int64)
+    return np.concatenate(parts)

@@ -68,7 +68,7 @@ def between(metric: str, figure: dict[str, Any]) -> str:
 def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     metric = found["headline"]
     figure = found["metrics"][metric]
-    title = _title(metric, found["titles"][metric])
+    title = metric if metric == "accuracy" else in_a_sentence(found["titles"][metric])
     bounds = between(metric, figure)
     level = f" ({confidence:.0%} interval)" if bounds else ""
     explained = next((m for m in ("r2", "r2_elements") if m in found["metrics"] and _known(found, m)), None)
@@ -76,10 +76,8 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
 
 
-def _title(metric: str, title: str) -> str:
-    """A metric's name within a sentence: letters that stand for words stay large."""
-    if metric == "accuracy":
-        return metric
+def in_a_sentence(title: str) -> str:
+    """A metric's title where it doesn't stand first: letters that stand for words stay large (AUROC, chrF2)."""
     return title if any(c.isupper() for c in title.split()[0][1:]) else title.lower()
 
 

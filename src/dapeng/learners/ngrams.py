@@ -18,7 +18,7 @@ import numpy as np
 from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
-MOST_LETTERS = 50_000_000
+MOST_LETTERS = 10_000_000
 """Of texts that are counted: so many letters take some gigabytes and minutes."""
 FALLBACK = (0.5, 1.0, 1.5)
 """Discounts where too few grams were seen once, twice, three or four times to tell, as KenLM has them."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.words import in_a_sentence
 from dapeng.report.html import Safe, duration, el, figure_of, join, number, own
 from dapeng.report.section import Section, outputs, read
 from dapeng.report.svg import ladder
@@ -35,7 +36,7 @@ def _output(name: str, found: dict[str, Any], whole: dict[str, Any], several: bo
     metric = found["headline"]
     figure = found["metrics"][metric]
     title = found["titles"][metric]
-    title = title if title.split()[0].isalpha() and title.split()[0].isupper() else title.lower()
+    title = in_a_sentence(title)
     unit = el("p", title if not several else join(own(name), ": ", title), class_="what")
     bounds = None
     if figure["low"] is not None:
