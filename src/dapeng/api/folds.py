@@ -21,7 +21,6 @@ from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, table, warn
 from dapeng.core.errors import DataError, Problem, SpecError
 from dapeng.core.files import Lines
-from dapeng.core.kinds import learners
 from dapeng.core.run import FOLDS
 from dapeng.core.spec import plain
 from dapeng.data.draws import permutation
@@ -32,7 +31,7 @@ from dapeng.data.prepare import Prepared, fit_columns
 from dapeng.data.stored import Store
 from dapeng.data.table import joined
 from dapeng.evaluate.blend import blend_shares
-from dapeng.evaluate.candidates import chosen_learners, fit_learners, refit_learners
+from dapeng.evaluate.candidates import any_learner, chosen_learners, fit_learners, refit_learners
 from dapeng.learners.base import Fitted, Inputs, Target
 from dapeng.learners.constant import ConstantLearner
 from dapeng.models.build import Choices, fresh_model, parameters, with_encoders
@@ -46,6 +45,8 @@ from dapeng.train.validation import truth
 NETWORK_SHARE = 0.7
 """Of a time limit, where classical learners want some too."""
 MOST_ROWS_FOR_LEARNERS = 500_000
+MOST_TOKENS_FOR_LEARNERS = 10_000_000
+"""Of texts that are written."""
 FEW_ROWS = 10_000
 """Training rows under which the validation rows, too, are wanted by the network."""
 MOST_VALIDATED, MOST_TESTED = 100_000, 1_000_000
@@ -232,18 +233,15 @@ def _say_choices(choices: Choices) -> None:
 def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
     """Classical learners of every output, on the same rows, within their share of the time."""
     spec, product, rows, validation = session.spec, fold.product, fold.rows, fold.validation
-    if spec.model == "network" and spec.evaluate.baselines == [] and not spec.learners:
-        return {name: {} for name in product.outputs}
-    learnable = {kind for member in learners.members().values() for kind in member.fits}
-    if not any(column.type in learnable for column in product.outputs.values()):
-        return {name: {} for name in product.outputs}  # such as texts, of which not one is then looked at
+    if not any(any_learner(spec, column.task) for column in product.outputs.values()):
+        return {name: {} for name in product.outputs}  # not one row is then looked at
     spent = fold.trained.cpu_seconds if fold.trained is not None else 0.0
     budget = max(30.0, spec.evaluate.baseline_share * spent)
     left = session.left()
     if left is not None and session.limit is not None:
         # learners count CPU seconds, the limit counts those of the clock: others may have the processor meanwhile
         budget = min(budget, session.pace() * min(0.25 * session.limit / session.parts.count, 0.8 * left))
-    seen = _matrices(session, product, rows[:: max(1, -(-len(rows) // MOST_ROWS_FOR_LEARNERS))])
+    seen = _matrices(session, product, rows[:: _every(fold, rows)])
     checked = _matrices(session, product, validation) if len(validation) else None
     out: dict[str, dict[str, Fitted]] = {}
     for name, column in product.outputs.items():
@@ -260,6 +258,15 @@ def fit(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
         wanted = chosen_learners(spec, name, inputs, target)
         out[name] = fit_learners(wanted, inputs, target, valid, budget / max(len(product.outputs), 1), spec.train.seed)
     return out
+
+
+def _every(fold: Fold, rows: np.ndarray) -> int:
+    """Of so many rows one is looked at by learners: more would be too many, or too long to be held as texts."""
+    tokens = 0
+    for name in fold.product.written:
+        offsets = fold.store.stored[name].offsets
+        tokens += 0 if offsets is None else int((offsets[rows + 1] - offsets[rows]).sum())
+    return max(1, -(-len(rows) // MOST_ROWS_FOR_LEARNERS), -(-tokens // MOST_TOKENS_FOR_LEARNERS))
 
 
 def fit_all(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:

@@ -40,6 +40,14 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
     return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))
 
 
+def any_learner(spec: Spec, task: str) -> bool:
+    """Whether any learner may be fitted for an output of this task, as a product or as a baseline."""
+    members = learners.fitting(task)
+    baselines = bool(members) and spec.evaluate.baselines != []
+    products = any(options.product and spec.model in ("auto", tag) for tag, options in members.items())
+    return baselines or products or bool(spec.learners)
+
+
 def fit_learners(
     wanted: dict[str, tuple[LearnerOptions, bool]],
     inputs: Inputs,
