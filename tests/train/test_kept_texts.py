@@ -85,7 +85,7 @@ def test_every_text_is_json_that_is_valid_by_the_schema(language: Any) -> None:
 
 
 def test_free_texts_beside_kept_ones_are_what_they_are_alone(language: Any) -> None:
-    from dapeng.generate.writing import Writing, stream
+    from dapeng.generate.writing import stream
     from dapeng.product.writing import settings_of
 
     decoder, column = language.product.model.decoders["text"], language.product.outputs["text"]
@@ -93,7 +93,7 @@ def test_free_texts_beside_kept_ones_are_what_they_are_alone(language: Any) -> N
     free = {"temperature": 1.2, "max_tokens": 30}
 
     def texts(kept: int) -> list[list[int]]:
-        writing = Writing(decoder.writer, column.codec, window=decoder.window)
+        writing = decoder.writing(column.codec)
         found: dict[int, list[int]] = {}
         for seed in range(3):
             found[writing.add([column.codec.bos], settings_of(**free, seed=seed))] = []

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
 from dapeng import api
+from dapeng.columns.text import Text
+from dapeng.decoders.writing import WritingDecoder
 from dapeng.nn.causal import Shape
+from dapeng.nn.tables import Tables
 from dapeng.nn.writer import Writer
 from dapeng.train import machine
 
@@ -72,16 +77,10 @@ def test_showing_texts_changes_nothing_in_what_is_learnt(table: Path) -> None:
 
 
 def test_work_of_a_token_is_six_for_each_weight_and_attention() -> None:
-    from dapeng.columns.text import Text
-
     options: Any = Text(tokeniser="bytes", decoder={"type": "llama", "embed_dim": 32, "num_layers": 3, "num_heads": 4})  # type: ignore[arg-type]
     summary = options.summary(True)
-    import pyarrow as pa
-
     summary.add(pa.array(LINES))
     column: Any = options.fitted("line", summary.result(), True)
-    from dapeng.nn.tables import Tables
-
     decoder = options.decoder.build(column, None, Tables(), options.loss)
     weights = sum(p.numel() for p in decoder.writer.stack.parameters()) + column.size * 32
     assert decoder.work(64) == 6 * weights + 12 * 3 * 32 * 64
@@ -89,16 +88,10 @@ def test_work_of_a_token_is_six_for_each_weight_and_attention() -> None:
 
 def test_of_experts_only_those_that_read_a_token_count() -> None:
     plain, mixed = (Writer(Shape(32, 2, 4, 4, 8, 64, experts=e, active=2), nn.Embedding(99, 32)) for e in (0, 8))
-    from dapeng.decoders.writing import WritingDecoder
-
-    few, many = (WritingDecoder.work(_Only(w), 16) for w in (plain, mixed))  # type: ignore[arg-type]
+    some: list[Any] = [SimpleNamespace(writer=w) for w in (plain, mixed)]
+    few, many = (WritingDecoder.work(s, 16) for s in some)
     one = sum(p.numel() for p in plain.stack.blocks[0].mlp.parameters())  # type: ignore[union-attr]
     assert many - few == 6 * 2 * (one + 8 * 32)
-
-
-class _Only:
-    def __init__(self, writer: Writer):
-        self.writer = writer
 
 
 def test_the_peak_is_that_of_a_real_product() -> None:

@@ -16,6 +16,7 @@ from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder
 from dapeng.generate.beams import beam_search
+from dapeng.generate.writing import Steps, Writing
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.lora import is_adapter
@@ -127,6 +128,11 @@ class WritingDecoder(Decoder):
             weights -= shape.layers * (shape.experts - shape.active) * one
         attention = 12.0 * shape.layers * shape.heads * shape.head_width * window if hasattr(shape, "heads") else 0.0
         return 6.0 * weights + attention
+
+    def writing(self, codec: Any, steps: Steps | None = None) -> Writing:
+        """An empty batch of texts that go on from nothing or from prompts. steps: what works them out; None: the network as it is."""
+        device = self.writer.matrix.device
+        return Writing(self.writer if steps is None else steps, codec, device=device, window=self.window)
 
     def last(self) -> Iterator[nn.Parameter]:
         if self.writer.head is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dapeng.data.stored import Stored
 from dapeng.generate.sampling import Sampling
-from dapeng.generate.writing import Writing, stream
+from dapeng.generate.writing import stream
 
 TEXTS, TOKENS = 8, 256
 MOST = 4_000_000
@@ -54,8 +54,7 @@ def memorised(column: Any, decoder: Any, stored: Stored, train: np.ndarray, test
 
 def written(column: Any, decoder: Any, lengths: Sequence[int]) -> list[np.ndarray]:
     """Tokens of texts that are drawn as the model believes, from nothing on, of these lengths at most."""
-    device = decoder.writer.matrix.device
-    writing = Writing(decoder.writer, column.codec, device=device, window=decoder.window)
+    writing = decoder.writing(column.codec)
     numbers = [writing.add([column.codec.bos], Sampling(max_tokens=max(1, n), seed=i)) for i, n in enumerate(lengths)]
     found: dict[int, list[int]] = {n: [] for n in numbers}
     for piece in stream(writing):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +90,7 @@ class Target:
 class Learner(ABC):
     """A fitted learner for one output."""
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from dapeng.core.kinds import learners
 from dapeng.learners.base import Inputs, Target
-from dapeng.learners.sentences import sentences, words
+from dapeng.learners.sentences import sentences
 from dapeng.learners.telling import TellingOptions, longest_input
 from dapeng.learners.textrank import several_sentences
+from dapeng.tokens.plain_words import words
 
 K, B = 1.5, 0.75
 

@@ -18,8 +18,6 @@ import numpy as np
 from dapeng.core.kinds import LearnerOptions, learners
 from dapeng.learners.base import Fitted, Inputs, Learner, Target
 
-MOST_LETTERS = 10_000_000
-"""Of texts that are counted: so many letters take some gigabytes and minutes."""
 FALLBACK = (0.5, 1.0, 1.5)
 """Discounts where too few grams were seen once, twice, three or four times to tell, as KenLM has them."""
 
@@ -38,13 +36,10 @@ class NGrams(LearnerOptions):
         self, inputs: Inputs, target: Target, valid: tuple[Inputs, Target] | None, seconds: float, seed: int
     ) -> Fitted:
         began = time.process_time()
-        letters = np.cumsum([len(t) for t in target.values])
-        kept = max(int(np.searchsorted(letters, MOST_LETTERS, "right")), 1)
-        tokens, before = sequence(target.take(np.arange(kept)) if kept < len(letters) else target)
+        tokens, before = sequence(target)
         model = KneserNey.counted(tokens, before, self.order, target.column.codec.size)  # type: ignore[attr-defined]
         grams = sum(len(o.keys) for o in model.orders)
-        note = f"{grams:,} n-grams" + (f" of the first {kept:,} texts" if kept < len(letters) else "")
-        return Fitted(NGramLearner(model), time.process_time() - began, note, {"grams": grams})
+        return Fitted(NGramLearner(model), time.process_time() - began, f"{grams:,} n-grams", {"grams": grams})
 
 
 @learners

@@ -14,8 +14,8 @@ import numpy as np
 
 from dapeng.core.kinds import learners
 from dapeng.learners.base import Inputs
-from dapeng.learners.sentences import HAN, words
 from dapeng.learners.telling import TellingOptions
+from dapeng.tokens.plain_words import HAN, words
 
 UNSPACED = re.compile(f"[{HAN}]")
 ROUNDS, MOST_WORDS, LONGEST, MOST_PAIRS = 5, 40, 6, 8_000_000

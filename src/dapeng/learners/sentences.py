@@ -1,17 +1,16 @@
-"""Sentences and words of plain texts, in any script: what baselines that write are made of."""
+"""Sentences of plain texts, and counts of their words, in any script: what baselines that write are made of."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
-WORD = re.compile(rf"[{HAN}]|[^\W{HAN}]+")
+from dapeng.tokens.plain_words import words
+
 END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n+")
 FEATURES = 2**20
 
@@ -20,11 +19,6 @@ def sentences(text: str) -> list[str]:
     """The sentences of a text in order, without blanks around them; one where there is no end."""
     found = [s.strip() for s in END.split(text)]
     return [s for s in found if s] or [text.strip()]
-
-
-def words(text: str) -> list[str]:
-    """Words in lower case, each Han character one."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def bags(texts: Sequence[str], most: int = 2) -> sp.csr_matrix:

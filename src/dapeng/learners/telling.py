@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,11 +37,11 @@ class TellingOptions(LearnerOptions):
 class Telling(Learner):
     """Answers with texts, in the layout of what a network writes."""
 
-    def __init__(self, name: str, answer: Callable[[Inputs], list[str]], column: object):
-        self.name, self.answer, self.column = name, answer, column  # type: ignore[misc]
+    def __init__(self, name: str, answer: Callable[[Inputs], list[str]], column: Any):
+        self.name, self.answer, self.column = name, answer, column
 
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        return self.column.told(self.answer(inputs))  # type: ignore[attr-defined]
+        return self.column.told(self.answer(inputs))
 
 
 def longest_input(inputs: Inputs) -> list[str]:

@@ -12,8 +12,9 @@ import numpy as np
 
 from dapeng.core.kinds import learners
 from dapeng.learners.base import Inputs, Target
-from dapeng.learners.sentences import sentences, words
+from dapeng.learners.sentences import sentences
 from dapeng.learners.telling import TellingOptions, longest_input
+from dapeng.tokens.plain_words import words
 
 DAMPING, TURNS, MOST = 0.85, 30, 60
 SEVERAL = 1.5

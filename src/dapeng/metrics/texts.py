@@ -7,7 +7,6 @@ https://arxiv.org/abs/1804.08771). Lin: ROUGE, 2004. Rajpurkar et al.: exact mat
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,9 +17,8 @@ import numpy as np
 from dapeng.core.errors import need_extra
 from dapeng.core.kinds import metrics
 from dapeng.metrics.base import Drawn, Metric, View, ratio
+from dapeng.tokens.plain_words import HAN, words
 
-HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
-WORD = re.compile(rf"[{HAN}]|[^\W{HAN}]+")
 HAN_SHARE = 0.3
 
 
@@ -66,11 +64,7 @@ class TextView(View):
     @cached_property
     def words(self) -> list[tuple[list[str], list[str]]]:
         """Words of what was written and of the truth, in lower case; each Han character is one."""
-        return [(_words(a), _words(b)) for a, b in zip(self.said.tolist(), self.texts.tolist())]
-
-
-def _words(text: str) -> list[str]:
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+        return [(words(a), words(b)) for a, b in zip(self.said.tolist(), self.texts.tolist())]
 
 
 class _Texts(Metric):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dapeng.core.errors import Problem, RunError
 from dapeng.generate.sampling import Sampling
-from dapeng.generate.writing import Piece, Writing, stream
+from dapeng.generate.writing import Piece, stream
 from dapeng.product.product import Product
 
 
@@ -65,8 +65,7 @@ def written(
     Texts longer than what the model was trained to look at go on from their last half. Raises RunError where the product is no language model.
     """
     column, decoder = language_model(product)
-    model, device = decoder.writer if engine is None else engine.model, decoder.writer.matrix.device
-    writing = Writing(model, column.codec, device=device, window=decoder.window)
+    writing = decoder.writing(column.codec, None if engine is None else engine.model)
     for prompt in prompts:
         try:
             writing.add(column.asked(prompt), settings)

@@ -12,7 +12,7 @@ from dapeng.columns.base import Column
 from dapeng.data.feed import Rows
 from dapeng.data.stored import Store
 from dapeng.generate.sampling import Sampling
-from dapeng.generate.writing import Writing, stream
+from dapeng.generate.writing import stream
 from dapeng.models.model import Model
 from dapeng.models.predict import autocasting
 
@@ -39,15 +39,15 @@ def sampler(
     def show() -> dict[str, str]:
         with torch.inference_mode(), autocasting(device, autocast):
             found = _beside(model, outputs, store, validation[:1], device) if model.fusion is not None else None
-            texts = {n: found[n] if found is not None else _from_nothing(model, n, outputs[n], device) for n in names}
+            texts = {n: found[n] if found is not None else _from_nothing(model, n, outputs[n]) for n in names}
         return {n: " ".join(t.split())[:LETTERS] for n, t in texts.items()}
 
     return show
 
 
-def _from_nothing(model: Model, name: str, column: Any, device: str) -> str:
+def _from_nothing(model: Model, name: str, column: Any) -> str:
     decoder: Any = model.decoders[name]
-    writing = Writing(decoder.writer, column.codec, device=device, window=decoder.window)
+    writing = decoder.writing(column.codec)
     writing.add([column.codec.bos], Sampling(max_tokens=TOKENS, temperature=WARMTH))
     return "".join(piece.text for piece in stream(writing))
 
