@@ -1,6 +1,6 @@
 """Milliseconds of CPU time for a token: ours with each kind of weights, llama.cpp where it is, beside transformers' `generate`.
 
-python bench/decoding.py                     # 110 M weights, needs DAPENG_SAMPLES and dapeng[hf]; some minutes
+python bench/decoding.py                     # 110 M weights, needs DAPENG_SAMPLES and dapeng[hf,llama]; some minutes
 python bench/decoding.py --layers 2 --rows 1 --rounds 1
 
 All write greedily after prompts of 64 tokens, with random weights of one shape (Llama), in turns, one thread. The time of the
@@ -16,9 +16,11 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -28,6 +30,7 @@ from dapeng.generate.writing import Writing, stream
 from dapeng.nn.causal import Shape
 from dapeng.nn.writer import Writer
 from dapeng.product.writing import Engine
+from dapeng.public.families import llama
 from dapeng.tokens.learnt import BytePairs
 
 SIZE, WIDTH, HIDDEN, HEADS, PROMPT, TOKENS = 32_000, 768, 2048, 12, 64, 65
@@ -66,6 +69,41 @@ def theirs(model: Any, prompts: torch.Tensor, count: int) -> None:
         model.generate(prompts, do_sample=False, min_new_tokens=count, max_new_tokens=count, pad_token_id=0)
 
 
+def in_llama_cpp(writer: Writer) -> dict[str, Engine]:
+    """The same network in llama.cpp, by name; {} where that is not installed."""
+    if find_spec("llama_cpp") is None or find_spec("gguf") is None:
+        return {}
+    from dapeng.engines.llama_cpp import opened
+
+    config = llama.config_of(writer.shape, SIZE, 2048, True)
+    tensors = llama.theirs({**dict(writer.stack.named_parameters()), "table": writer.matrix}, writer.shape)
+    kinds = ("fp16", "int8", "int4")
+    return {f"llama.cpp {k}": Engine(opened(config, tensors, k, 1), "llama.cpp", k, "") for k in kinds}
+
+
+def alone(steps: Any, prompts: torch.Tensor, count: int) -> None:
+    """llama.cpp's own loop: its batch, its step, its greedy sampler, and nothing of ours between."""
+    c, rows = steps.library, steps.start(len(prompts), PROMPT + count)
+    sampler = c.llama_sampler_init_greedy()
+    steps.step(prompts, rows)
+    context, places = steps.context, PROMPT + np.arange(count)
+    last, owners = np.arange(len(prompts)), np.asarray(rows.rows)
+    tokens = np.array([c.llama_sampler_sample(sampler, context, i) for i in _outputs(prompts)])
+    for place in places[: count - 1]:
+        c.llama_decode(context, steps.batch.fill(tokens, np.full(len(owners), place), owners, last))
+        tokens = np.array([c.llama_sampler_sample(sampler, context, i) for i in last.tolist()])
+    c.llama_sampler_free(sampler)
+
+
+def _outputs(prompts: torch.Tensor) -> list[int]:
+    """Where the ends of prompts lie in the last call that read them; the others' are behind, and any token does for them."""
+    from dapeng.engines.sequences import AT_ONCE
+
+    ends = (np.arange(len(prompts)) + 1) * PROMPT - 1
+    first = ends[-1] // AT_ONCE * AT_ONCE
+    return [int(e - first) if e >= first else int(ends[-1] - first) for e in ends]
+
+
 def spent(work: Callable[[int], None]) -> float:
     """Milliseconds for a token: a text of many, less one of one."""
     times = []
@@ -93,10 +131,12 @@ def main() -> None:
     )
     model = peer(args.layers)
     engines = {f"native {kind}": native(writer, kind) for kind in ("fp32", "bf16", "int8", "int4")}
+    other = in_llama_cpp(writer)
     for rows in args.rows:
         prompts = torch.randint(tokens.size // 2, tokens.size, (rows, PROMPT))
         sides: dict[str, Callable[[int], None]] = {"transformers bf16": partial(theirs, model, prompts)}
-        sides |= {name: partial(ours, engine, tokens, prompts) for name, engine in engines.items()}
+        sides |= {name: partial(ours, engine, tokens, prompts) for name, engine in [*engines.items(), *other.items()]}
+        sides |= {f"{name}, alone": partial(alone, engine.model, prompts) for name, engine in other.items()}
         times = dict.fromkeys(sides, float("inf"))
         for _ in range(args.rounds):
             times = {name: min(times[name], spent(work)) for name, work in sides.items()}

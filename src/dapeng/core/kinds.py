@@ -423,6 +423,10 @@ class EngineOptions(Options):
         """Why it can't write what this product was trained to write; empty where it can."""
         return ""
 
+    def suits(self, product: Any) -> bool:
+        """Whether `auto` takes it, where it can."""
+        return True
+
     def open(self, product: Any, folder: Any) -> Any:
         """The `dapeng.product.writing.Engine` of a language model. folder: its `dapeng.core.run.RunFolder`, or None."""
         raise NotImplementedError

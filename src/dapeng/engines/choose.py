@@ -20,16 +20,17 @@ def choose(product: Product, folder: Any = None, engine: str = "auto", weights: 
     members = engines.members()
     _known("engine", engine, ("auto", *members))
     if engine != "auto":
-        member = members[engine]
-        _known(f"weights of {engine}", weights, _weights(member))
-        refusal = member().refusal(product)
+        _known(f"weights of {engine}", weights, _weights(members[engine]))
+        asked = members[engine](weights=weights)
+        refusal = asked.refusal(product)
         if refusal:
             raise RunError(f"{engine}: {refusal}", hint="--engine native")
-        return member(weights=weights).open(product, folder)
+        return asked.open(product, folder)
     able = sorted(members.values(), key=lambda m: m.order)
     _known("weights", weights, tuple(dict.fromkeys(w for m in able for w in _weights(m))))
-    found = next(m for m in able if weights in _weights(m) and not m().refusal(product))
-    return found(weights=weights).open(product, folder)
+    asked = [m(weights=weights) for m in able if weights in _weights(m)]
+    found = next(m for m in asked if not m.refusal(product) and m.suits(product))
+    return found.open(product, folder)
 
 
 def _weights(member: Any) -> tuple[str, ...]:

@@ -43,22 +43,27 @@ class LanguageModel:
 
     def layout(self) -> Layout:
         """The files. Raises RunError where transformers has no such stack, or a tokenizer.json can't say the tokeniser."""
-        family, config = self._family()
-        ids = {"bos_token_id": self.codec.bos, "eos_token_id": self.codec.eos, "pad_token_id": self.codec.pad}
+        config, tensors = self.published()
+        ids = {role: config[role] for role in ("bos_token_id", "eos_token_id", "pad_token_id")}
         names = {number: name for name, number in self.codec.names.items()}
         roles = {role: names[i] for role, i in zip(("bos_token", "eos_token", "pad_token"), ids.values())}
         try:
             tokenizer = {**self.codec.published(), "post_processor": begun(roles["bos_token"], self.codec.bos)}
         except ValueError as error:
             raise RunError(str(error), hint="train with tokeniser=bpe") from None
-        tensors = family.theirs(self.tensors(), self.writer.shape)
         template = "" if self.column.talk is None else self.column.talk.template.text
         if self.column.talk is not None:  # what the template knows them as, which need not be what ends an answer
             roles |= {r: n for r, n in self.column.talk.template.tokens.items() if n in self.codec.specials}
         generation = {**ids, "do_sample": False}
         if self.codec.unwritten:
             generation["suppress_tokens"] = list(self.codec.unwritten)
-        return Layout({**config, **ids}, tensors, tokenizer, roles, self.longest, generation, template)
+        return Layout(config, tensors, tokenizer, roles, self.longest, generation, template)
+
+    def published(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """A config.json, and the tensors by transformers' names. Raises RunError where transformers has no such stack."""
+        family, config = self._family()
+        ids = {"bos_token_id": self.codec.bos, "eos_token_id": self.codec.eos, "pad_token_id": self.codec.pad}
+        return {**config, **ids}, family.theirs(self.tensors(), self.writer.shape)
 
     @property
     def longest(self) -> int:
