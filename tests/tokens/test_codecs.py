@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dapeng.core.errors import RunError
+from dapeng.tokens import learnt
 from dapeng.tokens.base import SPECIAL, Codec
 from dapeng.tokens.characters import Bytes, Characters
 from dapeng.tokens.file import File
@@ -84,6 +87,40 @@ def test_remembered_words_have_the_ids_that_the_library_gives(kind: type[Learnt]
     ids, _ = codec.encode(texts)
     whole = [i for e in codec.library.encode_batch_fast(texts, add_special_tokens=False) for i in e.ids]
     assert ids.tolist() == whole
+
+
+ODD = [
+    "don't 'll 's",
+    "a_b __c",
+    "1234 5",
+    "x \t\x1c\x1f y \n",
+    "  two",
+    "trailing  ",
+    "A-1.5e3",
+    "tab\there",
+    "'",
+    "\x7f\x00",
+]
+
+
+def test_texts_of_ascii_are_cut_as_all_others_are() -> None:
+    codec = BytePairs.trained(iter(TEXTS), 700)
+    draw = random.Random(0)
+    made = ["".join(draw.choices([chr(i) for i in range(128)], k=40)) for _ in range(2_000)]
+    for text in [*ODD, *made]:
+        assert codec._find_ascii(text) == codec._find(text), repr(text)
+
+
+def test_what_is_remembered_is_bounded_and_left_behind_by_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = BytePairs.trained(iter(TEXTS), 700)
+    wanted = codec.library.encode("a b c d e f").ids + codec.library.encode("x" * 100).ids
+    monkeypatch.setattr(learnt, "MOST_REMEMBERED", 3)
+    for _ in range(2):
+        assert codec.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
+    assert len(codec._known) <= 3
+    twin = pickle.loads(pickle.dumps(codec))
+    assert not twin._known
+    assert twin.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
 
 
 def test_a_model_file_of_the_library_is_read_as_it_is(tmp_path: Path) -> None:

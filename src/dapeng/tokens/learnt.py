@@ -10,12 +10,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
-from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, Placed, flat, opened, shown, whole
+from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, Placed, opened, shown, whole
 from dapeng.tokens.published import DIGIT, LETTER, SPACE, flattened, sequence, spelt_bytes, split
 
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d{1,3}| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
@@ -26,11 +25,32 @@ LONGEST = 64
 MOST_REMEMBERED = 500_000
 
 
+class Known(dict[str, bytes]):
+    """Words that were met, and their ids as int32; what is new, the library reads."""
+
+    def __init__(self, library: Any):
+        super().__init__()
+        self._library = library
+
+    def __reduce__(self):
+        return Known, (self._library,)
+
+    def __missing__(self, word: str) -> bytes:
+        ids = np.array(self._library.encode(word, add_special_tokens=False).ids, np.int32).tobytes()
+        if len(word) <= LONGEST:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[word] = ids
+        return ids
+
+
 class Learnt(Codec):
     """Base of those that the library makes. state: the library's JSON, and the marks."""
 
     words: ClassVar[str]
     """The expression that finds the words of a text."""
+    ascii_words: ClassVar[str] = ""
+    """The same for texts of ASCII alone, where one is faster."""
     published_words: ClassVar[str]
     """The same for the library, whose classes of characters are others."""
 
@@ -40,31 +60,21 @@ class Learnt(Codec):
         self.size = self.library.get_vocab_size()
         self._special = {PAD, BOS, EOS, UNK, *self.marks.values()}
         self._find = re.compile(self.words).findall
-        self._known: dict[str, list[int]] = {}
+        self._find_ascii = re.compile(self.ascii_words or self.words).findall
+        self._known = Known(self.library)
 
     @classmethod
     def units(cls, text: str) -> Iterable[str]:  # type: ignore[override]
         return re.findall(cls.words, text)
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        known, rows = self._known, []
-        for text in texts:
-            words = self._find(whole(text))
-            try:
-                rows.append(list(chain.from_iterable(map(known.__getitem__, words))))
-            except KeyError:
-                rows.append(list(chain.from_iterable(map(self._word, words))))
-        return flat(rows)
+        known = self._known.__getitem__
+        rows = [b"".join(map(known, self._cut(text))) for text in texts]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // np.dtype(np.int32).itemsize
+        return np.frombuffer(b"".join(rows), np.int32), lengths
 
-    def _word(self, word: str) -> list[int]:
-        ids = self._known.get(word)
-        if ids is None:
-            ids = self.library.encode(word, add_special_tokens=False).ids
-            if len(word) <= LONGEST:
-                if len(self._known) >= MOST_REMEMBERED:
-                    self._known.clear()
-                self._known[word] = ids
-        return ids
+    def _cut(self, text: str) -> list[str]:
+        return self._find_ascii(text) if text.isascii() else self._find(whole(text))
 
     def published(self) -> dict[str, Any]:
         found = json.loads(self.state["tokenizer"])
@@ -82,6 +92,7 @@ class BytePairs(Learnt):
 
     kind = "bpe"
     words = WORDS
+    ascii_words = r" ?[A-Za-z]+|'(?:[sdmt]|ll|ve|re)| ?[0-9]{1,3}| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
     published_words = (
         rf"'(?:[sdmt]|ll|ve|re)| ?[{LETTER}]+| ?[{DIGIT}]{{1,3}}| ?[^{SPACE}{LETTER}{DIGIT}]+"
         rf"|[{SPACE}]+(?![^{SPACE}])|[{SPACE}]+"
