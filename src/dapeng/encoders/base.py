@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dapeng.core.errors import Problem, SpecError
 from dapeng.data.batch import Cells
 from dapeng.nn.features import Features, Widths
+from dapeng.nn.lora import is_adapter
 
 
 class Encoder(nn.Module):
@@ -95,4 +96,5 @@ class Encoder(nn.Module):
 
     def public_state(self) -> dict[str, Tensor]:
         """The tensors that public weights fill, by name; they share memory with the network."""
-        return {n: t for n, t in self.state_dict().items() if not n.endswith("num_batches_tracked")}
+        kept = {n: t for n, t in self.state_dict().items() if not is_adapter(n)}
+        return {n: t for n, t in kept.items() if not n.endswith("num_batches_tracked")}

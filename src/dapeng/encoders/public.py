@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import EncoderOptions
+from dapeng.encoders.adapted import EncoderLora, adapt
 from dapeng.encoders.base import Encoder
 from dapeng.public.folders import PublicFolder, beside, decided, open_folder
 
@@ -32,6 +33,16 @@ class PublicOptions(EncoderOptions):
     """Learning rate of the topmost layer of public weights, as a share of the run's."""
     layer_decay: float = Field(0.9, gt=0, le=1)
     """Factor of that rate from each layer to the one below it (discriminative learning rates)."""
+    lora: EncoderLora | None = None
+    """Train adapters of the linear layers in place of the public weights: {rank: 8, alpha: 16, dropout: 0, on: [q, v] or all}.
+    Exports hold one weight for both.
+    """
+
+    @model_validator(mode="after")
+    def _adapts_something(self) -> PublicOptions:
+        if self.lora is not None and self.weights is None:
+            raise ValueError("lora: there is nothing to adapt without weights")
+        return self
 
     def architecture(self, folder: PublicFolder) -> dict[str, Any]:
         """Fields of these options as the folder's config.json says them. Raises SpecError for another kind of network."""
@@ -53,6 +64,12 @@ class PublicOptions(EncoderOptions):
             return self
         folder = open_folder(self.weights)
         own = folder.encoder(self.type)
+        if own is not None and own.get("lora") is not None:
+            what = f"the run {self.weights} holds adapters, not whole weights"
+            hint = (
+                f"dapeng export {self.weights} --format transformers, and begin from {self.weights}/export/transformers"
+            )
+            raise SpecError(Problem("weights", what, hint))
         shape = self.architecture(folder) if own is None else {k: own[k] for k in own if k not in _LOCAL}
         return decided(self, shape, self.weights)
 
@@ -70,9 +87,18 @@ class PublicOptions(EncoderOptions):
             raise SpecError(Problem("weights", what, "name a folder with weights of this network")) from None
         encoder.load_public(found, self.weights)
 
+    def _adapted(self, encoder: Encoder, lora: EncoderLora) -> Encoder:
+        try:
+            adapt(encoder, lora)
+        except ValueError as error:
+            raise SpecError(Problem("encoder.lora.on", str(error), "an encoder of blocks with attention")) from None
+        return encoder
+
     def settled(self, encoder: Encoder) -> Encoder:
         """The encoder with its lower layers frozen and slowed, as these options say."""
         levels = encoder.levels()
+        if self.lora is not None:
+            return self._adapted(encoder, self.lora)
         if self.weights is None or not levels:
             return encoder
         if self.trained_layers == 0:
@@ -85,7 +111,7 @@ class PublicOptions(EncoderOptions):
         return encoder
 
 
-_LOCAL = ("type", "weights", "trained_layers", "weights_rate", "layer_decay", "dropout")
+_LOCAL = ("type", "weights", "trained_layers", "weights_rate", "layer_decay", "dropout", "lora")
 """Fields that a run's encoder doesn't hand down."""
 
 

@@ -17,6 +17,7 @@ from dapeng.export import layout
 from dapeng.export.differences import SIZES, largest, refuse_if_far
 from dapeng.export.flat import batches_of
 from dapeng.export.layout import MOST_TEXTS, TOUGH, Layout
+from dapeng.nn.lora import without_adapters
 from dapeng.product.product import Product
 from dapeng.public.families import bert
 
@@ -36,7 +37,7 @@ class Bert:
 
     def __init__(self, product: Product):
         assert product.model is not None
-        self.product, self.model = product, product.model.eval()
+        self.product, self.model = product, without_adapters(product.model.eval())
         (self.name,) = product.inputs
         self.column: Any = product.inputs[self.name]
         self.options = self.column.options.encoder

@@ -19,6 +19,7 @@ from dapeng.data.batch import Batch, Cells
 from dapeng.data.feed import Rows
 from dapeng.data.table import Source
 from dapeng.models.predict import in_units
+from dapeng.nn.lora import without_adapters
 from dapeng.product.product import Product
 
 PRESENT = "present"
@@ -55,7 +56,7 @@ class Flat(nn.Module):
         super().__init__()
         if product.model is None:
             raise RunError("this run has no network: its product is a classical model", hint="--format standalone")
-        self.model = product.model.eval()
+        self.model = without_adapters(product.model.eval())
         self.units = product.outputs
         pairs: list[tuple[str, str]] = []
         for key in self.model.encoders:

@@ -7,9 +7,10 @@ Legend: I inputs of a layer, O outputs, R rank.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 FUSED = {"qkv": ("q", "k", "v"), "kv": ("k", "v")}
 """Layers that are several in one, by the names of their parts."""
 Rows = tuple[int, int]
+M = TypeVar("M", bound=nn.Module)
 
 
 class LoraLinear(nn.Linear):
@@ -111,7 +113,8 @@ def add_adapters(
                 count += len(mine)
     missing = sorted(wanted - found)
     if missing:
-        raise ValueError(f"no layer is called {missing[0]}: one of {', '.join(sorted(found))}")
+        there = f"one of {', '.join(sorted(found))}" if found else "there is no linear layer"
+        raise ValueError(f"no layer is called {missing[0]}: {there}")
     return count
 
 
@@ -127,6 +130,24 @@ def plain_parameters(module: nn.Module) -> dict[str, Tensor]:
         if isinstance(layer, LoraLinear):
             out[f"{name}.weight" if name else "weight"] = layer.merged()
     return out
+
+
+def without_adapters(module: M) -> M:
+    """A copy that shares its tensors and does the same by plain layers; the module itself where it has no adapter."""
+    if not any(isinstance(m, LoraLinear) for m in module.modules()):
+        return module
+    twin = copy.copy(module)
+    twin._modules = {n: None if m is None else _plain(m) for n, m in module._modules.items()}
+    return twin
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    if not isinstance(module, LoraLinear):
+        return without_adapters(module)
+    layer = nn.Linear(module.in_features, module.out_features, device="meta")
+    layer.weight = nn.Parameter(module.merged())
+    layer.bias = module.bias
+    return layer.train(module.training)
 
 
 def leave_out_frozen(modules: Iterable[nn.Module]) -> None:
