@@ -60,17 +60,20 @@ def test_beside_inputs_the_beginning_of_a_long_text_is_learnt_openly_and_no_end(
     assert other[0] == losses[0]
 
 
-def test_without_inputs_a_long_text_is_judged_window_by_window() -> None:
-    column, cells = column_of(4, ["hello world", "hey", "1234567"])
+@pytest.mark.parametrize("window", [4, 5, 1])
+def test_without_inputs_a_long_text_is_judged_as_it_is_written_each_token_behind_half_a_window(window: int) -> None:
+    column, cells = column_of(window, ["hello world", "hey", "1234567"])
     decoder = decoder_of(column, None)
     assert decoder.count(cells).tolist() == [12, 4, 8]
+    half = max(1, window // 2)
     ids, mask = cells["ids"].long(), cells["mask"]
     wanted = torch.zeros(3)
     with torch.no_grad():
         for row in range(3):
-            for start in range(0, int(mask[row].sum()) - 1, 4):
-                part, real = ids[row : row + 1, start : start + 5], mask[row : row + 1, start : start + 5]
-                wanted[row] += decoder.writer.losses(part, real).sum()
+            for place in range(1, int(mask[row].sum())):  # one token at a time
+                start = max(0, -(-(place - window) // half) * half)
+                part = ids[row : row + 1, start : place + 1]
+                wanted[row] += decoder.writer.losses(part, torch.ones_like(part, dtype=torch.bool))[0, -1]
         found = decoder.loss(None, cells)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 

@@ -175,10 +175,16 @@ class WritingDecoder(Decoder):
         return self.writer.losses(ids, counted, documents, said, mask, smoothing).sum(1)
 
     def _by_windows(self, ids: Tensor, counted: Tensor, smoothing: float) -> Tensor:
-        """(B,) nats of texts longer than a window (B, T), each window read by itself."""
+        """(B,) nats of texts longer than a window (B, T), as they would be written: each token behind half a window at least.
+
+        Windows overlap; a token counts in the first that it lies in.
+        """
         size = self.window
-        spare = -(ids.shape[1] - 1) % size
-        ids, counted = (F.pad(t, (0, spare)).unfold(1, size + 1, size) for t in (ids, counted))
+        half = max(1, size // 2)
+        spare = -(ids.shape[1] - 1 - size) % half
+        ids, counted = (F.pad(t, (0, spare)).unfold(1, size + 1, half) for t in (ids, counted))
+        counted = counted.clone()
+        counted[:, 1:, : size + 1 - half] = False
         row, place = counted[:, :, 1:].any(2).nonzero(as_tuple=True)
         nats = ids.new_zeros(len(ids), dtype=torch.float32)
         for some in torch.arange(len(row), device=ids.device).split(max(1, AT_ONCE // size)):
