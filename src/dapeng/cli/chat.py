@@ -83,8 +83,12 @@ def _talks(found: Any) -> list[dict[str, str]] | None:
 
 def _engine(found: Any, args: Namespace) -> Any:
     """What writes, said where it was chosen; None where a run answers as it was trained to."""
-    if found.product.inputs and (args.engine, args.weights) == ("auto", "auto"):
-        return None
+    if found.product.inputs:
+        named = next((n for n in ("engine", "weights") if getattr(args, n) != "auto"), None)
+        if named is None:
+            return None
+        what = f"--{named} is for language models; this run answers {', '.join(found.product.inputs)}"
+        raise RunError(what, hint=f"leave --{named} out")
     engine = found.engine(args.engine, args.weights)
     if args.engine == "auto" and sys.stdin.isatty():
         say(f"{engine.name}, {engine.weights} weights: {engine.why}")

@@ -109,9 +109,9 @@ def _schema(path: Path) -> Mapping[str, Any]:
 
 def _not_a_language_model(product: Product) -> RunError:
     """What the run is instead, and what to type."""
-    wanted = "a language model: one text as output, and no inputs"
     made = f"this run makes {', '.join(product.outputs)} from {', '.join(product.inputs) or 'nothing'}"
     hint = "dapeng predict RUN DATA, where DATA has " + ", ".join(product.inputs)
     return RunError(
-        f"only {wanted} goes on with a text; {made}", hint=hint if product.inputs else "dapeng evaluate RUN"
+        f"only language models (one text as output, no inputs) go on with a text; {made}",
+        hint=hint if product.inputs else "dapeng evaluate RUN",
     )
