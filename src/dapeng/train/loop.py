@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from dapeng.core.checkpoints import Checkpoints
+from dapeng.core.machine import give_back
 from dapeng.core.console import Progress as Line
 from dapeng.core.console import say, warn
 from dapeng.core.errors import TrainingError
@@ -174,12 +175,14 @@ def fit(
     if validate is None or not state.best:
         with state.applied():
             state.remember()
+    give_back()
 
 
 def save(state: State, checkpoints: Checkpoints, log: Lines | None) -> Path:
     """A checkpoint of the state; said in the log once it is safe on disk."""
     if log is not None:
         state.progress.log_bytes = log.path.stat().st_size
+    give_back()  # of batches of many sizes much is freed in pieces, which would grow for as long as training lasts
     path = checkpoints.save(state.progress.phase * 100_000_000 + state.progress.step, state.write)
     if log is not None:
         log.add({"phase": state.progress.phase, "step": state.progress.step, "checkpoint": path.name})
