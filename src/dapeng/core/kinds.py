@@ -13,8 +13,10 @@ from pydantic import Field
 from dapeng.core.registry import Options, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from dapeng.core.errors import Problem
 
 columns = Registry("dapeng.columns", "column type")
 encoders = Registry("dapeng.encoders", "encoder")
@@ -157,8 +159,19 @@ class DecoderOptions(Options):
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
         return {}
 
+    unfused: ClassVar[bool] = False
+    """True if it reads inputs each by itself, and answers in the tokens of one of them: then `reads` says which."""
+
+    def reads(self, column: Any, inputs: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Names of the fitted inputs whose unfused features it reads for this output; None: the fused ones. Raises SpecError."""
+        return None
+
+    def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
+        """What keeps it from producing this output, of these options, from these inputs: known before any data is read."""
+        return iter(())
+
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
-        """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""
+        """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths; by input where it `reads` such."""
         raise NotImplementedError
 
     def vocabulary(self) -> dict[str, Any] | None:
