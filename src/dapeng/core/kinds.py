@@ -393,6 +393,8 @@ class ExporterOptions(Options):
     """What is written predicts, and is checked on rows; else it is of the run's records, and `rows` is None."""
     writes: ClassVar[bool] = False
     """It can hold a network that writes texts token by token."""
+    tensors: ClassVar[bool] = False
+    """It answers with the network's tensors, so that of a text that is pointed at it gives the ids."""
 
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""

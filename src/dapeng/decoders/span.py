@@ -16,10 +16,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from dapeng.core.alike import root_of
-from dapeng.core.errors import Problem
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, decoders
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder, rows_present
+from dapeng.nn.dilated import Channels
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.matches import equal_tokens
 from dapeng.nn.passage import PassageReader
@@ -62,8 +63,13 @@ class Span(DecoderOptions):
 
     def reads(self, column: Any, inputs: Mapping[str, Any]) -> tuple[str, ...]:
         passage = self.of or column.options.like
-        asked = [n for n, c in inputs.items() if n != passage and c.domain == inputs[passage].domain]
-        return passage, *asked
+        if not column.codec.alone:
+            where = f"inputs.{passage}.tokeniser"
+            what = f"{column.codec.unit} cut an answer otherwise than the passage around it, in which it is not found again"
+            raise SpecError(Problem(where, what, f"{where}=characters (or words)"))
+        options = {n: c.options for n, c in inputs.items()}
+        root = root_of(passage, options)
+        return passage, *(n for n in inputs if n != passage and root_of(n, options) == root)
 
     def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
         like = getattr(options, "like", None)
@@ -131,9 +137,10 @@ class SpanDecoder(Decoder):
         self.pad, self.end = column.codec.pad, column.codec.eos
         self.reader = PassageReader((passage, asked[0]), o.embed_dim, o.runs, o.kernel, o.dilations, o.dropout)
         self.head = nn.Linear(o.embed_dim, 3)
+        nn.init.zeros_(self.head.weight)  # sums over long stretches begin at nothing
         self.fits_question = nn.Linear(o.embed_dim, 2 * o.embed_dim)
         self.sizes = nn.Parameter(torch.zeros(self.longest))
-        self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
+        self.drop = Channels(o.dropout) if o.dropout else nn.Identity()
 
     def count(self, target: Cells) -> Tensor | int:
         return rows_present(target, target["ids"].shape[0])

@@ -14,7 +14,7 @@ from dapeng.core.kinds import EncoderOptions, encoders
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
 from dapeng.nn.attention import pooled_tokens
-from dapeng.nn.dilated import DilatedStack
+from dapeng.nn.dilated import Channels, DilatedStack
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Lent
 
@@ -59,7 +59,7 @@ class DilatedEncoder(Encoder):
     def __init__(self, table: nn.Embedding, o: Dilated):
         super().__init__()
         self.table = Lent(table)
-        self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
+        self.drop = Channels(o.dropout) if o.dropout else nn.Identity()
         self.stack = DilatedStack(o.embed_dim, o.kernel, o.dilations, o.dropout)
         self.scale = o.embed_dim**0.5
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, aligned=True)

@@ -27,9 +27,11 @@ def shared_runs(equal: Tensor, longest: int) -> Tensor:
     run, found = equal, []
     for n in range(1, longest + 1):
         if n > 1:  # of n tokens from t and j on: of n - 1 there, and the n-th
-            run = run * F.pad(equal, (0, n - 1, 0, n - 1))[:, n - 1 :, n - 1 :]
+            behind = F.pad(equal, (0, n - 1, 0, n - 1)).narrow(1, n - 1, equal.shape[1])
+            run = run * behind.narrow(2, n - 1, equal.shape[2])
         begins = run.amax(2)  # (B, T)
-        found.append(F.max_pool1d(F.pad(begins[:, None], (n - 1, 0)), n, 1)[:, 0])
+        before = F.pad(begins, (n - 1, 0))
+        found.append(torch.stack([before.narrow(1, k, equal.shape[1]) for k in range(n)]).amax(0))
     return torch.stack(found, 2)
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dapeng.nn.dilated import DilatedStack
+from dapeng.nn.dilated import Channels, DilatedStack
 from dapeng.nn.matches import equal_tokens, shared_runs, spread
 
 NEIGHBOURHOODS = (7, 21, 61)
@@ -36,7 +36,7 @@ class PassageReader(nn.Module):
         self.mixed = nn.Linear(3 * dim + features, dim)
         self.question = nn.Linear(dim, dim)
         self.stack = DilatedStack(dim, kernel, dilations, dropout)
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.drop = Channels(dropout) if dropout else nn.Identity()
 
     def forward(
         self, passage: Tensor, question: Tensor, mask: Tensor, asked: Tensor, equal: Tensor

@@ -25,19 +25,25 @@ def span_scores(begin: Tensor, end: Tensor, inside: Tensor, sizes: Tensor, mask:
     inside = inside.float() * mask
     upto = inside.cumsum(1)
     first = begin.float() + inside - upto
-    last = F.pad((end.float() + upto).masked_fill(~mask, NEVER), (0, longest - 1), value=NEVER)
-    scores = first[:, :, None] + last.unfold(1, longest, 1) + sizes.float()
-    whole = F.pad(mask.float(), (0, longest - 1)).unfold(1, longest, 1).cumprod(2) > 0  # no gap on the way
+    last = windows((end.float() + upto).masked_fill(~mask, NEVER), longest, NEVER)
+    scores = first[:, :, None] + last + sizes.float()
+    whole = windows(mask.float(), longest, 0.0).cumprod(2) > 0  # no gap on the way
     return scores.masked_fill(~whole, NEVER)
+
+
+def windows(x: Tensor, size: int, fill: float) -> Tensor:
+    """(B, T) -> (B, T, size): each element and those behind it; `fill` behind the end. By indices, which exports with any T."""
+    padded = F.pad(x, (0, size - 1), value=fill)
+    at = torch.arange(x.shape[1], device=x.device)[:, None] + torch.arange(size, device=x.device)
+    return padded.gather(1, at.flatten().expand(x.shape[0], -1)).unflatten(1, (-1, size))
 
 
 def places(passage: Tensor, mask: Tensor, answer: Tensor, lengths: Tensor) -> Tensor:
     """(B, T) bool: where the first `lengths` (B,) ids of an answer (B, A) stand in the passage (B, T); an empty one nowhere."""
     longest = answer.shape[1]
     real = torch.where(mask, passage, torch.full_like(passage, -1))
-    windows = F.pad(real, (0, longest - 1), value=-1).unfold(1, longest, 1)  # (B, T, A)
     beyond = torch.arange(longest, device=answer.device) >= lengths[:, None]
-    same = (windows == answer[:, None, :]) | beyond[:, None, :]
+    same = (windows(real, longest, -1) == answer[:, None, :]) | beyond[:, None, :]
     return same.all(2) & mask & (lengths > 0)[:, None]
 
 
