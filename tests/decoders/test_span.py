@@ -15,6 +15,7 @@ import dapeng
 from dapeng import api
 from dapeng.api.columns import Chosen, settle
 from dapeng.core.errors import RunError, SpecError
+from dapeng.core.kinds import encoders
 from dapeng.core.loader import load_spec
 from dapeng.data.feed import Rows
 from dapeng.data.prepare import Prepared, fit_columns
@@ -147,7 +148,7 @@ def test_the_loss_is_over_every_place_where_the_answer_stands() -> None:
     rows = {"passage": ["红的笔是红的。"], "question": ["笔是什么色？"], "answer": ["红"]}
     model, batches, _ = made(rows)
     batch = batches.batch(np.arange(1))
-    scores = model.decoders["answer"].scores(model.encode(batch))[0]
+    scores = model.decoders["answer"].scores(model.encode(batch))[0].detach()
     every = [float(scores[s, n]) for s, n in (scores > NEVER).nonzero().tolist()]
     right = [float(scores[0, 0]), float(scores[4, 0])]
     wanted = np.log(np.exp(every).sum()) - np.log(np.exp(right).sum())
@@ -256,11 +257,6 @@ def answer(**changed: Any) -> dict[str, Any]:
             "  hint: add the question to inputs: {type: text, like: passage}",
         ),
         (
-            {"question": {"type": "text", "like": "passage", "encoder": {"type": "bag", "embed_dim": 32}}},
-            "inputs.question.encoder: bag tells nothing of single tokens, at which the decoder of answer points\n"
-            "  hint: inputs.question.encoder=dilated (or transformer, lstm, gru)",
-        ),
-        (
             {"passage": {"type": "text", "tokeniser": "bpe", "encoder": READ}},
             "inputs.passage.tokeniser: bpe cut an answer otherwise than the passage around it, in which it is not found again\n"
             "  hint: inputs.passage.tokeniser=characters (or words)",
@@ -279,6 +275,13 @@ def answer(**changed: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_can_not_be_pointed_at_is_said_with_what_to_type(changed: dict[str, Any], told: str) -> None:
     assert told in refused(**changed)
+
+
+def test_an_encoder_that_gives_no_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders.members()["bag"], "gives", frozenset({"pooled"}))
+    told = refused(question={"type": "text", "like": "passage", "encoder": {"type": "bag", "embed_dim": 32}})
+    assert "inputs.question.encoder: bag tells nothing of single tokens, at which the decoder of answer points" in told
+    assert "hint: inputs.question.encoder=dilated (or transformer, lstm, gru)" in told
 
 
 def test_an_input_that_is_no_text_has_no_stretch() -> None:

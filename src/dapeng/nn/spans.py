@@ -27,8 +27,9 @@ def span_scores(begin: Tensor, end: Tensor, inside: Tensor, sizes: Tensor, mask:
     first = begin.float() + inside - upto
     last = windows((end.float() + upto).masked_fill(~mask, NEVER), longest, NEVER)
     scores = first[:, :, None] + last + sizes.float()
-    whole = windows(mask.float(), longest, 0.0).cumprod(2) > 0  # no gap on the way
-    return scores.masked_fill(~whole, NEVER)
+    real = mask.float().cumsum(1)
+    within = windows(real, longest, NEVER) - (real - mask.float())[:, :, None]  # real tokens of each stretch: all, or it is none
+    return scores.masked_fill(within != torch.arange(1, longest + 1, device=mask.device), NEVER)
 
 
 def windows(x: Tensor, size: int, fill: float) -> Tensor:
