@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,9 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("tokeniser", "passage"), [("characters", "Der Zug, 3.5 km!"), ("words", "The train, which is late, has 12 cars.")])
+@pytest.mark.parametrize(
+    ("tokeniser", "passage"), [("characters", "Der Zug, 3.5 km!"), ("words", "The train, which is late, has 12 cars.")]
+)
 def test_what_is_written_in_the_tokens_of_an_input_is_read_back(tokeniser: str, passage: str) -> None:
     rows = {"passage": [passage, "红色 Auto 是"], "question": ["a", "b"], "answer": [passage, "红色 Auto"]}
     read = {"type": "text", "tokeniser": tokeniser, "lowercase": False, "normalise": "NFC", "encoder": READ}
@@ -223,7 +226,7 @@ def test_capitals_that_reading_loses_are_told() -> None:
 
 def refused(**changed: Any) -> str:
     with pytest.raises(SpecError) as caught:
-        made(facts(8), **changed)
+        made({**facts(8), "hint": ["红"] * 8}, **changed)
     return str(caught.value)
 
 
@@ -287,6 +290,45 @@ def test_an_encoder_that_gives_no_tokens_is_refused(monkeypatch: pytest.MonkeyPa
 def test_an_input_that_is_no_text_has_no_stretch() -> None:
     rows = {**facts(8), "year": ["1", "2", "3", "4", "5", "6", "7", "8"]}
     spec = load_spec(spec_of(year="number", answer=answer(decoder={"type": "span", "of": "year"}))).spec
-    with pytest.raises(SpecError, match="'year' is a number, and a stretch is of a text\n  hint: one of passage, question"):
+    with pytest.raises(
+        SpecError, match="'year' is a number, and a stretch is of a text\n  hint: one of passage, question"
+    ):
         settle(Chosen(dict(spec.inputs), dict(spec.outputs)), None)
     assert len(rows["year"]) == 8
+
+
+def test_answers_that_stand_nowhere_or_are_too_long_are_told_with_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = facts(60)
+    rows["answer"][:3] = ["紫色", "紫色", "没有"]
+    rows["answer"][7] = rows["passage"][7][:9]
+    pq.write_table(pa.table(rows), tmp_path / "facts.parquet")
+    spec = spec_of(str(tmp_path / "facts.parquet"))
+    spec["data"] = {"train": spec["data"], "test": spec["data"]}
+    spec["train"] |= {"epochs": 1}
+    api.train(spec, runs=tmp_path / "runs")
+    told = " ".join(capsys.readouterr().err.split())
+    found = re.findall(
+        r"answer: (\d) of \d\d answers (stand nowhere in passage|have more than 8 tokens): nothing is learnt", told
+    )
+    assert [what for _, what in found] == ["stand nowhere in passage", "have more than 8 tokens"]
+    assert 1 <= int(found[0][0]) <= 3
+    assert found[1][0] == "1"
+
+
+def test_the_longest_stretch_is_what_nearly_all_answers_need_where_nothing_is_said() -> None:
+    rows = facts(200)
+    rows["answer"] = [p[n % 9 : n % 9 + 4] for n, p in enumerate(rows["passage"])]
+    rows["answer"][0] = rows["passage"][0]
+    _, _, outputs = made(rows, answer={"type": "text", "like": "passage", "decoder": POINTS})
+    assert outputs["answer"].max_length == 4
+
+
+def test_questions_of_several_widths_are_refused() -> None:
+    wide = {"type": "lstm", "embed_dim": 32, "hidden": 24}
+    told = refused(hint={"type": "text", "like": "passage", "encoder": wide})
+    assert (
+        "inputs.hint.encoder: their tokens have 32 numbers (question), 24 numbers (hint), and are read as one question"
+        in told
+    )

@@ -123,7 +123,9 @@ class WrittenSummary(Summary):
         ids, lengths = codec.encode(texts)
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
-        limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, most)
+        covers = self.options.decoder.covers
+        needed = longest + longest // 8 + 8 if covers == 1 else int(np.quantile(lengths, covers)) if len(lengths) else 1
+        limit = asked_length if asked_length != "auto" else max(1, min(needed, most))
         looked_at = list({*texts, *self.long})
         return {
             "kind": codec.kind,
@@ -332,9 +334,7 @@ class WrittenColumn(Column):
     def describe(self) -> str:
         s = self.state
         what = "conversations" if self.chat else "text to write"
-        return (
-            f"{what}, {self.size:,} {self.codec.unit}{self._whose}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
-        )
+        return f"{what}, {self.size:,} {self.codec.unit}{self._whose}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
 
 
 def _objects(texts: list[str]) -> np.ndarray:

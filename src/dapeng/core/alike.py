@@ -44,12 +44,17 @@ def refused_alike(outputs: Mapping[str, ColumnOptions], inputs: Mapping[str, Col
             continue
         root = root_of(name, {**inputs, name: options})
         if root not in inputs:
-            yield Problem(f"outputs.{name}.like", f"{like!r} is no input, whose tokens this could have", _inputs(inputs))
+            yield Problem(
+                f"outputs.{name}.like", f"{like!r} is no input, whose tokens this could have", _inputs(inputs)
+            )
             continue
         for key in (k for k in type(options).alike if k in options.model_fields_set and k not in OWN):
             what = f"{name} has the tokens of {root}, whose settings hold for both"
             yield Problem(f"outputs.{name}.{key}", what, f"remove it, or set inputs.{root}.{key}")
-        both = [getattr(getattr(c, p, None), "embed_dim", None) for c, p in ((options, "decoder"), (inputs[root], "encoder"))]
+        both = [
+            getattr(getattr(c, p, None), "embed_dim", None)
+            for c, p in ((options, "decoder"), (inputs[root], "encoder"))
+        ]
         if None not in both and both[0] != both[1]:
             what = f"{name} shares its table with {root}, whose vectors have {both[1]} numbers and not {both[0]}"
             yield Problem(f"outputs.{name}.decoder.embed_dim", what, f"outputs.{name}.decoder.embed_dim={both[1]}")

@@ -154,6 +154,8 @@ class DecoderOptions(Options):
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     alone: ClassVar[bool] = False
     """True if it can do without any input."""
+    covers: ClassVar[float] = 1.0
+    """Share of the training texts that are no longer than what it gives, where their `max_length` is auto."""
 
     def advice(self, rows: int) -> dict[str, Any]:
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
@@ -169,6 +171,10 @@ class DecoderOptions(Options):
     def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
         """What keeps it from producing this output, of these options, from these inputs: known before any data is read."""
         return iter(())
+
+    def remarks(self, column: Any, store: Any, rows: Any) -> list[str]:
+        """What the user should know of prepared rows (positions in a `dapeng.data.stored.Store`) from which it is to learn."""
+        return []
 
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
         """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths; by input where it `reads` such."""

@@ -9,7 +9,7 @@ Legend: B rows, T tokens of the passage, L longest stretch, A tokens of an answe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -26,6 +26,9 @@ from dapeng.nn.matches import equal_tokens
 from dapeng.nn.passage import PassageReader
 from dapeng.nn.spans import best_span, marginal_nats, places, span_scores
 
+MOST_LOOKED_AT = 20_000
+"""Training rows in whose passages the answer is looked for, to say how often it is there."""
+
 
 @decoders
 class Span(DecoderOptions):
@@ -39,6 +42,7 @@ class Span(DecoderOptions):
     fits: ClassVar[tuple[str, ...]] = ("text",)
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     unfused: ClassVar[bool] = True
+    covers: ClassVar[float] = 0.98
     tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "dilations": [1, 2], "dropout": 0.0}
     of: str | None = None
     """The input text that the answer is a stretch of; all other texts are the question. auto: the one that the output is `like`."""
@@ -79,7 +83,9 @@ class Span(DecoderOptions):
             hint = f"outputs.{output}.like={texts[0]}" if texts else "name an input of type text"
             yield Problem(where, "no input is named that the answer is a stretch of", hint)
         elif passage not in inputs:
-            yield Problem(where, f"{passage!r} is no input", f"one of {', '.join(texts)}" if texts else "add it to inputs")
+            yield Problem(
+                where, f"{passage!r} is no input", f"one of {', '.join(texts)}" if texts else "add it to inputs"
+            )
         elif inputs[passage].type != "text":
             yield Problem(where, f"{passage!r} is a {inputs[passage].type}, and a stretch is of a text", _one_of(texts))
         else:
@@ -97,14 +103,42 @@ class Span(DecoderOptions):
         others = [n for n, o in inputs.items() if n != passage and o.type == "text"]
         if not others:
             what = f"no text beside {passage} asks for a stretch of it"
-            yield Problem(f"outputs.{output}.decoder", what, "add the question to inputs: {type: text, like: %s}" % passage)
+            yield Problem(
+                f"outputs.{output}.decoder", what, f"add the question to inputs: {{type: text, like: {passage}}}"
+            )
         for name in others:
             if root_of(name, inputs) != root:
                 what = f"{name} has tokens of its own, which can't be found in {passage}"
                 yield Problem(f"inputs.{name}.like", what, f"inputs.{name}.like={passage}")
 
+    def remarks(self, column: Any, store: Any, rows: Any) -> list[str]:
+        some = rows[:: -(-len(rows) // MOST_LOOKED_AT)] if len(rows) else rows
+        passage = self.of or column.options.like
+        pairs = zip(_texts(store.stored[passage], some), _texts(store.stored[column.name], some))
+        wanted = [(p, a[1:-1]) for p, a in pairs if len(a) > 2]  # begin and end are of the text, not of the stretch
+        nowhere = sum(a not in p for p, a in wanted)
+        long = sum(a in p and len(a) > column.max_length for p, a in wanted)
+        told = [f"{nowhere:,} of {len(wanted):,} answers stand nowhere in {passage}: nothing is learnt of them"] * bool(
+            nowhere
+        )
+        more = (
+            f"{long:,} of {len(wanted):,} answers have more than {column.max_length} tokens: nothing is learnt of them"
+        )
+        return [*told, f"{more} (outputs.{column.name}.max_length)"] if long else told
+
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> SpanDecoder:
+        asked = {n: w.tokens for n, w in widths.items() if n != next(iter(widths))}
+        if len(set(asked.values())) > 1:
+            what = f"their tokens have {', '.join(f'{w} numbers ({n})' for n, w in asked.items())}, and are read as one question"
+            raise SpecError(Problem(f"inputs.{[*asked][-1]}.encoder", what, "give all questions encoders of one width"))
         return SpanDecoder(column, widths, self)
+
+
+def _texts(stored: Any, rows: Any) -> Iterator[str]:
+    """The ids of these rows as strings, a sign for each, in which others are found."""
+    ids = stored.tensors["ids"]
+    for start, end in zip(stored.offsets[rows].tolist(), stored.offsets[rows + 1].tolist()):
+        yield "".join(map(chr, ids[start:end].tolist()))
 
 
 def _one_of(names: list[str]) -> str:
@@ -120,6 +154,14 @@ def _without_tokens(output: str, passage: str, inputs: Mapping[str, ColumnOption
             yield Problem(f"inputs.{name}.encoder", what, f"inputs.{name}.encoder=dilated (or transformer, lstm, gru)")
 
 
+class Told(NamedTuple):
+    """A text as a network reads it: tokens (B, T, D), mask (B, T), of which nothing is real where it is not there, ids (B, T)."""
+
+    tokens: Tensor
+    mask: Tensor
+    ids: Tensor
+
+
 class SpanDecoder(Decoder):
     """Target: ids (B, A) from begin to end, with their mask. An element is the answer of a row.
 
@@ -132,10 +174,10 @@ class SpanDecoder(Decoder):
     def __init__(self, column: Any, widths: Mapping[str, Widths], o: Span):
         super().__init__()
         self.reads = tuple(widths)
-        passage, *asked = (w.tokens for w in widths.values())
+        sizes = [w.tokens or 0 for w in widths.values()]
         self.longest, self.unknown = column.max_length, column.codec.unknown
         self.pad, self.end = column.codec.pad, column.codec.eos
-        self.reader = PassageReader((passage, asked[0]), o.embed_dim, o.runs, o.kernel, o.dilations, o.dropout)
+        self.reader = PassageReader((sizes[0], sizes[1]), o.embed_dim, o.runs, o.kernel, o.dilations, o.dropout)
         self.head = nn.Linear(o.embed_dim, 3)
         nn.init.zeros_(self.head.weight)  # sums over long stretches begin at nothing
         self.fits_question = nn.Linear(o.embed_dim, 2 * o.embed_dim)
@@ -147,7 +189,7 @@ class SpanDecoder(Decoder):
 
     def scores(self, features: Mapping[str, Features]) -> Tensor:
         """(B, T, L): of each stretch, before softmax over all of a row."""
-        passage, question = self._read(features)
+        passage, question = self._passage(features), self._question(features)
         equal = equal_tokens(passage.ids, question.ids, passage.mask, question.mask, self.unknown)
         x, what = self.reader(passage.tokens, question.tokens, passage.mask, question.mask, equal)
         x = self.drop(x)
@@ -156,22 +198,22 @@ class SpanDecoder(Decoder):
         first, last = (x @ wanted.mT * x.shape[2] ** -0.5).unbind(2)
         return span_scores(begin + first, end + last, inside, self.sizes, passage.mask)
 
-    def _read(self, features: Mapping[str, Features]) -> tuple[Features, Features]:
-        """The passage and the question, each with its tokens, its mask and its ids."""
-        passage, *asked = (_whole(features[n]) for n in self.reads or ())
-        if len(asked) == 1:
-            return passage, asked[0]
-        parts = {n: torch.cat([getattr(a, n) for a in asked], 1) for n in ("tokens", "mask", "ids")}
-        return passage, Features(**parts)
+    def _passage(self, features: Mapping[str, Features]) -> Told:
+        assert self.reads is not None
+        return _told(features[self.reads[0]])
+
+    def _question(self, features: Mapping[str, Features]) -> Told:
+        assert self.reads is not None
+        asked = [_told(features[n]) for n in self.reads[1:]]
+        return asked[0] if len(asked) == 1 else Told(*(torch.cat(parts, 1) for parts in zip(*asked)))
 
     def _found(self, features: Mapping[str, Features], scores: Tensor, target: Cells) -> tuple[Tensor, Tensor]:
         """(B,) nats of the true answer, 0 where it stands nowhere; and its tokens, 0 there too."""
-        passage = features[self.reads[0]]  # type: ignore[index]
+        passage = self._passage(features)
         lengths = target["mask"].sum(1) - 2  # begin and end are of the text, not of the stretch
         lengths = lengths if target.present is None else lengths * target.present
         answer = target["ids"][:, 1 : self.longest + 1].long()
-        whole = _whole(passage)
-        nats, found = marginal_nats(scores, places(whole.ids.long(), whole.mask, answer, lengths), lengths)
+        nats, found = marginal_nats(scores, places(passage.ids.long(), passage.mask, answer, lengths), lengths)
         return nats, lengths * found
 
     def loss(self, features: Any, target: Cells) -> Tensor:
@@ -185,8 +227,9 @@ class SpanDecoder(Decoder):
         return self._predicted(features, self.scores(features), target)
 
     def _predicted(self, features: Any, scores: Tensor, target: Cells | None) -> dict[str, Tensor]:
+        """The ids of the likeliest stretch and an end, as if they were written; and how likely the true answer is, if it is known."""
         first, length = best_span(scores)
-        ids = _whole(features[self.reads[0]]).ids  # type: ignore[index]
+        ids = self._passage(features).ids
         at = torch.arange(self.longest, device=ids.device)
         there = ids.gather(1, (first[:, None] + at).clamp(max=ids.shape[1] - 1)).int()
         behind = torch.where(at == length[:, None], self.end, self.pad).int()
@@ -202,9 +245,9 @@ class SpanDecoder(Decoder):
         return found["nats"], found
 
 
-def _whole(f: Features) -> Features:
-    """The same with a mask, in which nothing of a text that is not there is real."""
-    assert f.tokens is not None and f.ids is not None
+def _told(f: Features) -> Told:
+    """The tokens of a text that may be missing, and may lack a mask."""
+    assert f.tokens is not None
+    assert f.ids is not None
     mask = torch.ones_like(f.ids, dtype=torch.bool) if f.mask is None else f.mask
-    mask = mask if f.present is None else mask & f.present[:, None]
-    return Features(tokens=f.tokens, mask=mask, ids=f.ids)
+    return Told(f.tokens, mask if f.present is None else mask & f.present[:, None], f.ids)

@@ -38,7 +38,9 @@ class Dilated(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         y = self.drop(self.norm(x))
         y = y if mask is None else y * mask[..., None]  # what is behind a text changes nothing in it
-        return x + F.relu(self.convolution(y.mT).mT.contiguous())  # laid as x is: else ReLU's way back is four times slower
+        return x + F.relu(
+            self.convolution(y.mT).mT.contiguous()
+        )  # laid as x is: else ReLU's way back is four times slower
 
 
 class DilatedStack(nn.Module):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dapeng.nn.dilated import Channels, DilatedStack
-from dapeng.nn.matches import equal_tokens, shared_runs, spread
+from dapeng.nn.matches import shared_runs, spread
 
 NEIGHBOURHOODS = (7, 21, 61)
 """Tokens within which the shared ones are counted: a clause, a sentence, a paragraph."""

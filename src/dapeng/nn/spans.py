@@ -28,7 +28,9 @@ def span_scores(begin: Tensor, end: Tensor, inside: Tensor, sizes: Tensor, mask:
     last = windows((end.float() + upto).masked_fill(~mask, NEVER), longest, NEVER)
     scores = first[:, :, None] + last + sizes.float()
     real = mask.float().cumsum(1)
-    within = windows(real, longest, NEVER) - (real - mask.float())[:, :, None]  # real tokens of each stretch: all, or it is none
+    within = (
+        windows(real, longest, NEVER) - (real - mask.float())[:, :, None]
+    )  # real tokens of each stretch: all, or it is none
     return scores.masked_fill(within != torch.arange(1, longest + 1, device=mask.device), NEVER)
 
 
