@@ -15,6 +15,7 @@ import torch
 import dapeng
 from dapeng import api
 from dapeng.api.columns import Chosen, settle
+from dapeng.columns.borrowed import Borrowed
 from dapeng.core.errors import RunError, SpecError
 from dapeng.core.kinds import encoders
 from dapeng.core.loader import load_spec
@@ -214,14 +215,17 @@ def test_what_is_written_in_the_tokens_of_an_input_is_read_back(tokeniser: str, 
     assert column.describe().startswith(f"text to write, {column.size} {tokeniser} of passage")
 
 
-def test_capitals_that_reading_loses_are_told() -> None:
+def test_capitals_and_full_width_signs_that_reading_loses_are_told_where_there_are_such() -> None:
     read = {"type": "text", "tokeniser": "characters", "encoder": READ}
-    _, _, outputs = made(facts(8), passage=read)
+    rows = facts(8)
+    rows["answer"][0] = "红（Auto）"
+    _, _, outputs = made(rows, passage=read)
     told = " ".join(outputs["answer"].remarks())
+    assert "of the texts are learnt and written otherwise than they stand: passage is read in small letters" in told
     assert "inputs.passage.lowercase=false" in told
     assert "inputs.passage.normalise=NFC" in told
-    _, _, outputs = made(facts(8))
-    assert not any("passage is read" in r for r in outputs["answer"].remarks())
+    for unchanged in (made(facts(8), passage=read), made(rows)):
+        assert not any("otherwise than they stand" in r for r in unchanged[2]["answer"].remarks())
 
 
 def refused(**changed: Any) -> str:
@@ -323,6 +327,9 @@ def test_the_longest_stretch_is_what_nearly_all_answers_need_where_nothing_is_sa
     rows["answer"][0] = rows["passage"][0]
     _, _, outputs = made(rows, answer={"type": "text", "like": "passage", "decoder": POINTS})
     assert outputs["answer"].max_length == 4
+    rows["answer"] = ["红色", "蓝色", "三个", "十二个"] * 50  # the longest of few is one that many rows have
+    _, _, outputs = made(rows, answer={"type": "text", "like": "passage", "decoder": POINTS})
+    assert outputs["answer"].max_length == 3
 
 
 def test_questions_of_several_widths_are_refused() -> None:
@@ -332,3 +339,35 @@ def test_questions_of_several_widths_are_refused() -> None:
         "inputs.hint.encoder: their tokens have 32 numbers (question), 24 numbers (hint), and are read as one question"
         in told
     )
+
+
+def test_what_writes_token_by_token_can_share_the_tokens_and_the_table_of_an_input_too() -> None:
+    writer = {"type": "gru", "embed_dim": 32, "hidden": 32, "dropout": 0.0}
+    model, batches, outputs = made(facts(8), answer={"type": "text", "like": "passage", "decoder": writer})
+    assert [n for n, _ in model.tables.named_parameters()] == ["passage.weight"]
+    batch = batches.batch(np.arange(8))
+    assert torch.isfinite(model.losses(batch)["answer"]).all()
+    with torch.inference_mode():
+        said = outputs["answer"].decode({n: t.numpy() for n, t in model(batch)["answer"].items()})
+    letters = {c for p in facts(8)["passage"] + facts(8)["question"] for c in p}
+    assert set("".join(said)) <= letters
+    assert "".join(said)
+
+
+def test_the_words_of_public_weights_are_read_back_too() -> None:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers.decoders import WordPiece
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "train", "##s", "are", "late"]
+    library = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
+    library.normalizer, library.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    library.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    library.decoder = WordPiece()
+    state = {"tokeniser": {"kind": "file", "tokenizer": library.to_str()}, "lowercase": False, "form": "none"}
+    codec = Borrowed(state)
+    assert (codec.pad, codec.bos, codec.eos, codec.unknown) == (0, 2, 3, 1)
+    ids, lengths = codec.encode(["the trains are late", "late trains"])
+    assert ids.tolist() == [4, 5, 6, 7, 8, 8, 5, 6]  # with nothing put around them
+    assert lengths.tolist() == [5, 3]
+    assert codec.decode([2, 4, 5, 6, 3, 0]) == "the trains"
+    assert codec.alone

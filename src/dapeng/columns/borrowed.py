@@ -51,6 +51,11 @@ class Borrowed(Codec):
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> Codec:
         raise NotImplementedError("it is fitted as an input")
 
+    def altered(self, texts: Sequence[str]) -> float:
+        """The share of these texts that reading changes by more than their blanks."""
+        changed = [clean(t, self.lowercase, self.form) != clean(t, False, "NFC") for t in texts]
+        return sum(changed) / max(len(changed), 1)
+
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         return self.tokeniser.plain([clean(t, self.lowercase, self.form) for t in texts])
 

@@ -124,7 +124,7 @@ class WrittenSummary(Summary):
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
         covers = self.options.decoder.covers
-        needed = longest + longest // 8 + 8 if covers == 1 else int(np.quantile(lengths, covers)) if len(lengths) else 1
+        needed = longest + longest // 8 + 8 if covers == 1 else int(np.quantile(lengths, covers, method="higher")) if len(lengths) else 1
         limit = asked_length if asked_length != "auto" else max(1, min(needed, most))
         looked_at = list({*texts, *self.long})
         return {
@@ -138,6 +138,7 @@ class WrittenSummary(Summary):
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
             "longest": longest,
             "talks": self.talks,
+            **({"altered": codec.altered(texts)} if isinstance(codec, Borrowed) else {}),
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
             **({} if template is None else {"template": {"text": template.text, "tokens": dict(template.tokens)}}),
@@ -310,13 +311,14 @@ class WrittenColumn(Column):
 
     def _lost(self) -> list[str]:
         """What reading an input as it is read loses, where this is written in its tokens."""
-        if not isinstance(self.codec, Borrowed):
+        share = self.state.get("altered", 0.0)
+        if not share or not isinstance(self.codec, Borrowed):
             return []
-        read, own = f"inputs.{self.options.like}", self.options.like
+        read = f"inputs.{self.options.like}"
         lost = [f"in small letters ({read}.lowercase=false keeps capitals)"] if self.codec.lowercase else []
-        if self.codec.form == "NFKC":
-            lost.append(f"with full-width signs as plain ones ({read}.normalise=NFC keeps them)")
-        return [f"{own} is read {' and '.join(lost)}, and what is written in its tokens is so too"] if lost else []
+        lost += [f"with full-width signs as plain ones ({read}.normalise=NFC keeps them)"] * (self.codec.form == "NFKC")
+        how = f": {self.options.like} is read {' and '.join(lost)}" if lost else ""
+        return [f"{share:.1%} of the texts are learnt and written otherwise than they stand{how}"]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
