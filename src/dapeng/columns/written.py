@@ -124,7 +124,13 @@ class WrittenSummary(Summary):
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
         covers = self.options.decoder.covers
-        needed = longest + longest // 8 + 8 if covers == 1 else int(np.quantile(lengths, covers, method="higher")) if len(lengths) else 1
+        needed = (
+            longest + longest // 8 + 8
+            if covers == 1
+            else int(np.quantile(lengths, covers, method="higher"))
+            if len(lengths)
+            else 1
+        )
         limit = asked_length if asked_length != "auto" else max(1, min(needed, most))
         looked_at = list({*texts, *self.long})
         return {
