@@ -269,6 +269,11 @@ def answer(**changed: Any) -> dict[str, Any]:
             "  hint: inputs.passage.tokeniser=characters (or words)",
         ),
         (
+            {"answer": {"type": "text", "like": "question", "chat": True, "decoder": {"type": "gru", "embed_dim": 32}}},
+            "outputs.answer.like: a conversation has marks of its own, which the tokens of an input lack\n"
+            "  hint: remove it, or chat",
+        ),
+        (
             {"answer": answer(decoder=POINTS, vocab_size=500)},
             "outputs.answer.vocab_size: answer has the tokens of passage, whose settings hold for both\n"
             "  hint: remove it, or set inputs.passage.vocab_size",

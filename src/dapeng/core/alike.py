@@ -48,6 +48,9 @@ def refused_alike(outputs: Mapping[str, ColumnOptions], inputs: Mapping[str, Col
                 f"outputs.{name}.like", f"{like!r} is no input, whose tokens this could have", _inputs(inputs)
             )
             continue
+        if getattr(options, "chat", False):
+            what = "a conversation has marks of its own, which the tokens of an input lack"
+            yield Problem(f"outputs.{name}.like", what, "remove it, or chat")
         for key in (k for k in type(options).alike if k in options.model_fields_set and k not in OWN):
             what = f"{name} has the tokens of {root}, whose settings hold for both"
             yield Problem(f"outputs.{name}.{key}", what, f"remove it, or set inputs.{root}.{key}")

@@ -63,7 +63,7 @@ class Span(DecoderOptions):
         return self
 
     def advice(self, rows: int) -> dict[str, Any]:
-        return {"epochs": 15 if rows < 50_000 else 4, "learning_rate": 1e-3, "batch_size": 32}
+        return {"epochs": 8 if rows < 50_000 else 4, "learning_rate": 2e-3, "batch_size": 16 if rows < 10_000 else 32}
 
     def reads(self, column: Any, inputs: Mapping[str, Any]) -> tuple[str, ...]:
         passage = self.of or column.options.like

@@ -21,7 +21,7 @@ from dapeng.nn.tables import Lent
 
 @encoders
 class Dilated(EncoderOptions):
-    """Gated convolutions over the tokens, each looking further than the one before; cheap on long texts. Pooled is their mean.
+    """Convolutions over the tokens, each looking further than the one before; cheap on long texts. Pooled is their mean.
 
     Paper: Strubell et al., 2017, https://arxiv.org/abs/1702.02098
     Example: `inputs: {passage: {type: text, encoder: {type: dilated, dilations: [1, 2, 4, 8]}}}`
