@@ -19,11 +19,14 @@ from dapeng.data.table import Frame
 
 
 def fitted(kind: str, name: str = "x", target: bool = False, **options: Any) -> Column:
-    """A column of a type, fitted on its own examples."""
-    member = columns.members()[kind].model_validate({"type": kind, **options})
+    """A column of a type, fitted on its own examples. like: of an output, the fitted input that it is like."""
+    like = options.pop("like", None)
+    named = {} if like is None else {"like": like.name}
+    member = columns.members()[kind].model_validate({"type": kind, **options, **named})
     summary = member.summary(target)
     summary.add(pa.array(member.examples()))
-    return member.fitted(name, summary.result(), target)
+    state = summary.result() if like is None else summary.result_like(like.options, like.state)
+    return member.fitted(name, state, target)
 
 
 def with_encoder(kind: str, tag: str, name: str = "x", **options: Any) -> Column:

@@ -26,17 +26,36 @@ def features(rows: int) -> Features:
     return Features(torch.randn(rows, 16), torch.randn(rows, 5, 8), torch.ones(rows, 5, dtype=torch.bool), maps)
 
 
+def read_by(decoder: Any, rows: int) -> Any:
+    """What a decoder reads: fused features; or those of inputs that hold the examples, with their ids."""
+    if decoder.reads is None:
+        return features(rows)
+    torch.manual_seed(0)
+    cells = batch_of({n: fitted("text", n, tokeniser="words") for n in decoder.reads}, rows=rows)
+    ids = {n: cells[n]["ids"] for n in decoder.reads}
+    return {n: Features(tokens=torch.randn(*i.shape, 8), mask=cells[n]["mask"], ids=i) for n, i in ids.items()}
+
+
 def decoder_of(kind: str, tag: str, loss: str | None = None, widths: Widths = WIDTHS):
-    column = fitted(kind, "y", target=True, decoder=tag, **({"loss": loss} if loss else {}))
-    options = column.options
-    built = options.decoder.build(column, widths, Tables(), getattr(options, "loss", None))  # type: ignore[attr-defined]
+    member = decoders.members()[tag]
+    inputs: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    if member.unfused:
+        inputs = {"a": fitted(kind, "a", tokeniser="words")}
+        further = {"like": inputs["a"]}
+        inputs["b"] = fitted(kind, "b", tokeniser="words", **further)
+    column = fitted(kind, "y", target=True, decoder={"type": tag}, **({"loss": loss} if loss else {}), **further)
+    options: Any = column.options
+    reads = options.decoder.reads(column, inputs)
+    given = widths if reads is None else dict.fromkeys(reads, widths)
+    built = options.decoder.build(column, given, Tables(), getattr(options, "loss", None))
     return column, built, batch_of({}, {"y": column})["y"]
 
 
 @pytest.mark.parametrize(("kind", "tag"), DECODERS)
 def test_a_decoder_loses_a_sum_a_row_that_is_zero_where_the_target_is_missing(kind: str, tag: str) -> None:
     _, decoder, target = decoder_of(kind, tag)
-    loss = decoder.loss(features(8), target)
+    loss = decoder.loss(read_by(decoder, 8), target)
     assert loss.shape == (8,)
     assert torch.isfinite(loss).all()
     assert target.present is not None, "the examples must have a missing cell"
@@ -52,7 +71,8 @@ def test_a_decoder_is_built_without_memory(kind: str, tag: str) -> None:
     column, decoder, _ = decoder_of(kind, tag)
     options: Any = column.options
     with torch.device("meta"):
-        planned = options.decoder.build(column, WIDTHS, Tables(), getattr(options, "loss", None))
+        given = WIDTHS if decoder.reads is None else dict.fromkeys(decoder.reads, WIDTHS)
+        planned = options.decoder.build(column, given, Tables(), getattr(options, "loss", None))
     shapes = [p.shape for p in decoder.parameters()]
     assert [p.shape for p in planned.parameters()] == shapes
     assert all(p.device.type == "meta" for p in planned.parameters())
@@ -61,7 +81,7 @@ def test_a_decoder_is_built_without_memory(kind: str, tag: str) -> None:
 @pytest.mark.parametrize(("kind", "tag"), DECODERS)
 def test_a_prediction_has_the_layout_of_its_column(kind: str, tag: str) -> None:
     column, decoder, _ = decoder_of(kind, tag)
-    found = column.to_units(decoder.eval().predict(features(3), 3))
+    found = column.to_units(decoder.eval().predict(read_by(decoder, 3), 3))
     wanted = column.predictions()
     assert set(found) == set(wanted)
     for name, dims in wanted.items():
@@ -70,7 +90,7 @@ def test_a_prediction_has_the_layout_of_its_column(kind: str, tag: str) -> None:
         assert torch.isfinite(found[name]).all()
 
 
-@pytest.mark.parametrize(("kind", "tag"), DECODERS)
+@pytest.mark.parametrize(("kind", "tag"), [(k, t) for k, t in DECODERS if not decoders.members()[t].unfused])
 def test_members_of_an_ensemble_are_averaged(kind: str, tag: str) -> None:
     column, decoder, target = decoder_of(kind, tag, widths=Widths(pooled=16, members=4))
     several = Features(torch.randn(8, 4, 16))

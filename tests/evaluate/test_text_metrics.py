@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dapeng.metrics.base import value_of
-from dapeng.metrics.texts import Bleu, ChrF, Rouge1, Rouge2, RougeL, TextView, TokenF1
+from dapeng.metrics.texts import Bleu, ChrF, ExactMatch, Rouge1, Rouge2, RougeL, TextView, TokenF1
 
 
 def test_scores_of_single_texts_are_those_of_sacrebleu() -> None:
@@ -45,3 +45,9 @@ def test_overlaps_of_words_are_those_counted_by_hand() -> None:
     assert value_of(RougeL(), view) == pytest.approx((6 / 7 + 4 / 6) / 2)
     nothing = TextView(np.array(["cat", "?"], object), np.array(["dog", "!"], object), np.zeros(2), np.ones(2))
     assert value_of(Rouge2(), nothing) == value_of(TokenF1(), nothing) == 0
+
+
+def test_what_the_tokeniser_does_not_know_is_no_exact_match() -> None:
+    said = np.array(["光荣和\ufffd-force", "安徽", "安徽"], object)
+    true = np.array(["光荣和\ufffd-force", "安徽", "湖南"], object)
+    assert value_of(ExactMatch(), TextView(said, true, np.zeros(3), np.ones(3))) == pytest.approx(1 / 3)

@@ -219,6 +219,10 @@ def say_columns(fold: Fold) -> None:
     for name, column in [*inputs.items(), *outputs.items()]:
         for remark in column.remarks():
             warn(f"{name}: {remark}")
+    for name, column in outputs.items():
+        decoder: Any = getattr(column.options, "decoder", None)
+        for remark in [] if decoder is None else decoder.remarks(column, store, fold.rows):
+            warn(f"{name}: {remark}")
     if len(store.left_out):
         shown = "; ".join(f"{q.where} ({q.column}): {q.reason}" for q in store.quarantined[:3])
         warn(f"{len(store.left_out):,} rows are left out because a cell can't be read: {shown}")

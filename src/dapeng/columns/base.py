@@ -114,6 +114,10 @@ class Summary(ABC):
     def result(self) -> dict[str, Any]:
         """The fitted state, as JSON values."""
 
+    def result_like(self, options: ColumnOptions, state: dict[str, Any]) -> dict[str, Any]:
+        """The same of an output that is like an input: of this state, fitted with these options."""
+        return self.result()
+
 
 class Column(ABC):
     """A fitted column: options of the spec and statistics of the training rows."""

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.template import CHATML, is_text, template_in
-from dapeng.columns.tokenisers import CJK, KINDS, Tokeniser, clean, prune, train_bpe, vocabulary
+from dapeng.columns.tokenisers import CJK, KINDS, LONGEST, Tokeniser, clean, lowers, prune, train_bpe, vocabulary
 from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
@@ -25,13 +25,6 @@ from dapeng.tokens.published import SPACE, flattened, sequence
 
 HAN = re.compile(f"[{CJK}]")
 HAN_SHARE = 0.3
-LONGEST = 1_000_000
-"""Tokens of a text that are counted."""
-
-
-def lowers(options: Text, kind: str) -> bool:
-    """Whether capitals are read as small letters; a tokeniser that public weights bring decides it by itself."""
-    return options.lowercase is not False and kind != "file"
 
 
 @kinds.columns
@@ -40,7 +33,7 @@ class Text(ColumnOptions):
 
     type: Literal["text"] = "text"
     worded: ClassVar[bool] = True
-    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "normalise", "like")
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "ngrams", "min_count", "normalise")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "loss", "weight", "chat", "train_on")
     by_side: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "inputs": {"tokeniser": ("auto", "words", "characters", "ngrams", "bpe")},
@@ -80,7 +73,7 @@ class Text(ColumnOptions):
     train_on: Literal["answers", "all"] = "answers"
     """What is learnt of a conversation: what the assistant says, or every turn."""
     like: str | None = None
-    """Share vocabulary and embedding table with this column."""
+    """Share vocabulary and embedding table with this column. What is written, too, then has the tokens of that input."""
 
     @classmethod
     def examples(cls) -> list[Any]:

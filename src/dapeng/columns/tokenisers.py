@@ -10,7 +10,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +25,13 @@ WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:['’][^\W{CJK}]+)?|[^\w\s]")
 # the same for the `tokenizers` library, whose classes of characters are others
 PUBLISHED_WORD = rf"[{CJK}]|[{LETTER}{DIGIT}_&&[^{CJK}]]+(?:['’][{LETTER}{DIGIT}_&&[^{CJK}]]+)?|[^{LETTER}{DIGIT}_\s]"
 PRUNE_AT = 2_000_000
+LONGEST = 1_000_000
+"""Tokens of a text that is not cut."""
+LOST = "\ufffd"
+# where words were apart: a word that is no Han character behind another one, or behind a mark that ends something
+APART = re.compile(rf"(?<=[^\W{CJK}]|[,.;:!?)\]%])\0(?=[^\W{CJK}])")
+FRAMES = (("[PAD]", "<pad>"), ("[CLS]", "<s>"), ("[SEP]", "</s>"), ("[UNK]", "<unk>"))
+"""And for padding, begin, end and the unknown."""
 MASKS = ("[MASK]", "<mask>")
 """Names that public tokenisers have for what a hidden token reads as."""
 
@@ -36,11 +43,18 @@ def clean(text: str, lowercase: bool, form: str = "NFKC") -> str:
     return " ".join((text.lower() if lowercase else text).split())
 
 
+def lowers(options: Any, kind: str) -> bool:
+    """Whether a text column reads capitals as small letters; a tokeniser that public weights bring decides it by itself."""
+    return options.lowercase is not False and kind != "file"
+
+
 class Tokeniser(ABC):
     """Fitted from counts; `units` are what is counted, `encode` what the network reads."""
 
     kind: ClassVar[str]
     size: int
+    alone: ClassVar[bool] = False
+    """True if a stretch of a text has the ids that it has by itself, so that it can be found again."""
     hides: int | None = BOS
     """What a token reads as that is hidden from a network: one that no text leads to; None where others would tell of it."""
 
@@ -79,6 +93,21 @@ class Tokeniser(ABC):
             flat.extend(row)
         return np.array(flat, np.int32), lengths
 
+    def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The same of whole texts, with nothing put around them."""
+        return self.encode(texts, LONGEST)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text that these ids were made of, as far as they tell; the unknown reads U+FFFD."""
+        raise ValueError(f"{self.kind} don't tell what text they were made of")
+
+    def framing(self) -> tuple[int, int, int, int | None]:
+        """Ids of no text: padding, begin and end; and that of what is unknown."""
+        return PAD, BOS, EOS, UNK
+
+    def _pieces(self, ids: Sequence[int]) -> list[str]:
+        return [LOST if i == UNK else self.state["vocab"][i] for i in ids]
+
     def _published(self) -> tuple[dict[str, Any], dict[str, int]]:
         """The model that looks whole pieces up, and the special tokens."""
         model = {"type": "WordLevel", "vocab": self.ids, "unk_token": SPECIAL[UNK]}
@@ -93,6 +122,10 @@ class Words(Tokeniser):
     """Words and punctuation; each Han character is a word."""
 
     kind = "words"
+    alone = True
+
+    def text(self, ids: Sequence[int]) -> str:
+        return APART.sub(" ", "\0".join(self._pieces(ids))).replace("\0", "")
 
     def goes_on(self) -> np.ndarray:
         return np.zeros(self.size, bool)
@@ -109,6 +142,10 @@ class Characters(Tokeniser):
     """Characters, blanks included."""
 
     kind = "characters"
+    alone = True
+
+    def text(self, ids: Sequence[int]) -> str:
+        return "".join(self._pieces(ids))
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
@@ -166,6 +203,12 @@ class BPE(Tokeniser):
     def published(self) -> dict[str, Any]:
         return json.loads(self.library.to_str())
 
+    def text(self, ids: Sequence[int]) -> str:
+        return self.library.decode(list(ids))
+
+    def framing(self) -> tuple[int, int, int, int | None]:
+        return PAD, BOS, EOS, None
+
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
         rows = [e.ids[:limit] for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -186,6 +229,26 @@ class File(Tokeniser):
         self.library = as_text_alone(state["tokenizer"])
         self.size = self.library.get_vocab_size()
         self.hides = next((i for i in map(self.library.token_to_id, MASKS) if i is not None), None)
+        joined = (self.library.id_to_token(i) or "" for i in range(self.size))
+        self.alone = any(name.startswith("##") for name in joined)  # type: ignore[misc]
+
+    def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        self.library.no_truncation()
+        rows = [e.ids for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+
+    def text(self, ids: Sequence[int]) -> str:
+        return self.library.decode(list(ids), skip_special_tokens=True)
+
+    def framing(self) -> tuple[int, int, int, int | None]:
+        first = [self._first(names) for names in FRAMES]
+        pad, bos, eos = (0 if i is None else i for i in first[:3])
+        return pad, bos, eos, first[3]
+
+    def _first(self, names: Iterable[str]) -> int | None:
+        """The id of the first of these tokens that there is."""
+        return next((i for i in map(self.library.token_to_id, names) if i is not None), None)
 
     def ordinary(self) -> np.ndarray:
         found = np.ones(self.size, bool)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
+from dapeng.columns.borrowed import Borrowed
 from dapeng.columns.chat import Talk, conversation, spoken, talks, turns_of
 from dapeng.columns.template import FIRST, OWN, Template, Turn, named
+from dapeng.columns.tokenisers import NGrams, lowers
+from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
@@ -33,6 +36,10 @@ WINDOW = 256
 """Tokens that are learnt from at a time where there are no inputs and nothing is said."""
 CHAT_WINDOW = 1_024
 """The same for conversations, whose answers hang on what was asked."""
+KINDS: dict[str, type[Codec]] = {**CODECS, Borrowed.kind: Borrowed}
+"""The tokenisers that a text is written with, by name."""
+TOLD = ("kind", "vocab", "tokenizer", "lowest", "highest")
+"""What a tokeniser is made of, among what is known of an input."""
 LONGEST = 50
 """Texts that are kept since none is longer, to know what the longest takes."""
 
@@ -42,11 +49,11 @@ class WrittenSummary(Summary):
 
     def __init__(self, options: Text):
         self.options = options
-        self.codec = CODECS["bpe" if options.tokeniser == "auto" else options.tokeniser]
+        self.codec = KINDS["bpe" if options.tokeniser == "auto" else options.tokeniser]
         self.given = options.decoder.vocabulary()
-        """A tokeniser that the decoder brings: nothing is fitted then but lengths."""
+        """A tokeniser that the decoder brings, or an input: nothing is fitted then but lengths."""
         if self.given is not None:
-            self.codec = CODECS[self.given["kind"]]
+            self.codec = KINDS[self.given["kind"]]
         self.template = template_of(options)
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
@@ -63,7 +70,7 @@ class WrittenSummary(Summary):
                 self.missing += 1
                 continue
             text = whole(cell).lower() if self.options.lowers else whole(cell)
-            if self.given is None:
+            if self.given is None and not self.options.like:
                 self.counts.update(self.codec.units(text))
             self.letters += len(text)
             self.some[hashlib.sha256(text.encode()).digest()[:16]] = text
@@ -86,6 +93,17 @@ class WrittenSummary(Summary):
             self.some = dict(sorted(self.some.items())[:MEASURED])
         self.long = sorted(set(self.long), key=lambda t: (-len(t), t))[:LONGEST]
 
+    def result_like(self, options: Any, state: dict[str, Any]) -> dict[str, Any]:
+        lowercase = lowers(options, state["kind"])
+        tokeniser = {k: v for k, v in state.items() if k in TOLD}
+        if state["kind"] == NGrams.kind:
+            what = "n-grams overlap: what is written can't have the tokens of a text that is read so"
+            hint = f"inputs.{self.options.like}.tokeniser=characters (or words)"
+            raise SpecError(Problem(f"inputs.{self.options.like}.tokeniser", what, hint))
+        self.given = {"kind": Borrowed.kind, "tokeniser": tokeniser, "lowercase": lowercase, "form": options.normalise}
+        self.codec = Borrowed
+        return self.result()
+
     def _size(self) -> int:
         """Tokens of the vocabulary: of characters all that there are, of pieces what the texts can teach; within bounds."""
         return min(LARGEST, max(SMALLEST, self.codec.wanted(self.counts, self.letters)))
@@ -105,7 +123,15 @@ class WrittenSummary(Summary):
         ids, lengths = codec.encode(texts)
         longest = int(codec.encode(self.long)[1].max(initial=int(lengths.max(initial=1))))
         asked_length = self.options.max_length
-        limit = asked_length if asked_length != "auto" else min(longest + longest // 8 + 8, most)
+        covers = self.options.decoder.covers
+        needed = (
+            longest + longest // 8 + 8
+            if covers == 1
+            else int(np.quantile(lengths, covers, method="higher"))
+            if len(lengths)
+            else 1
+        )
+        limit = asked_length if asked_length != "auto" else max(1, min(needed, most))
         looked_at = list({*texts, *self.long})
         return {
             "kind": codec.kind,
@@ -118,6 +144,7 @@ class WrittenSummary(Summary):
             "lengths": {str(q): int(np.quantile(lengths, q)) if len(lengths) else 1 for q in (0.5, 0.9, 0.99, 1.0)},
             "longest": longest,
             "talks": self.talks,
+            **({"altered": codec.altered(texts)} if isinstance(codec, Borrowed) else {}),
             "cut": int((codec.encode(looked_at)[1] > limit).sum()) if looked_at else 0,
             "max_length": limit,
             **({} if template is None else {"template": {"text": template.text, "tokens": dict(template.tokens)}}),
@@ -141,7 +168,7 @@ class WrittenColumn(Column):
 
     def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
-        self.codec: Codec = CODECS[state["kind"]](state["codec"])
+        self.codec: Codec = KINDS[state["kind"]](state["codec"])
         self.max_length: int = state["max_length"]
         self.chat = bool(options.chat)
         self.talk = self._talk() if self.chat else None
@@ -278,14 +305,26 @@ class WrittenColumn(Column):
             else [f"{seam} template begin them behind a special token or one line's end"]
         )
         lost = self.state.get("unknown", 0.0)
-        rare = f"{lost:.1%} of its {own} are unknown to the vocabulary: what they say is not learnt, and counts nothing in bits per byte"
+        rare = f"{lost:.1%} of its {self.codec.unit} are unknown to the vocabulary: what they say is not learnt, and counts nothing in bits per byte"
         talks = [rare] if lost > MOST_UNKNOWN else []
         if self.options.lowercase is True and not self.options.lowers:
             talks.append(
                 "lowercase: true is not used: what is written is kept letter by letter, but for tokeniser: words"
             )
+        talks += self._lost()
         talks += [talk] if self.state.get("talks") and not self.chat else []
         return talks + seams + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
+
+    def _lost(self) -> list[str]:
+        """What reading an input as it is read loses, where this is written in its tokens."""
+        share = self.state.get("altered", 0.0)
+        if not share or not isinstance(self.codec, Borrowed):
+            return []
+        read = f"inputs.{self.options.like}"
+        lost = [f"in small letters ({read}.lowercase=false keeps capitals)"] if self.codec.lowercase else []
+        lost += [f"with full-width signs as plain ones ({read}.normalise=NFC keeps them)"] * (self.codec.form == "NFKC")
+        how = f": {self.options.like} is read {' and '.join(lost)}" if lost else ""
+        return [f"{share:.1%} of the texts are learnt and written otherwise than they stand{how}"]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
@@ -296,12 +335,14 @@ class WrittenColumn(Column):
     def entry(self) -> Entry:
         return Entry("lines")
 
+    @property
+    def _whose(self) -> str:
+        return f" of {self.options.like}" if self.options.like else ""
+
     def describe(self) -> str:
         s = self.state
         what = "conversations" if self.chat else "text to write"
-        return (
-            f"{what}, {self.size:,} {s['kind']}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
-        )
+        return f"{what}, {self.size:,} {self.codec.unit}{self._whose}, {s['fertility']:.2f} tokens a character, median {s['lengths']['0.5']}"
 
 
 def _objects(texts: list[str]) -> np.ndarray:

@@ -51,7 +51,7 @@ def compress(folder: RunFolder, product: Product, to: str = "int8", place: str |
         raise SpecError(f"there is no compression {to!r}", hint=hint)
     if product.model is None:
         raise RunError("this run has no network: there is nothing to compress", hint="train with model=network")
-    product.refuse_written("compressing")
+    product.refuse_written("compressing", pointed=True)
     facts_of_product = folder.read_json("product.json")
     if facts_of_product.get("compressed"):
         raise RunError(f"{folder.path} is compressed already", hint="compress the run that it was made of")

@@ -13,8 +13,10 @@ from pydantic import Field
 from dapeng.core.registry import Options, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from dapeng.core.errors import Problem
 
 columns = Registry("dapeng.columns", "column type")
 encoders = Registry("dapeng.encoders", "encoder")
@@ -152,13 +154,30 @@ class DecoderOptions(Options):
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     alone: ClassVar[bool] = False
     """True if it can do without any input."""
+    covers: ClassVar[float] = 1.0
+    """Share of the training texts that are no longer than what it gives, where their `max_length` is auto."""
 
     def advice(self, rows: int) -> dict[str, Any]:
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
         return {}
 
+    unfused: ClassVar[bool] = False
+    """True if it reads inputs each by itself, and answers in the tokens of one of them: then `reads` says which."""
+
+    def reads(self, column: Any, inputs: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Names of the fitted inputs whose unfused features it reads for this output; None: the fused ones. Raises SpecError."""
+        return None
+
+    def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
+        """What keeps it from producing this output, of these options, from these inputs: known before any data is read."""
+        return iter(())
+
+    def remarks(self, column: Any, store: Any, rows: Any) -> list[str]:
+        """What the user should know of prepared rows (positions in a `dapeng.data.stored.Store`) from which it is to learn."""
+        return []
+
     def build(self, column: Any, widths: Any, tables: Any, loss: Any) -> Any:
-        """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths."""
+        """The `dapeng.decoders.base.Decoder` for a fitted output column over features of these widths; by input where it `reads` such."""
         raise NotImplementedError
 
     def vocabulary(self) -> dict[str, Any] | None:
@@ -380,6 +399,8 @@ class ExporterOptions(Options):
     """What is written predicts, and is checked on rows; else it is of the run's records, and `rows` is None."""
     writes: ClassVar[bool] = False
     """It can hold a network that writes texts token by token."""
+    tensors: ClassVar[bool] = False
+    """It answers with the network's tensors, so that of a text that is pointed at it gives the ids."""
 
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""

@@ -84,12 +84,19 @@ def _states(
             part = options.summary(target)
             part.add(rows.column(name), source.base)
             total[name].merge(part)
-    return _shared(total, {n: options for n, (options, target) in wanted.items() if not target})
+    inputs = {n: options for n, (options, target) in wanted.items() if not target}
+    states = _shared(total, inputs)
+    for name, (options, target) in wanted.items():
+        if target:
+            root = root_of(name, {**inputs, name: options})
+            found = total[name]
+            states[name] = found.result() if root == name else found.result_like(inputs[root], states[root])
+    return states
 
 
 def _shared(total: Mapping[str, Summary], inputs: Mapping[str, ColumnOptions]) -> dict[str, Any]:
-    """The state of each summary; columns that are like another have that of all of them, but for how many cells were missing."""
-    states = {n: summary.result() for n, summary in total.items()}
+    """The state of each input; those that are like another have that of all of them, but for how many cells were missing."""
+    states = {n: total[n].result() for n in inputs}
     roots = {n: root_of(n, inputs) for n in inputs}
     for root in sorted(set(roots.values())):
         names = [n for n in inputs if roots[n] == root]

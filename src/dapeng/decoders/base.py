@@ -15,13 +15,16 @@ from dapeng.nn.features import Features
 class Decoder(nn.Module):
     """Features -> loss and prediction of one output column.
 
-    needs: what it reads of Features. reads: names of inputs whose unfused features it reads; None: the fused ones.
+    needs: what it reads of Features. reads: names of inputs whose unfused features it reads, which come as a dictionary by name;
+    None: the fused ones.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     reads: tuple[str, ...] | None = None
     sees_target: ClassVar[bool] = False
     """True if a prediction says, beside its own answer, how likely the true one is, where that is at hand."""
+    searches: ClassVar[bool] = False
+    """True if a prediction is found step by step, with branches on data: no function of tensors that an export could hold."""
 
     def count(self, target: Cells) -> Tensor | int:
         """(B,) elements of each row, from the target alone; a plain number where nothing can be missing."""

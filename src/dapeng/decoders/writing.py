@@ -106,6 +106,7 @@ class WritingDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     sees_target: ClassVar[bool] = True
+    searches: ClassVar[bool] = True
 
     def __init__(self, writer: Any, column: Any, smoothing: float, options: WritingOptions):
         super().__init__()

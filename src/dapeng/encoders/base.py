@@ -40,6 +40,8 @@ class Encoder(nn.Module):
         if "pooled" in cells:  # worked out before: nothing of this network is trained
             return Features(pooled=cells["pooled"], present=cells.present)
         features = self.read(self.embed(cells) if embedded is None else embedded, cells)
+        if self.widths.aligned and "ids" in cells and features.tokens is not None:
+            features = replace(features, ids=cells["ids"])
         if features.present is not None or cells.present is None or cells.present.dim() > 1:
             return features
         return replace(features, present=cells.present)

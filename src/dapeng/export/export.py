@@ -30,7 +30,7 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
         raise SpecError(f"there is no export format {format!r}", hint=hint)
     member = members[format]()
     if member.predicts and not member.writes:
-        product.refuse_written("exporting")
+        product.refuse_written("exporting", pointed=member.tensors)
     rows, which = rows_to_check(folder, product, ROWS) if member.predicts else (None, "what was written, read back")
     began = time.process_time()
     path = member.place(folder) if to is None else Path(to)

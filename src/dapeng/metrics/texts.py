@@ -114,14 +114,15 @@ class TokenPerplexity(_Texts):
 
 @metrics
 class ExactMatch(_Texts):
-    """Share of texts that are the true one, letter by letter."""
+    """Share of texts that are the true one, letter by letter; one with what the tokeniser does not know (U+FFFD) is none."""
 
     type: Literal["exact_match"] = "exact_match"
     title: ClassVar[str] = "Exact match"
     share: ClassVar[bool] = True
 
     def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
-        return drawn.mean((view.said == view.texts).astype(np.float64))
+        known = np.array(["\ufffd" not in t for t in view.texts.tolist()], bool)
+        return drawn.mean(((view.said == view.texts) & known).astype(np.float64))
 
 
 @metrics

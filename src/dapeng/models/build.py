@@ -15,6 +15,7 @@ from dapeng.core.spec import Spec
 from dapeng.data.groups import group
 from dapeng.layers.perceptron import initialise
 from dapeng.models.model import Model
+from dapeng.nn.features import Widths
 from dapeng.nn.tables import Tables
 from dapeng.transforms.views import views_of
 
@@ -76,8 +77,11 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
     decoders = {}
     for name, column in outputs.items():
         options: Any = column.options
+        reads = options.decoder.reads(column, inputs)
         widths = fusion.widths if fusion is not None else None
-        lacking = options.decoder.needs - (widths.gives if widths else frozenset())
+        if reads is not None:
+            widths = {n: built[n].widths for n in reads}
+        lacking = options.decoder.needs - _given(widths)
         if lacking and not (widths is None and options.decoder.alone):
             raise SpecError(
                 Problem(
@@ -88,6 +92,12 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
             )
         decoders[name] = options.decoder.build(column, widths, tables, options.loss)
     return Model(built, fusion, decoders, tables, views_of(inputs))
+
+
+def _given(widths: Widths | dict[str, Widths] | None) -> frozenset[str]:
+    """What features of these widths hold: of several inputs, what each of them does."""
+    several = widths.values() if isinstance(widths, dict) else [widths] if widths is not None else []
+    return frozenset.intersection(*(w.gives for w in several)) if several else frozenset()
 
 
 def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, Column], choices: Choices) -> Model:

@@ -149,14 +149,15 @@ class Product:
 
     @property
     def written(self) -> list[str]:
-        """Outputs that are texts which the network writes token by token."""
+        """Outputs that are texts, which the network writes token by token or points at."""
         return [n for n, c in self.outputs.items() if c.answers == "text"]
 
-    def refuse_written(self, what: str) -> None:
-        """Raise RunError where there are such: `what` isn't there for them yet."""
-        if self.written:
+    def refuse_written(self, what: str, pointed: bool = False) -> None:
+        """Raise RunError where there are such: `what` isn't there for them yet. pointed: it is where none is found step by step."""
+        refused = [n for n in self.written if not pointed or self.model is None or self.model.decoders[n].searches]
+        if refused:
             hint = "predict, evaluate, chat and serve are there"
-            raise RunError(f"{self.written[0]} is a text that is written: {what} such is not there yet", hint=hint)
+            raise RunError(f"{refused[0]} is a text that is written: {what} such is not there yet", hint=hint)
 
     def _check(self, source: Source, known: bool = False) -> None:
         if not self.inputs and not known:

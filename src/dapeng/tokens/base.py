@@ -65,6 +65,11 @@ class Codec(ABC):
         self.state = state
         self.marks: dict[str, int] = {}
 
+    @property
+    def unit(self) -> str:
+        """What its tokens are, in the plural."""
+        return self.kind
+
     @staticmethod
     @abstractmethod
     def units(text: str) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ class Onnx(ExporterOptions):
     """
 
     type: Literal["onnx"] = "onnx"
+    tensors: ClassVar[bool] = True
     opset: int = Field(18, ge=18, le=23)
     """Version of ONNX's operators."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -25,6 +25,7 @@ class Torch(ExporterOptions):
     """
 
     type: Literal["torch"] = "torch"
+    tensors: ClassVar[bool] = True
 
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         path = to if to.suffix == ".pt2" else to / "model.pt2"
