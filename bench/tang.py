@@ -61,7 +61,7 @@ def share(count: int, of: int) -> str:
         return "none"
     z, p = 1.959964, count / of
     middle, wide = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    low, high = ((middle + sign * wide) / (1 + z * z / of) for sign in (-1, 1))
+    low, high = (min(max((middle + sign * wide) / (1 + z * z / of), 0.0), 1.0) for sign in (-1, 1))
     return f"{p:.3f} [{low:.3f}, {high:.3f}] ({count:,} of {of:,})"
 
 
@@ -130,12 +130,11 @@ def bits(run: dapeng.Run) -> str:
     """What the run was judged by on its test rows, beside the n-grams that it was judged with."""
     found = json.loads((run.path / "metrics.json").read_text())
     lines = []
-    for output in found["outputs"].values():
-        figures = {"the run": output["metrics"], **{n: b["metrics"] for n, b in output.get("baselines", {}).items()}}
-        for who, metrics in figures.items():
-            if "bits_per_byte" in metrics:
-                f = metrics["bits_per_byte"]
-                lines.append(f"bits a byte, test: {who} {f['value']:.3f} [{f['low']:.3f}, {f['high']:.3f}]")
+    for entry in next(iter(found["outputs"].values()))["leaderboard"]:
+        if entry["role"] != "product":
+            figure = entry["metrics"]["bits_per_byte"]
+            bounds = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+            lines.append(f"bits a byte on test rows: {entry['name']} {figure['value']:.3f}{bounds}")
     return "\n".join(lines)
 
 
@@ -155,7 +154,9 @@ def told(poems: list[Poem], prompts: Sequence[str], lines: set[str]) -> str:
     """Of poems written behind prompts: shares kept, why others aren't, and how much is copied from training poems or repeated."""
     firsts = [re.split(MIDDLE, p)[0] for p in prompts]
     kept = [ended and metre(text) == len(first) for (text, ended), first in zip(poems, firsts)]
-    by_metre = [share(sum(k for k, f in zip(kept, firsts) if len(f) == n), sum(len(f) == n for f in firsts)) for n in (5, 7)]
+    by_metre = [
+        share(sum(k for k, f in zip(kept, firsts) if len(f) == n), sum(len(f) == n for f in firsts)) for n in (5, 7)
+    ]
     lengths = Counter(text.count("\n") + 1 for (text, _), k in zip(poems, kept) if k)
     usual = sum(lengths[n] for n in (2, 4))
     wrong = Counter(reason(*poem, len(f)) for poem, k, f in zip(poems, kept, firsts) if not k)
@@ -190,7 +191,9 @@ def main() -> None:
     print(f"{len(parts['test']):,} test poems, {len(regulated):,} keep the form, {len(poems):,} are begun")
     for what, beginnings in BEGINNINGS.items():
         begun = [(p, n) for p in parts["test"] for n, form in beginnings.items() if form.match(p)]
-        print(f"\n{what} given\n  test poems that begin so: kept {share(sum(metre(p) == n for p, n in begun), len(begun))}")
+        print(
+            f"\n{what} given\n  test poems that begin so: kept {share(sum(metre(p) == n for p, n in begun), len(begun))}"
+        )
         prompts = [found[0] for p in poems if (found := beginnings[metre(p)].match(p))]
         for temperature in args.temperatures:
             for who, write in writers.items():
