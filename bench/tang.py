@@ -34,11 +34,8 @@ from dapeng.generate.sampling import PURPOSE, Sampling
 from dapeng.generate.writing import Writing, stream
 from dapeng.learners.base import Target
 from dapeng.learners.ngrams import KneserNey, sequence
+from dapeng.samples.tang import HAN, LINES, metre
 
-HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-MIDDLE, END = "[，、；：？！]", "[。？！；]"
-LINES = {n: f"{HAN}{{{n}}}{MIDDLE}{HAN}{{{n}}}{END}" for n in (5, 7)}
-POEMS = {n: re.compile(f"{line}(?:\n{line})+") for n, line in LINES.items()}
 BEGINNINGS = {
     "half a line": {n: re.compile(f"{HAN}{{{n}}}，") for n in LINES},
     "a line": {n: re.compile(f"{line}\n") for n, line in LINES.items()},
@@ -48,11 +45,6 @@ LONGEST = 256
 Poem = tuple[str, bool]
 """A whole poem, and whether it was ended."""
 Write = Callable[[Sequence[str], float], list[Poem]]
-
-
-def metre(text: str) -> int:
-    """5 or 7 characters a half-line where a poem keeps the form, else 0."""
-    return next((n for n, form in POEMS.items() if form.fullmatch(text)), 0)
 
 
 def share(count: int, of: int) -> str:
@@ -152,7 +144,7 @@ def reason(poem: str, ended: bool, first: int) -> str:
 
 def told(poems: list[Poem], prompts: Sequence[str], lines: set[str]) -> str:
     """Of poems written behind prompts: shares kept, why others aren't, and how much is copied from training poems or repeated."""
-    firsts = [re.split(MIDDLE, p)[0] for p in prompts]
+    firsts = [re.split("[，、；：？！]", p)[0] for p in prompts]
     kept = [ended and metre(text) == len(first) for (text, ended), first in zip(poems, firsts)]
     by_metre = [
         share(sum(k for k, f in zip(kept, firsts) if len(f) == n), sum(len(f) == n for f in firsts)) for n in (5, 7)

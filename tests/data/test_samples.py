@@ -37,6 +37,7 @@ PARTS = {
     "assistant_zh": {"train": 44_486, "validation": 2_107, "test": 4_808},
     "assistant_zh_plain": {"train": 34_149, "validation": 1_478, "test": 4_307},
     "cmrc2018": {"train": 3_655, "test": 566},
+    "tang_regulated": {"train": 41_326, "validation": 2_401, "test": 2_274},
     "tang": {"train": 50_831, "validation": 2_937, "test": 2_836},
     "shakespeare": {"train": 38, "validation": 2, "test": 4},
     "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000},

@@ -34,16 +34,19 @@ def test_the_head_says_what_for_how_to_launch_how_long_and_what_it_reaches(name:
 
 
 def based(name: str, folder: Path) -> list[str]:
-    """Where the weights lie that a recipe begins from: those of the recipe that its head says to train first, trained for two steps."""
+    """Where the weights lie that a recipe begins from: those of the recipe that its head says to train first, after two steps."""
     outputs = load_spec(str(api.recipe_file(name))).spec.outputs
     begun = {n: o.decoder.weights for n, o in outputs.items() if getattr(o.decoder, "weights", None)}
-    for base in set(begun.values()):
-        assert f"recipe:{base}" in api.recipe_file(name).read_text(encoding="utf-8"), (
-            "the head says how to make the folder"
-        )
+    found = []
+    for output, weights in begun.items():
+        base = Path(weights).name.removesuffix("-0001")
+        assert f"recipe:{base}" in api.recipe_file(name).read_text(encoding="utf-8"), "the head says what to train first"
         run = api.train(f"recipe:{base}", overrides=[*SHORT, "train.steps=2"], runs=folder / "bases")
-        run.export("transformers", folder / base)
-    return [f"outputs.{n}.decoder.weights={folder / base}" for n, base in begun.items()]
+        if Path(weights).parent.name != "runs":  # an export, and not the run itself
+            run.export("transformers", folder / base)
+        place = run.path if Path(weights).parent.name == "runs" else folder / base
+        found.append(f"outputs.{output}.decoder.weights={place}")
+    return found
 
 
 @pytest.mark.parametrize("name", RECIPES)
