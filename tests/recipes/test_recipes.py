@@ -40,7 +40,9 @@ def based(name: str, folder: Path) -> list[str]:
     found = []
     for output, weights in begun.items():
         base = Path(weights).name.removesuffix("-0001")
-        assert f"recipe:{base}" in api.recipe_file(name).read_text(encoding="utf-8"), "the head says what to train first"
+        assert f"recipe:{base}" in api.recipe_file(name).read_text(encoding="utf-8"), (
+            "the head says what to train first"
+        )
         run = api.train(f"recipe:{base}", overrides=[*SHORT, "train.steps=2"], runs=folder / "bases")
         if Path(weights).parent.name != "runs":  # an export, and not the run itself
             run.export("transformers", folder / base)
