@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -33,7 +34,10 @@ PARTS = {
     "scan_jump": {"train": 14_670, "test": 7_706},
     "synopsis_en": {"train": 57_267, "validation": 1_996, "test": 2_133},
     "help_en_zh": {"train": 22_273, "validation": 1_198, "test": 1_261},
+    "assistant_zh": {"train": 44_486, "validation": 2_107, "test": 4_808},
+    "assistant_zh_plain": {"train": 34_149, "validation": 1_478, "test": 4_307},
     "cmrc2018": {"train": 3_655, "test": 566},
+    "tang_regulated": {"train": 41_326, "validation": 2_401, "test": 2_274},
     "tang": {"train": 50_831, "validation": 2_937, "test": 2_836},
     "shakespeare": {"train": 38, "validation": 2, "test": 4},
     "multi30k": {"train": 29_000, "validation": 1_014, "test": 1_000},
@@ -156,6 +160,22 @@ def test_sentiment_zh_is_the_canonical_set() -> None:
     assert len(set(texts)) == len(texts)
     labels = [t for source in parts.values() for t in source.read(["label"]).column(0).to_pylist()]
     assert (labels.count("positive"), labels.count("negative")) == (8_329, 9_031)
+
+
+def test_an_assistant_is_asked_about_nothing_that_it_was_taught_and_each_task_is_in_each_part() -> None:
+    parts = {n: s.read().to_pydict() for n, s in load("assistant_zh").items()}
+    asked = {n: {json.loads(t)[0]["content"] for t in p["talk"]} for n, p in parts.items()}
+    assert all(len(asked[n]) == len(p["talk"]) for n, p in parts.items())
+    assert not asked["train"] & asked["validation"]
+    assert not (asked["train"] | asked["validation"]) & asked["test"]
+    for rows in parts.values():
+        assert set(rows["task"]) == {"translate", "explain", "summarise", "review"}
+        assert all([t["role"] for t in json.loads(talk)] == ["user", "assistant"] for talk in rows["talk"])
+    texts = "\n".join(load("assistant_zh_plain")["train"].read().column("text").to_pylist())
+    summed = {json.loads(t)[1]["content"]: k for k, t in zip(parts["test"]["task"], parts["test"]["talk"])}
+    assert sum(a in texts for a, k in summed.items() if k == "explain") <= 1, "the base has not read the answers"
+    reviews = [q for q in asked["test"] if "好评还是差评" in q]
+    assert not any(q.partition("\n")[2] in texts for q in reviews[:200] if len(q) > 60)
 
 
 def test_diamonds_split_is_that_of_scikit_learn() -> None:
