@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,12 @@ def test_what_outgrows_its_room_takes_what_was_read_along() -> None:
 
 
 def test_sequences_are_given_back() -> None:
-    model = steps("llama")
-    held = dict(model._held)
+    model = choose(run("llama").product, engine="llama.cpp", weights="fp32").model
     state = model.start(3, 16).take(torch.tensor([1]))
-    assert len(model._held) == len(held) + 1
+    assert list(model._held) == [1]
     del state
-    assert model._held == held
+    other = model.start(1, 16)  # what nobody holds is forgotten with the next call
+    assert list(model._held) == other.rows == [0]
 
 
 @pytest.mark.parametrize(("weights", "most"), [("fp16", 0.01), ("int8", 0.06), ("int4", 0.6)])
@@ -213,3 +214,67 @@ def test_what_it_can_t_write_is_refused_with_the_reason(monkeypatch: pytest.Monk
     assert "dapeng[llama]" in LlamaCpp().refusal(product)
     monkeypatch.setattr(engine, "LARGE", 1000)
     assert choose(product).name == "native"
+
+
+def test_threads_that_write_at_once_get_what_they_would_get_alone() -> None:
+    found, asked = run("gpt"), ["the cat", "今天", "birds sing", "a dog runs"]
+    settings: dict[str, Any] = {"max_tokens": 30, "temperature": 0, "engine": "llama.cpp", "weights": "fp32"}
+    wanted = [found.write(p, **settings) for p in asked]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert list(pool.map(lambda p: found.write(p, **settings), asked)) == wanted
+
+
+@torch.inference_mode()
+def test_a_context_that_finds_no_memory_leaves_the_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = choose(run("llama").product, engine="llama.cpp", weights="fp32").model, torch.tensor([[1, 40, 41]])
+    wanted = model.step(ids, model.start(1, 8))
+    state = model.start(1, 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "library", _Without(model.library, "llama_init_from_model"))
+        with pytest.raises(RunError, match="found no memory for 128 texts"):
+            model.start(64, 8)
+    assert torch.equal(model.step(ids, state), wanted)
+    with pytest.raises(RunError, match=r"writes 256 texts at once, not 30"):
+        model.start(300, 8)
+    with pytest.raises(ValueError, match="one token of each"):
+        model.step(ids, state, torch.tensor([0]))
+
+
+class _Without:
+    """The library, but that one of its functions finds nothing."""
+
+    def __init__(self, library: Any, name: str):
+        self.library, self.name = library, name
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_: None) if name == self.name else getattr(self.library, name)
+
+
+def test_the_memory_of_a_large_batch_is_not_kept() -> None:
+    model = choose(run("llama").product, engine="llama.cpp", weights="fp32").model
+    del_me = model.start(64, 256)
+    assert model._rows * model._room > 10_000
+    del del_me
+    model.start(1, 8)
+    assert model._rows == 1
+
+
+def test_a_package_that_is_too_old_and_a_full_disk_are_said_and_auto_goes_on_natively(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    product = run("llama").product
+    monkeypatch.setattr(engine, "LARGE", 1000)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.gguf_file, "write", full)
+        with pytest.raises(RunError, match=r"could not be written to .*: No space left on device"):
+            choose(product, engine="llama.cpp")
+        assert choose(product).name == "native"
+        assert "llama.cpp is left out: the model in fp32" in capsys.readouterr().err
+    monkeypatch.setattr(engine, "bindings", object)
+    with pytest.raises(RunError, match="too old: pip install -U"):
+        choose(product, engine="llama.cpp")

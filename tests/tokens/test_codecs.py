@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,17 @@ def test_words_that_are_too_rare_are_one_unknown_and_small_letters_are_asked_for
     lower = Words({**codec.state, "lowercase": True})
     assert lower.encode(["THE Cat"])[0].tolist() == codec.encode(["the cat"])[0].tolist()
     assert codec.unknown in codec.encode(["THE Cat"])[0].tolist()
+
+
+def test_numbers_with_marks_come_back_and_what_does_not_is_counted() -> None:
+    from dapeng.columns.borrowed import Borrowed
+    from dapeng.columns.tokenisers import KINDS
+
+    texts = ["at 10:30", "3.14", "10,000", "Ida is born in Oslo. Max is fond of chess.", "2001. He", "吉田"]
+    counts = Counter(u for t in texts for u in KINDS["words"].units(t, 1, 1))
+    state = {"kind": "words", "vocab": ["<pad>", "<unk>", "<bos>", "<eos>", *counts, "a"]}
+    codec = Borrowed({"tokeniser": state, "lowercase": False, "form": "NFC"})
+    for text in texts:
+        assert codec.decode(codec.encode([text])[0].tolist()) == text
+    assert codec.altered(texts) == 0
+    assert codec.altered(["3.14", "Oslo . Max"]) == 0.5

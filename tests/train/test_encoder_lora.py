@@ -74,6 +74,7 @@ def test_plain_layers_say_what_adapters_did_and_share_all_else() -> None:
 def test_adapters_without_weights_on_no_such_layer_or_on_adapters_are_refused(folder: Path, tmp_path: Path) -> None:
     assert "there is nothing to adapt without weights" in _of_spec({"lora": LORA})
     assert "lora.on.0: expected one of q, k, v, out, up, down, found 'gate'" in refused(folder, lora={"on": ["gate"]})
+    assert "trained_layers says nothing beside it" in refused(folder, lora=LORA, trained_layers=0)
     first = trained(folder, tmp_path / "runs", lora=LORA)
     assert "holds adapters, not whole weights" in refused(first.path)
 

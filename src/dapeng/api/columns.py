@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dapeng.core.alike import made_alike, refused_alike
+from dapeng.core.alike import made_alike, of_roots, refused_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
@@ -70,6 +70,7 @@ def settle(chosen: Chosen, base: Path | None) -> None:
     chosen.inputs = _settled(with_needed(inputs, needed), "inputs", "encoder", base, problems)
     chosen.outputs = _settled(chosen.outputs, "outputs", "decoder", base, problems)
     problems += refused_alike(chosen.outputs, chosen.inputs)
+    chosen.inputs, chosen.outputs = of_roots(chosen.inputs, chosen.inputs), of_roots(chosen.outputs, chosen.inputs)
     for name, options in chosen.outputs.items():
         decoder: Any = getattr(options, "decoder", None)
         problems += () if decoder is None else decoder.unfit(name, chosen.inputs, options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dapeng.columns.tokenisers import KINDS, clean
+from dapeng.columns.tokenisers import KINDS, LOST, clean
 from dapeng.tokens.base import Codec
 
 
@@ -52,9 +52,14 @@ class Borrowed(Codec):
         raise NotImplementedError("it is fitted as an input")
 
     def altered(self, texts: Sequence[str]) -> float:
-        """The share of these texts that reading changes by more than their blanks."""
-        changed = [clean(t, self.lowercase, self.form) != clean(t, False, "NFC") for t in texts]
-        return sum(changed) / max(len(changed), 1)
+        """The share of these texts that don't come back as they stand, but for runs of blanks and what is unknown."""
+        flat, lengths = self.encode(texts)
+        parts = np.split(flat, np.cumsum(lengths)[:-1]) if len(texts) else []
+        return sum(self._changed(t, ids.tolist()) for t, ids in zip(texts, parts)) / max(len(texts), 1)
+
+    def _changed(self, text: str, ids: list[int]) -> bool:
+        plain, back = clean(text, False, "NFC"), self.decode(ids)
+        return clean(text, self.lowercase, self.form) != plain or (LOST not in back and back != plain)
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         return self.tokeniser.plain([clean(t, self.lowercase, self.form) for t in texts])

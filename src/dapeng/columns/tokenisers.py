@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dapeng.tokens.base import whole
 from dapeng.tokens.published import DIGIT, LETTER, split, tokenizer_json
 
 SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>"]
@@ -29,7 +30,8 @@ LONGEST = 1_000_000
 """Tokens of a text that is not cut."""
 LOST = "\ufffd"
 # where words were apart: a word that is no Han character behind another one, or behind a mark that ends something
-APART = re.compile(rf"(?<=[^\W{CJK}]|[,.;:!?)\]%])\0(?=[^\W{CJK}])")
+APART = re.compile(rf"(?<=[^\W{CJK}]|[,.;:!?)\]%])(?<!\d\0[.,:])\0(?=[^\W{CJK}])|(?<=\d\0[.,:])\0(?=[^\W\d{CJK}])")
+BETWEEN_CJK = re.compile(rf"(?<=[{CJK}]) (?=[{CJK}])")
 FRAMES = (("[PAD]", "<pad>"), ("[CLS]", "<s>"), ("[SEP]", "</s>"), ("[UNK]", "<unk>"))
 """And for padding, begin, end and the unknown."""
 MASKS = ("[MASK]", "<mask>")
@@ -38,7 +40,7 @@ MASKS = ("[MASK]", "<mask>")
 
 def clean(text: str, lowercase: bool, form: str = "NFKC") -> str:
     """A text in a Unicode form (or "none") without lone surrogates, spaces collapsed."""
-    text = text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
+    text = whole(text)
     text = text if form == "none" else unicodedata.normalize(form, text)  # type: ignore[arg-type]
     return " ".join((text.lower() if lowercase else text).split())
 
@@ -229,6 +231,7 @@ class File(Tokeniser):
         self.library = as_text_alone(state["tokenizer"])
         self.size = self.library.get_vocab_size()
         self.hides = next((i for i in map(self.library.token_to_id, MASKS) if i is not None), None)
+        self._unknown = self._first(FRAMES[3])
         joined = (self.library.id_to_token(i) or "" for i in range(self.size))
         self.alone = any(name.startswith("##") for name in joined)  # type: ignore[misc]
 
@@ -239,7 +242,11 @@ class File(Tokeniser):
         return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
 
     def text(self, ids: Sequence[int]) -> str:
-        return self.library.decode(list(ids), skip_special_tokens=True)
+        parts: list[list[int]] = [[]]
+        for i in ids:  # what is unknown is shown as such, and not left out
+            parts.append([]) if i == self._unknown else parts[-1].append(i)
+        said = LOST.join(self.library.decode(p, skip_special_tokens=True) for p in parts)
+        return BETWEEN_CJK.sub("", said) if self.alone else said
 
     def framing(self) -> tuple[int, int, int, int | None]:
         first = [self._first(names) for names in FRAMES]

@@ -323,6 +323,7 @@ class WrittenColumn(Column):
         read = f"inputs.{self.options.like}"
         lost = [f"in small letters ({read}.lowercase=false keeps capitals)"] if self.codec.lowercase else []
         lost += [f"with full-width signs as plain ones ({read}.normalise=NFC keeps them)"] * (self.codec.form == "NFKC")
+        lost += ["as words, which are joined by rule"] * (self.codec.unit in ("words", "file"))
         how = f": {self.options.like} is read {' and '.join(lost)}" if lost else ""
         return [f"{share:.1%} of the texts are learnt and written otherwise than they stand{how}"]
 

@@ -21,6 +21,16 @@ def root_of(name: str, columns: Mapping[str, ColumnOptions]) -> str:
     return seen[-1]
 
 
+def of_roots(columns: Mapping[str, ColumnOptions], inputs: Mapping[str, ColumnOptions]) -> dict[str, Any]:
+    """The same columns, like the one that theirs is like, and so on: all of a chain have one table."""
+    out = {}
+    for name, options in columns.items():
+        root = root_of(name, {**inputs, name: options})
+        chain = getattr(options, "like", None) is not None and root != name
+        out[name] = options.model_copy(update={"like": root}) if chain else options
+    return out
+
+
 def made_alike(inputs: Mapping[str, ColumnOptions]) -> dict[str, Any]:
     """The same inputs; those that are like another with its settings, where they name none. Raises SpecError where they name others."""
     out, problems = {}, []
@@ -54,6 +64,8 @@ def refused_alike(outputs: Mapping[str, ColumnOptions], inputs: Mapping[str, Col
         for key in (k for k in type(options).alike if k in options.model_fields_set and k not in OWN):
             what = f"{name} has the tokens of {root}, whose settings hold for both"
             yield Problem(f"outputs.{name}.{key}", what, f"remove it, or set inputs.{root}.{key}")
+        if getattr(getattr(options, "decoder", None), "unfused", False):
+            continue  # it has no table
         both = [
             getattr(getattr(c, p, None), "embed_dim", None)
             for c, p in ((options, "decoder"), (inputs[root], "encoder"))

@@ -42,6 +42,10 @@ class PublicOptions(EncoderOptions):
     def _adapts_something(self) -> PublicOptions:
         if self.lora is not None and self.weights is None:
             raise ValueError("lora: there is nothing to adapt without weights")
+        usual = type(self).model_fields
+        beside = [n for n in ("trained_layers", "weights_rate", "layer_decay") if getattr(self, n) != usual[n].default]
+        if self.lora is not None and beside:
+            raise ValueError(f"lora: of the weights nothing is trained, so that {beside[0]} says nothing beside it")
         return self
 
     def architecture(self, folder: PublicFolder) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, get_args
 
+from dapeng.core.console import warn
 from dapeng.core.errors import RunError
 from dapeng.core.kinds import engines
 from dapeng.product.product import Product
@@ -29,8 +30,13 @@ def choose(product: Product, folder: Any = None, engine: str = "auto", weights: 
     able = sorted(members.values(), key=lambda m: m.order)
     _known("weights", weights, tuple(dict.fromkeys(w for m in able for w in _weights(m))))
     asked = [m(weights=weights) for m in able if weights in _weights(m)]
-    found = next(m for m in asked if not m.refusal(product) and m.suits(product))
-    return found.open(product, folder)
+    *first, last = [m for m in asked if m.suits(product) and not m.refusal(product)]
+    for member in first:
+        try:
+            return member.open(product, folder)
+        except RunError as error:
+            warn(f"{member.type} is left out: {error.problems[0].what}")
+    return last.open(product, folder)
 
 
 def _weights(member: Any) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ class LlamaCpp(EngineOptions):
     def refusal(self, product: Any) -> str:
         if any(find_spec(name) is None for name in ("llama_cpp", "gguf")):
             return "llama-cpp-python is not installed: pip install 'dapeng[llama]'"
+        lacks = _unusable()
+        if lacks:
+            return lacks
         model = LanguageModel(product)
         if model.writer.matrix.device.type != "cpu":
             return "the model is on an accelerator, where torch is faster"
@@ -76,10 +79,25 @@ class LlamaCpp(EngineOptions):
 
 def opened(config: Mapping[str, Any], tensors: Mapping[str, Tensor], kind: str, threads: int) -> LlamaSteps:
     """A model with this config.json and these tensors, by transformers' names, in llama.cpp. Raises RunError where it can't."""
-    with tempfile.TemporaryDirectory(prefix="dapeng-") as place:
-        path = Path(place) / "fp32.gguf"
-        gguf_file.write(path, config, tensors)
-        return LlamaSteps(_made_small(path, kind), threads)
+    try:
+        with tempfile.TemporaryDirectory(prefix="dapeng-", ignore_cleanup_errors=True) as place:
+            path = Path(place) / "fp32.gguf"
+            gguf_file.write(path, config, tensors)
+            return LlamaSteps(_made_small(path, kind), threads)
+    except OSError as error:
+        size = 4 * sum(t.numel() for t in tensors.values()) / 1e9
+        what = f"the model in fp32 ({size:.1f} GB) could not be written to {tempfile.gettempdir()}: {error.strerror or error}"
+        raise RunError(what, hint="TMPDIR=FOLDER with more room, or --engine native") from None
+
+
+def _unusable() -> str:
+    """Why the package that is installed can't be used; empty where it can."""
+    try:
+        library = bindings()
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return f"llama-cpp-python is installed and can't be loaded: {error}"
+    found = hasattr(library, "LLAMA_LOAD_MODE_NONE")
+    return "" if found else "llama-cpp-python is too old: pip install -U 'llama-cpp-python>=0.3.35'"
 
 
 def _made_small(path: Path, kind: str) -> Path:

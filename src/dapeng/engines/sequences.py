@@ -8,6 +8,7 @@ Legend: B rows, T tokens, V vocabulary.
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ AT_ONCE = 512
 """Tokens that are read at a time."""
 ROOM = 256
 """Tokens of a sequence's room, which grows by doubling."""
+KEPT = 8_192
+"""Tokens of room that are kept while nothing is written."""
 
 
 def bindings() -> Any:
@@ -47,11 +50,11 @@ class Held:
     def take(self, index: Tensor) -> Held:
         """These rows alone, each as often as it is named; what is left out is forgotten."""
         wanted = [self.rows[i] for i in index.tolist()]
+        for row in set(self.rows) - set(wanted):
+            self.steps.forget(row)
         kept: list[int] = []
         for row in wanted:
             kept.append(self.steps.copied(row) if row in kept else row)
-        for row in set(self.rows) - set(wanted):
-            self.steps.forget(row)
         self.rows = []
         return Held(self.steps, kept)
 
@@ -61,8 +64,7 @@ class Held:
         return found
 
     def __del__(self) -> None:
-        for row in self.rows:
-            self.steps.forget(row)
+        self.steps.left += self.rows  # this may be called in the middle of a step of another thread
 
 
 class Batch:
@@ -92,7 +94,10 @@ class Batch:
 
 
 class LlamaSteps:
-    """The `Steps` of a GGUF file. threads: that work on one token. Raises RunError where llama.cpp can't load the file."""
+    """The `Steps` of a GGUF file, for one thread at a time: others wait. threads: that work on one token.
+
+    Raises RunError where llama.cpp can't load the file.
+    """
 
     def __init__(self, path: Path, threads: int):
         self.library, self._threads = bindings(), threads
@@ -106,23 +111,32 @@ class LlamaSteps:
         self._rows, self._room = 0, 0
         self._held: dict[int, list[int]] = {}
         """Tokens of each sequence, by its number."""
+        self.left: list[int] = []
+        """Sequences that nobody holds any more, to be forgotten with the next call."""
         self.batch = Batch(self.library)
+        self._lock = threading.RLock()
 
     def start(self, rows: int, room: int, **inputs: Any) -> Held:
         """Empty rows, with room for so many tokens each to begin with."""
         if inputs:
             raise ValueError("llama.cpp looks at no inputs")
-        self._make_room(len(self._held) + rows, room)
-        numbers = [n for n in range(self._rows) if n not in self._held][:rows]
-        self._held |= {n: [] for n in numbers}
-        return Held(self, numbers)
+        with self._lock:
+            self._forget_left()
+            self._make_room(len(self._held) + rows, room)
+            numbers = [n for n in range(self._rows) if n not in self._held][:rows]
+            self._held |= {n: [] for n in numbers}
+            return Held(self, numbers)
 
     def step(self, ids: Tensor, state: Held, lengths: Tensor | None = None) -> Tensor:
         """(B, T) -> (B, V) fp32 logits of the token behind the last of each row; lengths: (B,) where rows are shorter."""
         counts = [ids.shape[1]] * len(state.rows) if lengths is None else lengths.tolist()
+        if not counts or min(counts) < 1:
+            raise ValueError("a step is of one row at least, and of one token of each")
         new = {r: row[:n] for r, row, n in zip(state.rows, ids.tolist(), counts)}
-        self._make_room(0, max(len(self._held[r]) + len(tokens) for r, tokens in new.items()))
-        return self._read(new)
+        with self._lock:
+            self._forget_left()
+            self._make_room(0, max(len(self._held[r]) + len(tokens) for r, tokens in new.items()))
+            return self._read(new)
 
     def _read(self, new: dict[int, list[int]]) -> Tensor:
         """Further tokens of sequences -> (sequences, V)."""
@@ -150,40 +164,53 @@ class LlamaSteps:
 
     def forget(self, row: int) -> None:
         """A sequence is done with."""
-        if self._held.pop(row, None) and "context" in self._own:  # gone already where all ends at once
-            self.library.llama_memory_seq_rm(self._memory, row, -1, -1)
+        with self._lock:
+            if self._held.pop(row, None):
+                self.library.llama_memory_seq_rm(self._memory, row, -1, -1)
+
+    def _forget_left(self) -> None:
+        while self.left:
+            self.forget(self.left.pop())
+        if not self._held and self._rows * self._room > KEPT:  # a large batch was the last: its memory is not kept
+            _close(self.library, self._own, ("context",))
+            self._rows = self._room = 0
 
     def copied(self, row: int) -> int:
         """Another sequence that holds the same."""
-        (number,) = (held := self.start(1, self._room)).rows
-        held.rows = []
-        self.library.llama_memory_seq_cp(self._memory, row, number, -1, -1)
-        self._held[number] = list(self._held[row])
-        return number
+        with self._lock:
+            (number,) = (held := self.start(1, self._room)).rows
+            held.rows = []
+            self.library.llama_memory_seq_cp(self._memory, row, number, -1, -1)
+            self._held[number] = list(self._held[row])
+            return number
 
     def _make_room(self, rows: int, room: int) -> None:
         """A context for so many rows of so many tokens, with all that is held."""
         if rows <= self._rows and room <= self._room:
             return
-        self._rows = max(self._rows, 1 << (max(rows, 1) - 1).bit_length())
-        self._room = max(self._room, ROOM << max(0, (-(-room // ROOM) - 1).bit_length()))
+        most = int(self.library.llama_max_parallel_sequences())
+        if rows > most:
+            raise RunError(f"llama.cpp writes {most} texts at once, not {rows}", hint="--engine native")
+        rows = min(most, max(self._rows, 1 << (max(rows, 1) - 1).bit_length()))
+        room = max(self._room, ROOM << max(0, (-(-room // ROOM) - 1).bit_length()))
+        larger = self._opened(rows, room)  # where there is no memory, the old one stays
         _close(self.library, self._own, ("context",))
-        self._own["context"] = self._opened()
+        self._own["context"], self._rows, self._room = larger, rows, room
         kept = {n: tokens for n, tokens in self._held.items() if tokens}
         self._held |= {n: [] for n in kept}
         if kept:
             self._read(kept)
 
-    def _opened(self) -> Any:
+    def _opened(self, rows: int, room: int) -> Any:
         options = self.library.llama_context_default_params()
-        options.n_ctx, options.n_seq_max = self._rows * self._room, self._rows
+        options.n_ctx, options.n_seq_max = rows * room, rows
         options.n_batch = options.n_ubatch = AT_ONCE
         options.n_threads = options.n_threads_batch = self._threads
         options.kv_unified = False  # a row looks at its own tokens alone
         options.no_perf = True
         found = self.library.llama_init_from_model(self._own["model"], options)
         if not found:
-            what = f"llama.cpp found no memory for {self._rows} texts of {self._room:,} tokens"
+            what = f"llama.cpp found no memory for {rows} texts of {room:,} tokens"
             raise RunError(what, hint="--engine native, or fewer texts at once")
         return found
 

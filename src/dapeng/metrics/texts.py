@@ -96,7 +96,8 @@ class BitsPerByte(_Texts):
     written: ClassVar[bool] = False
 
     def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
-        return ratio(drawn.counts @ view.nats, drawn.counts @ view.bytes) / np.log(2)
+        known = view.bytes * (view.tokens > 0)  # a text that could not be foreseen at all counts on neither side
+        return ratio(drawn.counts @ view.nats, drawn.counts @ known) / np.log(2)
 
 
 @metrics

@@ -51,7 +51,7 @@ class Asked(NamedTuple):
 class AssistantZh(Sample):
     """51,401 questions to an assistant, asked in Chinese in three ways a task, and its answers: translate a paragraph of a program's
     help, explain one of its headings, put a package's description into one line of English, say whether a review is for or against.
-    Pages and families of packages are never on two sides, nor is what is asked about."""
+    Pages and families of packages are never on two sides of the pairs, nor is what is asked about."""
 
     type: Literal["assistant_zh"] = "assistant_zh"
     licence: ClassVar = "MPL-2.0 (help), free by package (descriptions), MIT (reviews)"

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from dapeng.core.checkpoints import Checkpoints
-from dapeng.core.machine import give_back
 from dapeng.core.console import Progress as Line
 from dapeng.core.console import say, warn
 from dapeng.core.errors import TrainingError
 from dapeng.core.files import Lines
 from dapeng.core.kinds import ScheduleOptions
+from dapeng.core.machine import give_back
 from dapeng.data.draws import key
 from dapeng.data.feed import Feed
 from dapeng.objectives.base import total
