@@ -136,5 +136,5 @@ def test_too_many_examples_and_missing_files_and_other_runs_are_refused(run: Any
         runs=tmp_path / "runs",
     )
     path = file_of(tmp_path, [choice("cat", "meow", "moo")])
-    with pytest.raises(RunError, match="only a language model"):
+    with pytest.raises(RunError, match="only language models"):
         other.ask(path)
