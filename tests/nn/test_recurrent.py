@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
+from dapeng.export.flat import forget_sizes
 from dapeng.nn.recurrent import Recurrent
 
 KINDS = [("lstm", 1, False), ("lstm", 2, True), ("gru", 1, True), ("gru", 2, False)]
@@ -25,6 +26,11 @@ def made(kind: str, layers: int, both: bool) -> Recurrent:
         for parameter in stack.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return stack
+
+
+@pytest.fixture(autouse=True)
+def _nothing_noticed() -> None:
+    forget_sizes()  # as every export does
 
 
 def ragged(rows: int, steps: int) -> tuple[Tensor, Tensor]:

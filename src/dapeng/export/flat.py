@@ -25,6 +25,11 @@ from dapeng.product.product import Product
 PRESENT = "present"
 
 
+def forget_sizes() -> None:
+    """What torch noticed of sizes in earlier exports of this process, which it would rule out in the next."""
+    torch.compiler.reset()
+
+
 @dataclass(frozen=True)
 class Name:
     """One tensor of the signature: whose it is, and what it is called in a file."""

@@ -15,7 +15,7 @@ import torch
 from dapeng.core.errors import RunError, need_extra
 from dapeng.data.table import Source
 from dapeng.export.differences import SIZES, largest, refuse_if_far
-from dapeng.export.flat import Flat, batches_of, eager, example
+from dapeng.export.flat import Flat, batches_of, eager, example, forget_sizes
 from dapeng.product.product import Product
 
 
@@ -29,6 +29,7 @@ def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> d
     batch = example(product, rows)
     flat = Flat(product, batch)
     path.parent.mkdir(parents=True, exist_ok=True)
+    forget_sizes()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             flat,

@@ -12,7 +12,7 @@ from dapeng.core.errors import RunError
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export.differences import SIZES, largest, refuse_if_far
-from dapeng.export.flat import Flat, batches_of, eager, example
+from dapeng.export.flat import Flat, batches_of, eager, example, forget_sizes
 from dapeng.export.shares import network_alone
 from dapeng.product.product import Product
 
@@ -37,6 +37,7 @@ class Torch(ExporterOptions):
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
+            forget_sizes()
             try:
                 program = torch.export.export(flat, flat.arguments(batch), dynamic_shapes=(flat.dynamic(batch),))
             except UserError as error:
