@@ -98,10 +98,12 @@ def test_weights_fill_the_encoder_that_they_are_of(name: str) -> None:
     from dapeng.columns.text import Text
     from dapeng.core.kinds import encoders
     from dapeng.nn.tables import Tables
+    from dapeng.public.folders import open_folder
 
     tag, count = WEIGHTS[name]
     try:
         options = encoders.members()[tag](weights=f"{PREFIX}{name}").resolved()
+        open_folder(f"{PREFIX}{name}").state()
     except DataError as error:
         pytest.skip(f"the weights of {PREFIX}{name} are not on this machine: {error.problems[0].what[:80]}")
     made = (Text if tag == "bert" else Image)(encoder=options)
