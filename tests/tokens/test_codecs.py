@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
-import pickle
 import random
 from collections import Counter
 from pathlib import Path
@@ -119,7 +119,7 @@ def test_what_is_remembered_is_bounded_and_left_behind_by_copies(monkeypatch: py
     for _ in range(2):
         assert codec.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
     assert len(codec._known) <= 3
-    twin = pickle.loads(pickle.dumps(codec))
+    twin = copy.deepcopy(codec)
     assert not twin._known
     assert twin.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
 

@@ -20,6 +20,8 @@ from dapeng.metrics.base import Drawn, Metric, View, ratio
 from dapeng.tokens.plain_words import HAN, words
 
 HAN_SHARE = 0.3
+UNKNOWN, UNWRITTEN = "\ua66e", "\ua66d"
+"""Letters that stand for U+FFFD, what a tokeniser does not know, in true texts and in what was written: they are never the same."""
 
 
 @dataclass
@@ -62,9 +64,17 @@ class TextView(View):
         return len(re.findall(f"[{HAN}]", some)) > HAN_SHARE * max(len(some), 1)
 
     @cached_property
+    def pairs(self) -> tuple[list[str], list[str]]:
+        """What was written and the truth, as they are compared: whoever sees U+FFFD has no answer."""
+        return (
+            [t.replace("\ufffd", UNWRITTEN) for t in self.said.tolist()],
+            [t.replace("\ufffd", UNKNOWN) for t in self.texts.tolist()],
+        )
+
+    @cached_property
     def words(self) -> list[tuple[list[str], list[str]]]:
         """Words of what was written and of the truth, in lower case; each Han character is one."""
-        return [(words(a), words(b)) for a, b in zip(self.said.tolist(), self.texts.tolist())]
+        return [(words(a), words(b)) for a, b in zip(*self.pairs)]
 
 
 class _Texts(Metric):
@@ -122,8 +132,7 @@ class ExactMatch(_Texts):
     share: ClassVar[bool] = True
 
     def of(self, drawn: Drawn, view: TextView) -> np.ndarray:
-        known = np.array(["\ufffd" not in t for t in view.texts.tolist()], bool)
-        return drawn.mean(((view.said == view.texts) & known).astype(np.float64))
+        return drawn.mean(np.array([a == b for a, b in zip(*view.pairs)], np.float64))
 
 
 @metrics
@@ -189,7 +198,8 @@ class _Sacre(_Texts):
     def _counted(self, view: TextView) -> np.ndarray:
         """(N, k) what sacrebleu counts in each text."""
         if self.type not in view.counted:
-            stats = self.library(view)._extract_corpus_statistics(view.said.tolist(), [view.texts.tolist()])
+            said, texts = view.pairs
+            stats = self.library(view)._extract_corpus_statistics(said, [texts])
             view.counted[self.type] = np.asarray(stats, np.float64)
         return view.counted[self.type]
 
