@@ -12,15 +12,16 @@ from dapeng.nn.vocabulary import IGNORED, token_losses
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("chunk", [1, 70, 10**9])
+@pytest.mark.parametrize(("whole", "logits", "tokens"), [(0, 1, 5), (0, 1500, 9), (0, 1500, 4096), (10**9, 1, 1)])
 def test_losses_and_gradients_are_those_of_whole_logits(
-    chunk: int, weighted: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
+    whole: int, logits: int, tokens: int, weighted: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vocabulary, "MOST_LOGITS", chunk)
+    for name, value in {"MOST_WHOLE": whole, "MOST_LOGITS": logits, "MOST_TOKENS": tokens}.items():
+        monkeypatch.setattr(vocabulary, name, value)
     torch.manual_seed(0)
     hidden = torch.randn(23, 8, requires_grad=True)
-    table = torch.randn(17, 8, requires_grad=True)
-    targets = torch.randint(0, 17, (23,))
+    table = torch.randn(170, 8, requires_grad=True)  # three blocks of words at least
+    targets = torch.randint(0, 170, (23,))
     targets[[2, 9]] = IGNORED
     weights = torch.rand(23) if weighted else torch.full((23,), 0.3)
     found = token_losses(hidden, table, targets, smoothing)
@@ -40,6 +41,7 @@ def test_in_bfloat16_it_is_as_close_as_whole_logits_are(monkeypatch: pytest.Monk
     exact = F.cross_entropy(hidden @ table.T, targets, reduction="none")
     with torch.autocast("cpu", torch.bfloat16):
         whole = token_losses(hidden, table, targets)
+        monkeypatch.setattr(vocabulary, "MOST_WHOLE", 0)
         monkeypatch.setattr(vocabulary, "MOST_LOGITS", 3_000)
         chunks = token_losses(hidden, table, targets)
     assert chunks.dtype == torch.float32
@@ -47,7 +49,7 @@ def test_in_bfloat16_it_is_as_close_as_whole_logits_are(monkeypatch: pytest.Monk
 
 
 def test_tokens_that_do_not_count_give_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "MOST_LOGITS", 10)
+    monkeypatch.setattr(vocabulary, "MOST_WHOLE", 0)
     hidden = torch.randn(5, 4, requires_grad=True)
     table = torch.randn(6, 4, requires_grad=True)
     found = token_losses(hidden, table, torch.full((5,), IGNORED))
