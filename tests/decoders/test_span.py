@@ -22,8 +22,10 @@ from dapeng.core.loader import load_spec
 from dapeng.data.feed import Rows
 from dapeng.data.prepare import Prepared, fit_columns
 from dapeng.data.table import Frame
+from dapeng.evaluate.again import evaluate_on
 from dapeng.models.build import Choices, build_model, with_encoders
 from dapeng.nn.spans import NEVER
+from dapeng.serve.engine import Engine
 
 NAMES, THINGS = "甲乙丙丁戊己庚辛壬癸", ["笔", "书", "车", "房", "马"]
 VALUES = ["红色", "蓝色", "三个", "十二个", "北京", "上海市", "木头", "很旧"]
@@ -102,6 +104,40 @@ def test_answers_are_the_same_alone_together_and_from_a_loaded_run(run: Any) -> 
     assert dapeng.load(run.path).predict(rows)["answer"].to_pylist() == together
     assert all(said in row["passage"] for said, row in zip(together, rows))
     assert np.mean([a == b for a, b in zip(together, asked["answer"])]) > 0.85
+
+
+def orders(rows: int, seed: int = 0) -> dict[str, list[str]]:
+    """Orders with numbers, most of them new to any vocabulary, and names with capitals."""
+    draw = np.random.default_rng(seed)
+    numbers = [f"{n:,}.{c:02}" for n, c in zip(draw.integers(1000, 99_999, rows), draw.integers(100, size=rows))]
+    names = [str(draw.choice(["Kim", "O'Neil", "ＡＢＣ Ltd", "McKay"])) for _ in range(rows)]
+    asked = draw.integers(2, size=rows)
+    return {
+        "note": [f"Invoice for  {a}:\nplease pay EUR {n}, soon." for a, n in zip(names, numbers)],
+        "question": [("Who pays?", "How much?")[i] for i in asked],
+        "answer": [(a, n)[i] for a, n, i in zip(names, numbers, asked)],
+    }
+
+
+def test_what_is_pointed_at_comes_back_as_it_stands_and_is_judged_so(tmp_path: Path) -> None:
+    pq.write_table(pa.table(orders(600)), tmp_path / "orders.parquet")
+    spec = spec_of(str(tmp_path / "orders.parquet"))
+    words = {"type": "text", "tokeniser": "words", "min_count": 3, "encoder": READ}
+    spec["inputs"] = {"note": words, "question": {"type": "text", "like": "note"}}
+    spec["outputs"] = {"answer": {"type": "text", "like": "note", "max_length": 8, "decoder": {**POINTS, "of": "note"}}}
+    run = api.train(spec, runs=tmp_path / "runs")
+    board = {r["name"]: r["metrics"]["exact_match"]["value"] for r in run.metrics["outputs"]["answer"]["leaderboard"]}
+    assert board["product"] > 0.9
+    given = orders(40, seed=1)
+    rows = [{"note": n, "question": q} for n, q in zip(given["note"], given["question"])]
+    said = run.predict(rows)["answer"].to_pylist()
+    assert all(s in n for s, n in zip(said, given["note"]))
+    assert np.mean([s == a for s, a in zip(said, given["answer"])]) > 0.9
+    again = evaluate_on(run.product, Frame(pa.table(given)))["outputs"]["answer"]["metrics"]["exact_match"]["value"]
+    assert again == pytest.approx(np.mean([s == a for s, a in zip(said, given["answer"])]))
+    served = Engine(run.product, "orders")
+    answered = served.answers(served.check(rows).rows)
+    assert [a["answer"]["value"] for a in answered] == said
 
 
 @pytest.mark.parametrize("format", ["torch", "onnx"])
@@ -219,12 +255,18 @@ def test_capitals_and_full_width_signs_that_reading_loses_are_told_where_there_a
     read = {"type": "text", "tokeniser": "characters", "encoder": READ}
     rows = facts(8)
     rows["answer"][0] = "红（Auto）"
-    _, _, outputs = made(rows, passage=read)
+    writes = {
+        "type": "text",
+        "like": "passage",
+        "decoder": {"type": "gru", "embed_dim": 32, "hidden": 8, "dropout": 0.0},
+    }
+    _, _, outputs = made(rows, passage=read, answer=writes)
     told = " ".join(outputs["answer"].remarks())
     assert "of the texts are learnt and written otherwise than they stand: passage is read in small letters" in told
     assert "inputs.passage.lowercase=false" in told
     assert "inputs.passage.normalise=NFC" in told
-    for unchanged in (made(facts(8), passage=read), made(rows)):
+    pointed_at = made(rows, passage=read)  # comes back letter by letter
+    for unchanged in (made(facts(8), passage=read, answer=writes), made(rows, answer=writes), pointed_at):
         assert not any("otherwise than they stand" in r for r in unchanged[2]["answer"].remarks())
 
 

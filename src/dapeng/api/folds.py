@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from dapeng.api.cleaning import cleaned
@@ -29,7 +28,7 @@ from dapeng.data.held import Held
 from dapeng.data.positions import counts, digest, kept, on_side, ranges
 from dapeng.data.prepare import Prepared, fit_columns
 from dapeng.data.stored import Store
-from dapeng.data.table import joined
+from dapeng.data.table import cells_of, some_rows
 from dapeng.evaluate.blend import blend_shares
 from dapeng.evaluate.candidates import any_learner, chosen_learners, fit_learners, refit_learners
 from dapeng.learners.base import Fitted, Inputs, Target
@@ -292,15 +291,7 @@ def _matrices(session: Session, product: Product, rows: np.ndarray) -> tuple[Inp
     """What classical learners see of these rows, which rise."""
     if not product.inputs:
         return Inputs({}, {}, count=len(rows)), rows
-    source = session.source
-    parts = []
-    for block in source.blocks(list(product.inputs)):  # never the whole source: it may be larger than memory
-        a, b = np.searchsorted(rows, [block.start, block.start + len(block)])
-        if b - a == len(block):
-            parts.append(block.columns)
-        elif b > a:
-            parts.append(block.columns.take(pa.array(rows[a:b] - block.start)))
-    return product.matrices(joined(parts), source.base), rows
+    return product.matrices(some_rows(session.source, list(product.inputs), rows), session.source.base), rows
 
 
 def _target(store: Store, name: str, column: Column, rows: np.ndarray) -> tuple[Target, np.ndarray]:
@@ -446,6 +437,8 @@ def asked(
             for name, fitted in group.items():
                 target, _ = _target(fold.store, output, product.outputs[output], rows)
                 found.setdefault(name, {})[output] = fitted.learner.judged(seen, target)
+    if any("stretch" in p for p in found.get(NETWORK, {}).values()):
+        found[NETWORK] = product.quoted(found[NETWORK], lambda name: cells_of(session.source, name, rows))
     found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
     out.settings = {o: s["product"] for o, s in fold.settled.items() if "product" in s}
     for o, settled in fold.settled.items():

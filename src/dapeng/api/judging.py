@@ -14,6 +14,7 @@ import torch
 from dapeng.core.duration import words
 from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
+from dapeng.data.table import cells_of
 from dapeng.evaluate.memorised import memorised
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, verdict
@@ -34,7 +35,7 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     if not known:
         return {"outputs": {}, "verdict": "no rows were left to test on", "rows": 0}
     rows = np.concatenate([t.rows for t in known])
-    wanted = {o: truth(fold.store, o, c, rows) for o, c in outputs.items()}
+    wanted = {o: _truth(session, fold, o, rows) for o in outputs}
     judged = []
     for name in (n for n in known[0].predictions if all(n in t.predictions for t in known)):
         together = {
@@ -64,6 +65,13 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     return found
 
 
+def _truth(session: Session, fold: Fold, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What an output says in these rows, and where it is there: as it stands in the data, where encoding loses some of it."""
+    column = fold.product.outputs[name]
+    wanted, present = truth(fold.store, name, column, rows)
+    return column.verbatim(cells_of(session.source, name, rows)) if column.lossy else wanted, present
+
+
 def _by_heart(fold: Fold, name: str, column: Any, rows: np.ndarray) -> dict[str, Any] | None:
     """What a language model knows by heart of its training texts."""
     model = fold.product.model
@@ -87,7 +95,7 @@ def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     rows = np.concatenate([t.rows for t in known])
     columns: dict[str, Any] = {"row": rows}
     for name, column in fold.product.outputs.items():
-        wanted, columns[f"{name}.present"] = truth(fold.store, name, column, rows)
+        wanted, columns[f"{name}.present"] = _truth(session, fold, name, rows)
         columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted)
         said: dict[str, np.ndarray] = {}
         for k in _shared(known, "product", name):

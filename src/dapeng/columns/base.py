@@ -204,6 +204,15 @@ class Column(ABC):
         """What encoded targets say in the user's terms, rows first: codes, numbers in units, flags of labels."""
         return np.asarray(next(iter(tensors.values())))
 
+    @property
+    def lossy(self) -> bool:
+        """True if `truth` doesn't give back all that a target said: then `verbatim` does, and predictions are judged by that."""
+        return False
+
+    def verbatim(self, cells: Cells) -> np.ndarray:
+        """(N,) what targets say, as they stand."""
+        raise NotImplementedError(f"targets of type {self.type} lose nothing")
+
     def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
         """(N,) how far each row's prediction is from the `truth`: what members of a blend are weighed by."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dapeng.columns.quoting import stretch
 from dapeng.columns.tokenisers import KINDS, LOST, clean
 from dapeng.tokens.base import Codec
 
@@ -60,6 +61,13 @@ class Borrowed(Codec):
     def _changed(self, text: str, ids: list[int]) -> bool:
         plain, back = clean(text, False, "NFC"), self.decode(ids)
         return clean(text, self.lowercase, self.form) != plain or (LOST not in back and back != plain)
+
+    def begin(self, text: str, tokens: int) -> str:
+        """A text as it stands, up to so many tokens."""
+        if self.alone:
+            return stretch(text, 0, tokens, self.tokeniser, self.lowercase, self.form)
+        ids, _ = self.encode([text])
+        return text if len(ids) <= tokens else self.decode(ids[:tokens].tolist())
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         return self.tokeniser.plain([clean(t, self.lowercase, self.form) for t in texts])

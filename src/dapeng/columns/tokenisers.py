@@ -103,6 +103,10 @@ class Tokeniser(ABC):
         """The text that these ids were made of, as far as they tell; the unknown reads U+FFFD."""
         raise ValueError(f"{self.kind} don't tell what text they were made of")
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Of each token that is read of a text, the first letter that it stands for and the one behind its last; none: (0, 0)."""
+        raise ValueError(f"{self.kind} overlap, or cut a stretch of a text otherwise than the text")
+
     def framing(self) -> tuple[int, int, int, int | None]:
         """Ids of no text: padding, begin and end; and that of what is unknown."""
         return PAD, BOS, EOS, UNK
@@ -132,6 +136,9 @@ class Words(Tokeniser):
     def goes_on(self) -> np.ndarray:
         return np.zeros(self.size, bool)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return [m.span() for m in WORD.finditer(text)]
+
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> list[str]:
         return WORD.findall(text)
@@ -148,6 +155,9 @@ class Characters(Tokeniser):
 
     def text(self, ids: Sequence[int]) -> str:
         return "".join(self._pieces(ids))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return [(i, i + 1) for i in range(len(text))]
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> Iterable[str]:
@@ -240,6 +250,10 @@ class File(Tokeniser):
         rows = [e.ids for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        self.library.no_truncation()
+        return self.library.encode(text).offsets
 
     def text(self, ids: Sequence[int]) -> str:
         parts: list[list[int]] = [[]]

@@ -13,6 +13,7 @@ import numpy as np
 from dapeng.columns.base import Answers, Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.borrowed import Borrowed
 from dapeng.columns.chat import Talk, conversation, spoken, talks, turns_of
+from dapeng.columns.quoting import as_numbers, as_texts, stretch
 from dapeng.columns.template import FIRST, OWN, Template, Turn, named
 from dapeng.columns.tokenisers import NGrams, lowers
 from dapeng.core.errors import Problem, SpecError
@@ -41,6 +42,8 @@ KINDS: dict[str, type[Codec]] = {**CODECS, Borrowed.kind: Borrowed}
 TOLD = ("kind", "vocab", "tokenizer", "lowest", "highest")
 """What a tokeniser is made of, among what is known of an input."""
 LONGEST = 50
+LETTERS, MOST_LETTERS = 8, 8_192
+"""Of a text that is kept letter by letter: for each token that may be written, and in all."""
 """Texts that are kept since none is longer, to know what the longest takes."""
 
 
@@ -254,6 +257,13 @@ class WrittenColumn(Column):
             return _objects([self.codec.decode(np.asarray(i)[np.asarray(t, bool)].tolist()) for i, t in pairs])
         return self._texts([row[1:] for row in tensors["ids"]])  # begin may be the token that is the end too
 
+    @property
+    def lossy(self) -> bool:
+        return isinstance(self.codec, Borrowed) and not self.chat
+
+    def verbatim(self, cells: Cells) -> np.ndarray:
+        return _objects([whole(c or "").strip() for c in strings(cells).to_pylist()])
+
     def predictions(self) -> dict[str, Dims]:
         return {
             "ids": Dims(f"B {self.max_length}", "int32"),
@@ -270,10 +280,31 @@ class WrittenColumn(Column):
             some = min(length, self.max_length)
             ids[row, :some] = flat[end - length : end - length + some]
         none = np.zeros(len(texts), np.float32)
-        return {"ids": ids, "nats": none, "tokens": none}
+        found = {"ids": ids, "nats": none, "tokens": none}
+        if isinstance(self.codec, Borrowed):
+            found["letters"] = as_numbers([self.codec.begin(t, self.max_length) for t in texts], self._letters)
+        return found
+
+    @property
+    def _letters(self) -> int:
+        """Of a text that is kept letter by letter beside its tokens, at most."""
+        return min(LETTERS * self.max_length, MOST_LETTERS)
+
+    def quoted(self, prediction: dict[str, np.ndarray], passage: Any, cells: Cells) -> dict[str, np.ndarray]:
+        """A prediction that points at stretches of these cells (first token, tokens), with their letters as they stand there."""
+        where = np.asarray(prediction["stretch"]).astype(np.int64).tolist()
+        how = (passage.tokeniser, passage.lowercase, passage.options.normalise)
+        pairs = zip(strings(cells).to_pylist(), where)
+        texts = [stretch(cell or "", first, length, *how) for cell, (first, length) in pairs]
+        rest = {n: t for n, t in prediction.items() if n != "stretch"}
+        return {**rest, "letters": as_numbers(texts, self._letters)}
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
-        return self._texts(prediction["ids"]).tolist()
+        return self.texts(prediction).tolist()
+
+    def texts(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
+        """(N,) what a prediction says: letter by letter where it points at letters, else by its tokens."""
+        return as_texts(prediction["letters"]) if "letters" in prediction else self._texts(prediction["ids"])
 
     def _texts(self, rows: Any) -> np.ndarray:
         """(N,) texts of ids that may begin with begin, and end at the first end."""
@@ -318,7 +349,7 @@ class WrittenColumn(Column):
     def _lost(self) -> list[str]:
         """What reading an input as it is read loses, where this is written in its tokens."""
         share = self.state.get("altered", 0.0)
-        if not share or not isinstance(self.codec, Borrowed):
+        if self.options.decoder.quotes or not share or not isinstance(self.codec, Borrowed):
             return []
         read = f"inputs.{self.options.like}"
         lost = [f"in small letters ({read}.lowercase=false keeps capitals)"] if self.codec.lowercase else []

@@ -164,6 +164,9 @@ class DecoderOptions(Options):
     unfused: ClassVar[bool] = False
     """True if it reads inputs each by itself, and answers in the tokens of one of them: then `reads` says which."""
 
+    quotes: ClassVar[bool] = False
+    """True if its answers are stretches of an input, and come back letter by letter as they stand there."""
+
     def reads(self, column: Any, inputs: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Names of the fitted inputs whose unfused features it reads for this output; None: the fused ones. Raises SpecError."""
         return None

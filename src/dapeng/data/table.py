@@ -110,6 +110,24 @@ class Source(ABC):
         return joined(parts) if parts else self.read()
 
 
+def some_rows(source: Source, names: list[str], rows: np.ndarray) -> pa.Table:
+    """These rows, which rise, of a source; never the whole of it, which may be larger than memory."""
+    parts = []
+    for block in source.blocks(names):
+        a, b = np.searchsorted(rows, [block.start, block.start + len(block)])
+        if b - a == len(block):
+            parts.append(block.columns)
+        elif b > a:
+            parts.append(block.columns.take(pa.array(rows[a:b] - block.start)))
+    return joined(parts)
+
+
+def cells_of(source: Source, name: str, rows: np.ndarray) -> pa.ChunkedArray:
+    """The cells of a column in these rows, in whatever order."""
+    each, back = np.unique(rows, return_inverse=True)
+    return some_rows(source, [name], each).column(name).take(pa.array(back))
+
+
 def joined(tables: list[pa.Table]) -> pa.Table:
     """Tables of the same columns as one; a column whose types can't be reconciled becomes text, as JSON would show it."""
     try:

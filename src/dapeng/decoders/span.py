@@ -42,6 +42,7 @@ class Span(DecoderOptions):
     fits: ClassVar[tuple[str, ...]] = ("text",)
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     unfused: ClassVar[bool] = True
+    quotes: ClassVar[bool] = True
     covers: ClassVar[float] = 0.98
     tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "dilations": [1, 2], "dropout": 0.0}
     of: str | None = None
@@ -235,6 +236,7 @@ class SpanDecoder(Decoder):
         behind = torch.where(at == length[:, None], self.end, self.pad).int()
         none = scores.new_zeros(scores.shape[0])
         found = {"ids": torch.where(at < length[:, None], there, behind), "nats": none, "tokens": none}
+        found["stretch"] = torch.stack([first, length], 1).int()
         if target is not None:
             nats, tokens = self._found(features, scores, target)
             found |= {"nats": nats.float(), "tokens": tokens.float()}

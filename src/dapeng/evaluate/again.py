@@ -36,7 +36,11 @@ def evaluate_on(product: Product, source: Source, options: Evaluate | None = Non
             for why in encoded.bad.reasons:
                 strange[name][why] = strange[name].get(why, 0) + 1
             ends = None if encoded.lengths is None else np.concatenate([[0], np.cumsum(encoded.lengths)])
-            found = column.truth({n: of_rows(a, ends, np.arange(len(block))) for n, a in encoded.tensors.items()})
+            found = (
+                column.verbatim(block.columns.column(name))
+                if column.lossy
+                else column.truth({n: of_rows(a, ends, np.arange(len(block))) for n, a in encoded.tensors.items()})
+            )
             values[name].append(found[answer.rows])
             present[name].append(there[answer.rows])
             predictions[name].append(answer.tensors[name])

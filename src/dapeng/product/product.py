@@ -6,7 +6,7 @@ product.predict(Frame(table)).values["sentiment"]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,16 @@ class Product:
         """Members' predictions by their shares."""
         return {o: mix({m: each[m][o] for m in self.members(o)}, self.shares[o]) for o in self.outputs}
 
+    def quoted(self, found: Predictions, cells: Callable[[str], Any]) -> Predictions:
+        """Predictions with the letters of the stretches that they point at. cells: of an input, by its name, in the same rows."""
+        out = dict(found)
+        for name in (n for n, p in found.items() if "stretch" in p):
+            column: Any = self.outputs[name]
+            assert self.model is not None
+            passage, *_ = self.model.decoders[name].reads or ()
+            out[name] = column.quoted(found[name], self.inputs[passage], cells(passage))
+        return out
+
     def predict(self, source: Source, known: bool = False) -> Answer:
         """Predictions for rows that lie in memory; see `stream` for more.
 
@@ -131,6 +141,7 @@ class Product:
         notes = self._unseen(source)
         good = np.setdiff1d(np.arange(store.rows), store.left_out)
         tensors = self.blended(self.each(source, store, good)) if len(good) else self._nothing()
+        tensors = self.quoted(tensors, lambda name: source.read([name]).column(name).take(pa.array(good)))
         values = {o: self.outputs[o].decode(p) for o, p in tensors.items()}
         left = [(q.row, q.column, q.reason) for q in store.quarantined]
         return Answer(tensors, values, good, left, notes)

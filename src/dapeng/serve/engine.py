@@ -13,7 +13,7 @@ from dapeng.data.batch import Batch, Cells
 from dapeng.learners.base import Inputs
 from dapeng.models.predict import Predictions, autocasting, predict_batch
 from dapeng.product.product import NETWORK, Product
-from dapeng.serve.cells import BLOCKS, ColumnBlock, Unfit, reader_for, shown
+from dapeng.serve.cells import BLOCKS, ColumnBlock, Unfit, array_of, reader_for, shown
 
 Row = tuple[Any, ...]
 """Checked values in the order of the product's inputs."""
@@ -141,7 +141,7 @@ class Engine:
                 for member in product.members(output):
                     if member != NETWORK:
                         each.setdefault(member, {})[output] = product.learners[output][member].predict(seen)
-        return product.blended(each)
+        return product.quoted(product.blended(each), lambda name: array_of([r[self.names.index(name)] for r in rows]))
 
     def _cells(self, pick: Any, stack: Any, rows: list[Row]) -> Cells:
         return stack([pick(r) for r in rows])

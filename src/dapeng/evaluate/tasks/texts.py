@@ -36,7 +36,7 @@ class Texts(Task):
         return next((n for n in written if n in applying), super().first(column, applying))
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> TextView:
-        said = column._texts(prediction["ids"])  # type: ignore[attr-defined]
+        said = column.texts(prediction)  # type: ignore[attr-defined]
         wrote = bool(np.asarray(prediction["ids"]).any())
         texts = np.array([str(v) for v in values], object)
         return TextView(said, texts, _floats(prediction["nats"]), _floats(prediction["tokens"]), wrote)
