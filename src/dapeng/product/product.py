@@ -126,8 +126,9 @@ class Product:
         for name in (n for n, p in found.items() if "stretch" in p):
             column: Any = self.outputs[name]
             assert self.model is not None
-            passage, *_ = self.model.decoders[name].reads or ()
-            out[name] = column.quoted(found[name], self.inputs[passage], cells(passage))
+            reads = self.model.decoders[name].reads
+            assert reads
+            out[name] = column.quoted(found[name], self.inputs[reads[0]], cells(reads[0]))
         return out
 
     def predict(self, source: Source, known: bool = False) -> Answer:
