@@ -237,6 +237,7 @@ class Table:
 
     def __init__(self, *steps: list[float]):
         self.steps, self.asked = steps, 0
+        self.rows: list[int] = []
 
     def start(self, rows: int, room: int) -> Any:
         return self
@@ -244,8 +245,12 @@ class Table:
     def take(self, index: torch.Tensor) -> Any:
         return self
 
+    def spread(self, beams: int) -> Any:
+        return self
+
     def step(self, ids: torch.Tensor, state: Any, lengths: torch.Tensor | None = None) -> torch.Tensor:
         self.asked += 1
+        self.rows.append(len(ids))
         return torch.tensor([self.steps[min(self.asked, len(self.steps)) - 1]]).log().expand(len(ids), -1)
 
 
@@ -254,6 +259,36 @@ def test_one_beam_takes_the_likeliest_token_and_stops_where_that_is_the_end() ->
     (found,) = beam_search(early, torch.tensor([[1]]), 0, beams=1, max_tokens=9)
     assert found[0].ids == [1, 1]
     assert early.asked == 3
+
+
+def test_longer_texts_are_not_waited_for_once_all_that_go_on_are_worse() -> None:
+    model = Table([0.0, 0.5, 0.5], [0.9, 0.05, 0.05], [0.1, 0.45, 0.45])
+    (found,) = beam_search(model, torch.tensor([[1]]), 0, beams=2, max_tokens=1000)
+    assert [f.ids for f in found] == [[1], [2]]
+    assert model.asked == 2
+
+
+@pytest.mark.parametrize("shape", ["llama", "gpt"])
+def test_rows_that_end_leave_the_batch_and_the_others_write_as_if_alone(shape: str) -> None:
+    model = writer(shape, 9, cross=12)
+    torch.manual_seed(3)
+    said = 3 * torch.randn(7, 5, 12)
+    mask = torch.rand(7, 5) < 0.7
+    mask[:, 0] = True
+    begin = torch.ones(7, 1, dtype=torch.int64)
+    asked: list[int] = []
+    step = model.step
+    model.step = lambda ids, state, lengths=None: (asked.append(len(ids)), step(ids, state, lengths))[1]
+    together = beam_search(model, begin, 2, beams=3, max_tokens=40, said=said, mask=mask)
+    assert asked[0] == 7
+    assert min(asked[1:]) < 21
+    assert max(asked) == 21
+    for row in range(7):
+        (alone,) = beam_search(
+            model, begin[:1], 2, beams=3, max_tokens=40, said=said[row : row + 1], mask=mask[row : row + 1]
+        )
+        assert [f.ids for f in alone] == [f.ids for f in together[row]]
+        assert [f.logprob for f in alone] == pytest.approx([f.logprob for f in together[row]], abs=1e-4)
 
 
 def test_what_is_never_written_is_not_taken_however_likely_it_is() -> None:

@@ -8,7 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dapeng.generate.beams import beam_search
 from dapeng.nn.causal import Cache, Causal, cached_view, packed_view, plain_view
+from dapeng.nn.writer import Writer
 from dapeng.public.families import family_of
 
 transformers = pytest.importorskip("transformers", reason="parity needs transformers (dapeng[hf])")
@@ -230,3 +232,26 @@ def test_waves_know_places_behind_what_a_cache_holds() -> None:
         found.append(stack(x[:, start:end], cached_view(cache, end - start)))
         cache.lengths += end - start
     torch.testing.assert_close(torch.cat(found, 1), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("name", ["gpt2", "llama-tied"])
+def test_beams_write_what_those_of_transformers_write(name: str, penalty: float, tmp_path: Any) -> None:
+    model = public(name)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(1.5)  # so that there is something to choose between
+    config, state = saved(model, tmp_path)
+    stack, table, _ = read(config, state)
+    embedding = torch.nn.Embedding(*table.shape)
+    ours = Writer(stack.shape, embedding).eval()
+    embedding.weight.data.copy_(table)
+    ours.stack.load_state_dict(stack.state_dict())
+    begin = torch.randint(5, 61, (6, 4), generator=torch.Generator().manual_seed(1))
+    how = {"attention_mask": torch.ones_like(begin), "max_new_tokens": 25, "do_sample": False, "pad_token_id": 0}
+    free = model.generate(begin, **how, eos_token_id=None)[:, 4:].tolist()
+    end = max(range(1, 61), key=lambda token: sum(token in text[2:15] for text in free))
+    found = beam_search(ours, begin, end, beams=4, max_tokens=25, length_penalty=penalty)
+    theirs = model.generate(begin, **how, num_beams=4, length_penalty=penalty, early_stopping=False, eos_token_id=end)
+    texts = [row[4:].tolist() for row in theirs]
+    assert penalty or any(end in t for t in texts)
+    assert [f[0].ids for f in found] == [t[: t.index(end)] if end in t else t for t in texts]

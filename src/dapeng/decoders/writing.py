@@ -15,13 +15,15 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder
-from dapeng.generate.beams import beam_search
+from dapeng.generate.beams import Found, beam_search
 from dapeng.generate.writing import Steps, Writing
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.lora import is_adapter
 from dapeng.nn.writer import Writer
 
+WRITTEN_AT_ONCE = 2**17
+"""Tokens that texts which are written side by side may come to hold, all their beams counted."""
 AT_ONCE = 16_384
 """Tokens of windows that are read at once where a long text is judged."""
 
@@ -209,16 +211,22 @@ class WritingDecoder(Decoder):
         if features is None or features.tokens is None:  # without inputs every row would be told the same
             return found
         rows = features.tokens.shape[0]
-        begin = torch.full((rows, 1), self.bos, dtype=torch.int64, device=features.tokens.device)
-        inputs = {"said": features.tokens, "mask": features.mask, "never": self.unwritten}
         found["ids"] = torch.zeros(rows, self.longest, dtype=torch.int32)
-        best = beam_search(self.writer, begin, self.eos, self.beams, self.longest, self.length_penalty, **inputs)
-        for row, texts in enumerate(best):
+        for row, texts in enumerate(self._written(features.tokens, features.mask)):
             ids = texts[0].ids if texts else []
             found["ids"][row, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
             if len(ids) < self.longest:
                 found["ids"][row, len(ids)] = self.eos
         return found
+
+    def _written(self, said: Tensor, mask: Tensor | None) -> Iterator[list[Found]]:
+        """The best texts for each row of (B, S, C), some rows after the other."""
+        some = max(1, WRITTEN_AT_ONCE // (self.beams * self.longest))
+        how = (self.eos, self.beams, self.longest, self.length_penalty, self.unwritten)
+        for start in range(0, len(said), some):
+            part, real = said[start : start + some], None if mask is None else mask[start : start + some]
+            begin = torch.full((len(part), 1), self.bos, dtype=torch.int64, device=said.device)
+            yield from beam_search(self.writer, begin, *how, said=part, mask=real)
 
     def known(self, features: Features | None, target: Cells | None, size: int) -> dict[str, Tensor]:
         """How likely a text is that is given, and nothing written."""

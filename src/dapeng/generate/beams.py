@@ -6,8 +6,8 @@ Wu et al.: Google's Neural Machine Translation System, 2016 (https://arxiv.org/a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ class Found:
     score: float
 
 
+FIRST_ROOM = 32
+"""Tokens that a state has space for at first; it grows."""
+
+
 @torch.inference_mode()
 def beam_search(
     model: Steps,
@@ -37,66 +41,83 @@ def beam_search(
 ) -> list[list[Found]]:
     """The best texts of every row, best first. begin: (B, T) what each begins with; length_penalty: the power of the length that divides.
 
-    never: tokens that are not taken. inputs: what `start` takes, (B, ...). A row is done when no text that goes on can become better than its worst found one.
+    never: tokens that are not taken. inputs: what `start` takes, (B, ...). A row is done, and leaves the batch, when none of its texts that
+    go on is better than its worst found one, each with credit for the length that it has; longer ones are not waited for.
     """
-    rows = len(begin)
-    state = model.start(rows, begin.shape[1] + max_tokens, **inputs)
-    logprobs = model.step(begin, state).log_softmax(-1)
-    size = logprobs.shape[-1]
-    device = logprobs.device
-    spread = torch.arange(rows, device=device).repeat_interleave(beams)
-    state = state.take(spread)
-    scores = torch.full((rows, beams), float("-inf"), device=device)
+    state = model.start(len(begin), begin.shape[1] + min(max_tokens, FIRST_ROOM), **inputs)
+    logprobs = model.step(begin, state).log_softmax(-1).repeat_interleave(beams, 0)
+    state = state.spread(beams)
+    size, device = logprobs.shape[-1], logprobs.device
+    scores = torch.full((len(begin), beams), float("-inf"), device=device)
     scores[:, 0] = 0.0
-    logprobs = logprobs[spread]
-    texts: list[list[int]] = [[] for _ in range(rows * beams)]
-    found: list[list[Found]] = [[] for _ in range(rows)]
     left_out = torch.tensor(never, dtype=torch.int64, device=device)
+    found: list[list[Found]] = [[] for _ in begin]
+    alive = [Row(row, [[] for _ in range(beams)]) for row in range(len(begin))]
     for length in range(1, max_tokens + 1):
         total = (scores.view(-1, 1) + logprobs).index_fill(1, left_out, float("-inf"))
-        best, at = total.view(rows, -1).topk(min(2 * beams, beams * size))
-        origins, tokens, kept = [], [], []
-        for row in range(rows):
-            going: list[tuple[int, int, float]] = []
-            for rank, (score, place) in enumerate(zip(best[row].tolist(), at[row].tolist())):
-                beam, token = row * beams + place // size, place % size
-                if score == float("-inf"):
-                    continue
-                if token == eos and rank < beams:
-                    found[row].append(Found(texts[beam], score, score / length**length_penalty))
-                elif token != eos and len(going) < beams:
-                    going.append((beam, token, score))
-            found[row] = sorted(found[row], key=lambda f: -f.score)[:beams]
-            if _done(found[row], going, beams, max_tokens if length_penalty > 0 else length, length_penalty):
-                going = []
-            going += [(row * beams, eos, float("-inf"))] * (beams - len(going))
-            for beam, token, score in going:
-                origins.append(beam)
-                tokens.append(token)
-                kept.append(score)
-        scores = torch.tensor(kept, device=device).view(rows, beams)
-        if bool(torch.isinf(scores).all()):
-            break
-        texts = [texts[o] + [t] for o, t in zip(origins, tokens)]
-        if length < max_tokens:
-            if origins != list(range(rows * beams)):
-                state = state.take(torch.tensor(origins, device=device))
-            logprobs = model.step(torch.tensor(tokens, device=device)[:, None], state).log_softmax(-1)
-    for row in range(rows):
-        cut = [
-            Found(texts[row * beams + b], s, s / max_tokens**length_penalty)
-            for b, s in enumerate(scores[row].tolist())
-            if s != float("-inf")
+        best, at = total.view(len(alive), -1).topk(min(2 * beams, beams * size))
+        going: list[tuple[Row, list[Next]]] = []
+        for slot, (row, each) in enumerate(zip(alive, map(list, map(zip, best.tolist(), at.tolist())))):
+            ended, more = _parted(each, size, eos, beams)
+            texts = [Found(row.texts[b], s, s / length**length_penalty) for b, s in ended]
+            found[row.number] = sorted([*found[row.number], *texts], key=lambda f: -f.score)[:beams]
+            if more and not _done(found[row.number], more[0].logprob / length**length_penalty, beams):
+                more += [Next(0, eos, float("-inf"))] * (beams - len(more))
+                going.append((row, [Next(slot * beams + n.beam, n.token, n.logprob) for n in more]))
+        alive = [
+            Row(row.number, [[*row.texts[n.beam % beams], n.token] for n in more], [n.logprob for n in more])
+            for row, more in going
         ]
-        found[row] = sorted([*found[row], *cut], key=lambda f: -f.score)[:beams]
+        if not alive or length == max_tokens:
+            break
+        scores = torch.tensor([row.logprobs for row in alive], device=device)
+        origins = [n.beam for _, more in going for n in more]
+        if origins != list(range(len(logprobs))):
+            state = state.take(torch.tensor(origins, device=device))
+        tokens = torch.tensor([n.token for _, more in going for n in more], device=device)
+        logprobs = model.step(tokens[:, None], state).log_softmax(-1)
+    for row in alive:  # cut
+        cut = [
+            Found(t, s, s / max_tokens**length_penalty) for t, s in zip(row.texts, row.logprobs) if s > float("-inf")
+        ]
+        found[row.number] = sorted([*found[row.number], *cut], key=lambda f: -f.score)[:beams]
     return found
 
 
-def _done(found: list[Found], going: list[tuple[int, int, float]], beams: int, longest: int, penalty: float) -> bool:
-    """Whether no text that goes on can still beat the worst of those found."""
-    if len(found) < beams:
-        return False
-    if beams == 1:  # the likeliest token was the end
-        return True
-    hope = max((s for _, _, s in going), default=float("-inf")) / longest**penalty
-    return hope <= found[-1].score
+class Next(NamedTuple):
+    """A token that follows one of a row's texts, and the log-probability of both."""
+
+    beam: int
+    token: int
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that goes on: which it is, and its texts so far."""
+
+    number: int
+    texts: list[list[int]]
+    logprobs: list[float] = field(default_factory=list)
+
+
+def _parted(
+    each: list[tuple[float, int]], size: int, eos: int, beams: int
+) -> tuple[list[tuple[int, float]], list[Next]]:
+    """Of the best that may follow a row's texts: those that end, with their beam, where they are among the first; and the best that go on."""
+    ended: list[tuple[int, float]] = []
+    more: list[Next] = []
+    for rank, (score, place) in enumerate(each):
+        beam, token = divmod(place, size)
+        if score == float("-inf"):
+            continue
+        if token == eos and rank < beams:
+            ended.append((beam, score))
+        elif token != eos and len(more) < beams:
+            more.append(Next(beam, token, score))
+    return ended, more
+
+
+def _done(found: list[Found], hope: float, beams: int) -> bool:
+    """Whether the best text that goes on is no better than the worst of those found; one beam ends where the likeliest token is the end."""
+    return len(found) == beams and (beams == 1 or hope <= found[-1].score)

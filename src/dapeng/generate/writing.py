@@ -21,7 +21,10 @@ MOST_ROWS = 64
 
 
 class Steps(Protocol):
-    """What writes. A state is one of several rows; `take` and `joined` move rows between states."""
+    """What writes. A state is one of several rows; `take` and `joined` move rows between states.
+
+    For beams `spread(n)` gives every row n times, one behind the other; from then on `take` moves texts within their row, or leaves rows out.
+    """
 
     @property
     def start(self) -> Callable[..., Any]:

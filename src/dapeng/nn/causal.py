@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -106,6 +106,14 @@ class Cache:
         taken.lengths = self.lengths[rows]
         return taken
 
+    def trimmed(self, rows: Tensor) -> Cache:
+        """The same, with no more space than was read."""
+        filled = int(self.lengths.max())
+        taken = object.__new__(Cache)
+        taken.keys, taken.values = [k[rows, :, :filled] for k in self.keys], [v[rows, :, :filled] for v in self.values]
+        taken.lengths = self.lengths[rows]
+        return taken
+
     def joined(self, other: Cache) -> Cache:
         """The rows of both; the shorter of the two is given the room of the longer."""
         room = max(self.room, other.room)
@@ -131,7 +139,7 @@ def _roomy(x: Tensor, room: int) -> Tensor:
 class View:
     """What the tokens of a pass see. at: (B, T) their positions. bias: (B, 1, T, S) True where seen; None: all that came before.
 
-    cache: filled and read. beside, beside_bias: (B, S, C) tokens of the inputs, and which are real.
+    cache: filled and read. beside, beside_bias: (B / each, S, C) tokens of the inputs, and which are real; `each` rows share them.
     """
 
     at: Tensor
@@ -141,6 +149,7 @@ class View:
     beside_bias: Tensor | None = None
     turn: tuple[Tensor, Tensor] | None = None
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    each: int = 1
 
 
 class CausalAttention(nn.Module):
@@ -194,7 +203,11 @@ class CrossAttention(nn.Module):
         k, v = view.kept[self.layer]
         q = self.query(x).unflatten(-1, (s.heads, s.head_width)).transpose(1, 2)
         drop = s.dropout if self.training else 0.0
+        if view.each > 1:  # beams of a row look at the same tokens: they are so many queries of it
+            q = q.unflatten(0, (-1, view.each)).transpose(1, 2).flatten(2, 3)
         mixed = F.scaled_dot_product_attention(q, k, v, view.beside_bias, drop)
+        if view.each > 1:
+            mixed = mixed.unflatten(2, (view.each, -1)).transpose(1, 2).flatten(0, 1)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -307,7 +320,7 @@ class Causal(nn.Module):
         angles = view.at[..., None] * pace
         angles = torch.cat([angles, angles], -1)[:, None]  # (B, 1, T, K)
         turn = (angles.cos(), angles.sin())
-        return View(view.at, view.bias, view.cache, view.beside, view.beside_bias, turn, view.kept)
+        return replace(view, turn=turn)
 
 
 def waves(at: Tensor, width: int) -> Tensor:
@@ -342,4 +355,4 @@ def cached_view(cache: Cache, tokens: int, kept: dict[int, tuple[Tensor, Tensor]
 
 def beside(view: View, tokens: Tensor, mask: Tensor | None) -> View:
     """The same view, with what the encoders read next to it."""
-    return View(view.at, view.bias, view.cache, tokens, attend_to(mask), view.turn, view.kept)
+    return replace(view, beside=tokens, beside_bias=attend_to(mask))

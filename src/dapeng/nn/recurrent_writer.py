@@ -87,6 +87,10 @@ class RecurrentState:
         """The rows of this index, in its order."""
         return RecurrentState(self.memory[index], None if self.said is None else self.said.take(index))
 
+    def spread(self, beams: int) -> RecurrentState:
+        """Every row so many times, one behind the other."""
+        return self.take(torch.arange(self.rows, device=self.memory.device).repeat_interleave(beams))
+
     def joined(self, other: RecurrentState) -> RecurrentState:
         """The rows of both, for requests that come later."""
         said = None if self.said is None or other.said is None else self.said.joined(other.said)

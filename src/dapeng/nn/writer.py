@@ -5,7 +5,7 @@ Legend: B rows, T tokens, D width, V vocabulary, S tokens of the inputs, C their
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,13 @@ from dapeng.nn.token_writer import TokenWriter
 
 @dataclass
 class WriterState:
-    """What was read of each row: keys and values, and what the inputs say beside it."""
+    """What was read of each row: keys and values, and what the inputs say beside it. each: rows that share what their inputs say."""
 
     cache: Cache
     said: Tensor | None = None
     bias: Tensor | None = None
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    each: int = 1
 
     @property
     def rows(self) -> int:
@@ -31,10 +32,24 @@ class WriterState:
 
     def take(self, index: Tensor) -> WriterState:
         """The rows of this index, in its order."""
+        if self.each > 1:
+            return self._beams(index)
         said, bias = (None if t is None else t[index] for t in (self.said, self.bias))
         return WriterState(
             self.cache.take(index), said, bias, {n: (k[index], v[index]) for n, (k, v) in self.kept.items()}
         )
+
+    def spread(self, beams: int) -> WriterState:
+        """Every row so many times, one behind the other; what its inputs say is kept once."""
+        index = torch.arange(self.rows, device=self.cache.lengths.device).repeat_interleave(beams)
+        return WriterState(self.cache.trimmed(index), self.said, self.bias, self.kept, beams)
+
+    def _beams(self, index: Tensor) -> WriterState:
+        cache, rows = self.cache.trimmed(index), index[:: self.each] // self.each
+        if len(index) == self.rows:  # beams change their places within a row alone
+            return WriterState(cache, self.said, self.bias, self.kept, self.each)
+        said, bias = (None if t is None else t[rows] for t in (self.said, self.bias))
+        return WriterState(cache, said, bias, {n: (k[rows], v[rows]) for n, (k, v) in self.kept.items()}, self.each)
 
     def joined(self, other: WriterState) -> WriterState:
         """The rows of both, for requests that come later. What the inputs say is padded to the longer of the two."""
@@ -100,7 +115,7 @@ class Writer(TokenWriter):
             state.cache = state.cache.with_room(max(needed, 2 * state.cache.room))
         view = cached_view(state.cache, tokens, state.kept)
         if state.said is not None:
-            view = View(view.at, view.bias, view.cache, state.said, state.bias, view.turn, view.kept)
+            view = replace(view, beside=state.said, beside_bias=state.bias, each=state.each)
         hidden = self.hidden(ids, view)
         real = torch.full((rows,), tokens, device=ids.device) if lengths is None else lengths
         state.cache.lengths = state.cache.lengths + real
