@@ -269,6 +269,7 @@ class WrittenColumn(Column):
             "ids": Dims(f"B {self.max_length}", "int32"),
             "nats": Dims("B", "float32"),
             "tokens": Dims("B", "float32"),
+            **({"stretch": Dims("B 2", "int32")} if self.options.decoder.quotes else {}),
         }
 
     def told(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
