@@ -113,6 +113,10 @@ class EncoderOptions(Options):
         """Size and channels that it wants of pictures where the spec leaves them to the data; {} where any will do."""
         return {}
 
+    def sound(self) -> dict[str, int]:
+        """The rate that it wants of sounds where the spec leaves it to the data; {} where any will do."""
+        return {}
+
     def vocabulary(self) -> dict[str, Any] | None:
         """What a text column's tokeniser is made of, where it brings one; None: fitted on the training rows."""
         return None
