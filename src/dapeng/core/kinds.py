@@ -161,6 +161,15 @@ class DecoderOptions(Options):
     covers: ClassVar[float] = 1.0
     """Share of the training texts that are no longer than what it gives, where their `max_length` is auto."""
 
+    tokeniser: ClassVar[str] = "bpe"
+    """What a text is written with where its `tokeniser` is auto."""
+    empty: ClassVar[bool] = False
+    """True if a text of no letters is an answer like any other: that nothing was said."""
+    timed: ClassVar[bool] = False
+    """True if it says when each token begins and ends in what was read."""
+    transcribes: ClassVar[bool] = False
+    """True if it writes down what is said or stands somewhere, word by word: then errors are counted by words."""
+
     def advice(self, rows: int) -> dict[str, Any]:
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""
         return {}

@@ -46,7 +46,12 @@ class SoundEncoder(Encoder):
 
     def __init__(self, column: Any, o: SoundOptions):
         super().__init__()
-        self.front = o.front(column)
+        self.front, self.rate = o.front(column), column.rate
+
+    def span(self, frames: int) -> dict[str, Any]:
+        """How much of a sound a token of so many frames stands for, as `Widths` says it."""
+        samples = self.front.step * frames
+        return {"stride": samples, "seconds": samples / self.rate}
 
     def embed(self, cells: Cells) -> Tensor:
         return self.front(cells["samples"])

@@ -76,7 +76,7 @@ class SpectrogramCnnEncoder(SoundEncoder):
         self.norm = o.norm.maps(o.width)
         self.stages = nn.ModuleList(Stage(a, b, o.norm) for a, b in zip([o.width, *widths], widths))
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
-        self.widths = Widths(pooled=2 * widths[-1], tokens=widths[-1], stride=self.front.step * 2**o.stages)
+        self.widths = Widths(pooled=2 * widths[-1], tokens=widths[-1], **self.span(2**o.stages))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         mask = self.frames(cells)

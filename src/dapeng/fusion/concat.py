@@ -61,6 +61,7 @@ class ConcatFusion(Fusion):
             maps=only.maps if only else (),
             aligned=bool(only and only.aligned),
             stride=only.stride if only else 1,
+            seconds=only.seconds if only else 0.0,
             members=o.members,
         )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+import wave
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from dapeng.core.kinds import samples
@@ -14,6 +17,7 @@ from dapeng.samples.base import Origin, Sample, part
 from dapeng.samples.find import members
 
 NAME = re.compile(r"(\d)_(\w+)_(\d+)\.wav$")
+RATE = 8_000
 TEST = 5
 """Clips of each digit and speaker, the first ones, that test."""
 WORDS = {
@@ -72,3 +76,52 @@ class Fsdd(_Fsdd):
         for clip in self.clips():
             found["test" if clip.index < TEST else "train"].append(clip)
         return {name: part(self.type, name, self._columns(clips)) for name, clips in found.items()}
+
+
+@samples
+class FsddStrings(_Fsdd):
+    """2,700 strings of 3 to 5 spoken digits, made by joining clips of one speaker with random gaps; 300 of clips that never train, test."""
+
+    type: Literal["fsdd_strings"] = "fsdd_strings"
+    rows: ClassVar = 2_700
+    columns: ClassVar = ("clip", "en", "de", "zh", "speaker")
+    target: ClassVar = "en"
+    shares: ClassVar[dict[str, int]] = {"train": 2_400, "test": 300}
+
+    def load(self) -> dict[str, Source]:
+        found: dict[str, dict[str, list[Clip]]] = {"train": {}, "test": {}}
+        for clip in self.clips():
+            found["test" if clip.index < TEST else "train"].setdefault(clip.speaker, []).append(clip)
+        return {name: part(self.type, name, self._strings(name, found[name])) for name in found}
+
+    def _strings(self, name: str, spoken: dict[str, list[Clip]]) -> dict[str, pa.Array]:
+        draw = np.random.Generator(np.random.Philox([0, len(name)]))
+        speakers = sorted(spoken)
+        columns: dict[str, list[Any]] = {c: [] for c in self.columns}
+        for row in range(self.shares[name]):
+            speaker = speakers[row % len(speakers)]
+            clips = [spoken[speaker][i] for i in draw.integers(len(spoken[speaker]), size=draw.integers(3, 6))]
+            columns["clip"].append(joined(clips, draw))
+            columns["speaker"].append(speaker)
+            for language, words in WORDS.items():
+                columns[language].append(("" if language == "zh" else " ").join(words[c.digit] for c in clips))
+        return {n: pa.array(v, pa.binary() if n == "clip" else pa.string()) for n, v in columns.items()}
+
+
+def joined(clips: list[Clip], draw: np.random.Generator) -> bytes:
+    """A WAV file of these clips, with 0.05 to 0.3 seconds of a quiet room before, between and behind them."""
+
+    def room() -> np.ndarray:
+        return np.rint(draw.normal(0, 8, int(draw.integers(RATE // 20, RATE * 3 // 10)))).astype(np.int16)
+
+    parts = [room()]
+    for clip in clips:
+        with wave.open(io.BytesIO(clip.sound)) as sound:
+            parts += [np.frombuffer(sound.readframes(sound.getnframes()), np.int16), room()]
+    out = io.BytesIO()
+    with wave.open(out, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(RATE)
+        sound.writeframes(np.concatenate(parts).tobytes())
+    return out.getvalue()
