@@ -67,6 +67,12 @@ class LogMel(nn.Module):
         self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(samples.device.type):
+            return self._frames(samples)
+        with torch.autocast(samples.device.type, enabled=False):  # quiet bands would drown in bf16's rounding
+            return self._frames(samples)
+
+    def _frames(self, samples: Tensor) -> Tensor:
         left = (self.length - self.step) // 2
         x = F.pad(samples.float(), (left, self.length))
         waves = F.conv1d(x[:, None], self.basis, stride=self.step)  # (B, 2 K, a few frames more than there are)
