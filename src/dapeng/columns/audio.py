@@ -52,8 +52,8 @@ class Audio(ColumnOptions):
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
         "none": [],
-        "light": [{"type": "time_shift"}, {"type": "gain"}],
-        "medium": [{"type": "speed"}, {"type": "time_shift"}, {"type": "gain"}, {"type": "spec_augment"}],
+        "light": [{"type": "time_shift"}, {"type": "gain"}, {"type": "silence"}],
+        "medium": [{"type": t} for t in ("speed", "time_shift", "gain", "spec_augment", "silence")],
     }
     """What each level of `augment` stands for."""
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("audio", auto=True)] = None

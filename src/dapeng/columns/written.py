@@ -261,7 +261,7 @@ class WrittenColumn(Column):
             "ids": Dims(f"B {self.max_length}", "int32"),
             "nats": Dims("B", "float32"),
             "tokens": Dims("B", "float32"),
-            **({"times": Dims(f"B {self.max_length} 2", "float32")} if self.options.decoder.timed else {}),
+            **({"times": Dims(f"B {2 * self.max_length}", "float32")} if self.options.decoder.timed else {}),
         }
 
     def told(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
@@ -273,7 +273,7 @@ class WrittenColumn(Column):
             some = min(length, self.max_length)
             ids[row, :some] = flat[end - length : end - length + some]
         none = np.zeros(len(texts), np.float32)
-        times = {"times": np.zeros((*ids.shape, 2), np.float32)} if self.options.decoder.timed else {}
+        times = {"times": np.zeros((len(ids), 2 * self.max_length), np.float32)} if self.options.decoder.timed else {}
         return {"ids": ids, "nats": none, "tokens": none, **times}
 
     def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -284,12 +284,14 @@ class WrittenColumn(Column):
         return {"times": _objects([json.dumps(self.words(i, t), ensure_ascii=False) for i, t in rows])}
 
     def words(self, ids: np.ndarray, times: np.ndarray) -> list[tuple[str, float, float]]:
-        """Words of a text, each with the seconds at which its first token begins and its last one ends. times: (T, 2) of each token."""
+        """Words of a text, each with the seconds at which its first token begins and its last one ends. times: (2 T,) of each token, where it begins and ends."""
         tokens = np.asarray(ids, np.int64)
         ends = np.flatnonzero((tokens == self.codec.eos) | (tokens == self.codec.pad))
         found: list[tuple[str, float, float]] = []
         fresh = True
-        for token, (begin, end) in zip(tokens[: ends[0] if len(ends) else None].tolist(), times.tolist()):
+        for token, (begin, end) in zip(
+            tokens[: ends[0] if len(ends) else None].tolist(), times.reshape(-1, 2).tolist()
+        ):
             piece = self.codec.decode([token])
             word = piece.strip()
             fresh = fresh or piece[:1].isspace() or self.codec.unit == "words"

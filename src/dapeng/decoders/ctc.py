@@ -171,7 +171,7 @@ class CtcDecoder(Decoder):
             ids, frames = self._searched(scores, mask)
         else:
             ids, frames = best_path(self._written(scores), mask, self.blank, self.end, self.longest)
-        return {"ids": ids, **found, "times": frames.float() * self.seconds}
+        return {"ids": ids, **found, "times": (frames.float() * self.seconds).flatten(1)}
 
     def _written(self, scores: Tensor) -> Tensor:
         """Scores without what no text is written with."""
@@ -208,7 +208,7 @@ class CtcDecoder(Decoder):
     def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         scores, mask = self.scores(features)
         told = self._told(scores, mask, target)
-        none = {"ids": torch.zeros(size, 1, dtype=torch.int32), "times": torch.zeros(size, 1, 2)}
+        none = {"ids": torch.zeros(size, 1, dtype=torch.int32), "times": torch.zeros(size, 2)}
         return told["nats"], {**none, **told}
 
 

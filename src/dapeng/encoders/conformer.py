@@ -20,7 +20,7 @@ from dapeng.encoders.sounds import SoundEncoder, SoundOptions
 from dapeng.nn.attention import attend_to, pooled_tokens
 from dapeng.nn.conformer import ConformerBlock, waves
 from dapeng.nn.features import Features, Widths
-from dapeng.nn.mel import as_picture
+from dapeng.nn.mel import as_picture, halved, within
 
 
 @encoders
@@ -76,11 +76,13 @@ class ConformerEncoder(SoundEncoder):
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, **self.span(4))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
-        mask = self.frames(cells)
+        lengths = self.lengths(cells)
+        mask = within(lengths, embedded)
         x = as_picture(embedded * mask[..., None])
         for conv in (self.conv1, self.conv2):
-            mask = mask[:, ::2]
-            x = F.relu(conv(x)) * mask[:, None, :, None]
+            x, lengths = conv(x), halved(lengths)
+            mask = within(lengths, x, 2)
+            x = F.relu(x) * mask[:, None, :, None]
         x = self.drop(self.project(x.transpose(1, 2).flatten(2)))
         bias, distances = attend_to(mask), waves(x.shape[1], x.shape[2], x.device)
         for block in self.blocks:

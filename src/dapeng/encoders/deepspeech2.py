@@ -19,7 +19,7 @@ from dapeng.data.batch import Cells
 from dapeng.encoders.sounds import SoundEncoder, SoundOptions
 from dapeng.nn.attention import pooled_tokens
 from dapeng.nn.features import Features, Widths
-from dapeng.nn.mel import as_picture
+from dapeng.nn.mel import as_picture, halved, within
 from dapeng.nn.recurrent import Recurrent
 
 
@@ -69,11 +69,13 @@ class DeepSpeech2Encoder(SoundEncoder):
         self.widths = Widths(pooled=2 * o.hidden, tokens=2 * o.hidden, **self.span(o.stride))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
-        mask = self.frames(cells)
-        x = as_picture(embedded * mask[..., None])
+        lengths = self.lengths(cells)
+        x, mask = embedded, within(lengths, embedded)
+        x = as_picture(x * mask[..., None])
         for conv, norm, step in ((self.conv1, self.norm1, self.steps[0]), (self.conv2, self.norm2, self.steps[1])):
-            mask = mask[:, ::step]
-            x = F.relu(norm(conv(x))) * mask[:, None, :, None]
+            x, lengths = norm(conv(x)), halved(lengths, step)
+            mask = within(lengths, x, 2)
+            x = F.relu(x) * mask[:, None, :, None]
         x = x.transpose(1, 2).flatten(2)  # (B, F, C M)
         tokens = self.drop(self.layers(x, mask))
         return Features(pooled=pooled_tokens(tokens, mask, "mean"), tokens=tokens, mask=mask)

@@ -11,7 +11,7 @@ from dapeng.columns.log_mel import FLOOR, filters, sizes, window
 from dapeng.core.kinds import EncoderOptions
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
-from dapeng.nn.mel import LogMel, Samples
+from dapeng.nn.mel import LogMel, Samples, frames_in
 
 
 class SoundOptions(EncoderOptions):
@@ -56,6 +56,6 @@ class SoundEncoder(Encoder):
     def embed(self, cells: Cells) -> Tensor:
         return self.front(cells["samples"])
 
-    def frames(self, cells: Cells) -> Tensor:
-        """(B, F) bool: frames that are real."""
-        return self.front.mask(cells["mask"])
+    def lengths(self, cells: Cells) -> Tensor:
+        """(B,) frames that are of the sound."""
+        return frames_in(cells["mask"], self.front.step)

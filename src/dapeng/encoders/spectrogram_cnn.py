@@ -21,7 +21,7 @@ from dapeng.data.batch import Cells
 from dapeng.encoders.sounds import SoundEncoder, SoundOptions
 from dapeng.nn.attention import pooled_tokens
 from dapeng.nn.features import Features, Widths
-from dapeng.nn.mel import as_picture
+from dapeng.nn.mel import as_picture, halved, within
 
 
 @encoders
@@ -79,13 +79,15 @@ class SpectrogramCnnEncoder(SoundEncoder):
         self.widths = Widths(pooled=2 * widths[-1], tokens=widths[-1], **self.span(2**o.stages))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
-        mask = self.frames(cells)
-        x = as_picture(embedded * mask[..., None])  # (B, 1, F, M)
-        mask = mask[:, ::2]
-        x = F.relu(self.norm(self.stem(x))) * mask[:, None, :, None]
+        lengths = self.lengths(cells)
+        x = as_picture(embedded * within(lengths, embedded)[..., None])  # (B, 1, F, M)
+        x, lengths = self.stem(x), halved(lengths)
+        mask = within(lengths, x, 2)
+        x = F.relu(self.norm(x)) * mask[:, None, :, None]
         for number, stage in enumerate(self.stages):
             if number:
-                x, mask = F.max_pool2d(x, 2, ceil_mode=True), mask[:, ::2]
+                x, lengths = F.max_pool2d(x, 2, ceil_mode=True), halved(lengths)
+                mask = within(lengths, x, 2)
             x = stage(x, mask[:, None, :, None])
         tokens = x.mean(3).mT  # (B, F, D)
         pooled = torch.cat([pooled_tokens(tokens, mask, how) for how in ("mean", "max")], 1)

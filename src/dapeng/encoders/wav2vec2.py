@@ -22,6 +22,7 @@ from dapeng.encoders.base import Encoder
 from dapeng.encoders.public import PublicOptions, without_prefix
 from dapeng.nn.attention import Block, attend_to, pooled_tokens
 from dapeng.nn.features import Features, Widths
+from dapeng.nn.mel import within
 from dapeng.public.folders import PublicFolder
 
 FULL_SCALE = 32768.0
@@ -125,8 +126,8 @@ class Wav2Vec2(PublicOptions):
             out |= {f"{own}.conv.{n}": state[name] for n, name in found.items()}
             if number == 0 or self.convolution_norm == "layer":
                 out |= {f"{own}.norm.{k}": state[f"{public}.layer_norm.{k}"] for k in ("weight", "bias")}
-        out["positions.weight"] = _weight_of(state, "encoder.pos_conv_embed.conv")
-        out["positions.bias"] = state["encoder.pos_conv_embed.conv.bias"]
+        out["places.weight"] = _weight_of(state, "encoder.pos_conv_embed.conv")
+        out["places.bias"] = state["encoder.pos_conv_embed.conv.bias"]
         for number in range(self.num_layers):
             out |= _block(state, f"blocks.{number}", f"encoder.layers.{number}")
         return out
@@ -188,7 +189,7 @@ class Convolution(nn.Module):
         """lengths: (B,) real frames of what it gives."""
         x = self.conv(x)
         if self.norm is not None:
-            x = self.norm(x, torch.arange(x.shape[2], device=x.device) < lengths[:, None])
+            x = self.norm(x, within(lengths, x, 2))
         return F.gelu(x)
 
 
@@ -209,9 +210,10 @@ class Wav2Vec2Encoder(Encoder):
         )
         self.project_norm = nn.LayerNorm(o.channels[-1], eps=o.eps)
         self.project = nn.Linear(o.channels[-1], o.embed_dim)
-        self.positions = nn.Conv1d(
+        self.places = nn.Conv1d(
             o.embed_dim, o.embed_dim, o.position_kernel, padding=o.position_kernel // 2, groups=o.position_groups
         )
+        self.even = o.position_kernel % 2 == 0
         norm = lambda d: nn.LayerNorm(d, eps=o.eps)  # noqa: E731 - named where it is used
         self.blocks = nn.ModuleList(
             Block(o.embed_dim, o.num_heads, o.dropout, o.width, o.pre_norm, norm) for _ in range(o.num_layers)
@@ -222,19 +224,19 @@ class Wav2Vec2Encoder(Encoder):
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, stride=self.stride, seconds=seconds)
 
     def levels(self) -> list[nn.Module]:
-        first = nn.ModuleList([self.convolutions, self.project_norm, self.project, self.positions])
+        first = nn.ModuleList([self.convolutions, self.project_norm, self.project, self.places])
         last = [self.norm] if self.pre_norm else []
         return [first, *self.blocks, *last] if self.pre_norm else [nn.ModuleList([first, self.norm]), *self.blocks]
 
     def embed(self, cells: Cells) -> Tensor:
         """(B, T) samples, each sound normalised."""
-        x, real = cells["samples"].float() / FULL_SCALE, cells["mask"]
+        x, real = cells["samples"].float(), cells["mask"]
         if not self.normalise:
-            return x
+            return x / FULL_SCALE
         count = real.sum(1, keepdim=True).clamp(min=1)
         mean = x.sum(1, keepdim=True) / count
         variance = ((x - mean).square() * real).sum(1, keepdim=True) / count
-        return (x - mean) * torch.rsqrt(variance + 1e-7) * real
+        return (x - mean) * torch.rsqrt(variance + 1e-7 * FULL_SCALE**2) * real
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         lengths = cells["mask"].sum(1)
@@ -242,11 +244,11 @@ class Wav2Vec2Encoder(Encoder):
         for (kernel, stride), layer in zip(self.sizes, self.convolutions):
             lengths = (torch.div(lengths - kernel, stride, rounding_mode="floor") + 1).clamp(min=1)
             x = layer(x, lengths)
-        frames = (embedded.shape[1] + self.stride - 1) // self.stride
-        x = x[:, :, :frames].mT
-        mask = torch.arange(frames, device=x.device) < lengths[:, None]
+        x = x.mT
+        mask = within(lengths, x)
         x = self.drop(self.project(self.project_norm(x))) * mask[..., None]
-        x = x + F.gelu(self.positions(x.mT)[:, :, :frames]).mT
+        found = self.places(x.mT)
+        x = x + F.gelu(found[:, :, :-1] if self.even else found).mT
         x = self.drop(x if self.pre_norm else self.norm(x))
         bias = attend_to(mask)
         for block in self.blocks:

@@ -21,9 +21,10 @@ FULL_SCALE = 32768.0
 
 
 class LogMel(nn.Module):
-    """samples (B, T) int16 -> (B, F, M): the logarithm of the power in each band, standardised. F is T / step, rounded up.
+    """samples (B, T) int16 -> (B, F, M): the logarithm of the power in each band, standardised.
 
-    A frame stands for `step` samples, and begins (length - step) / 2 before them; sounds have silence on either side.
+    A frame stands for `step` samples, and begins (length - step) / 2 before them; sounds have silence on either side. So T / step frames,
+    rounded up, are of the sound; F is one or two more, which `frames_in` tells from them.
 
     filters: (M, K) weights of the frequencies of a transform of `size`. window: (length,) weights of a frame's samples. step: samples
     from a frame to the next. mean, std: (M,) of the logarithms. floor: least power. cepstra: how many coefficients of the
@@ -48,14 +49,17 @@ class LogMel(nn.Module):
         cepstra: int = 0,
     ):
         super().__init__()
-        self.step, self.floor, self.length = step, floor, len(window)
+        self.step, self.length = step, len(window)
+        self.floor = (
+            floor * FULL_SCALE**2
+        )  # in steps of 16 bits: what writes ONNX takes 1e-8 for nothing, and leaves it out
         bands, frequencies = filters.shape
         used = filters.sum(0) > 0
         turns = 2 * math.pi / size * np.arange(frequencies)[:, None] * np.arange(self.length)
-        waves = np.stack([np.cos(turns), np.sin(turns)]) * window / FULL_SCALE  # (2, K, length)
+        waves = np.stack([np.cos(turns), np.sin(turns)]) * window  # (2, K, length)
         self._buffer("basis", waves[:, used].reshape(-1, 1, self.length))
         self._buffer("filters", filters[:, used])
-        self._buffer("mean", mean)
+        self._buffer("mean", mean + math.log(FULL_SCALE**2))
         self._buffer("scale", 1 / std)
         self._buffer("cosines", dct(bands, cepstra) if cepstra else None)
         self.width = cepstra or bands
@@ -75,16 +79,10 @@ class LogMel(nn.Module):
     def _frames(self, samples: Tensor) -> Tensor:
         left = (self.length - self.step) // 2
         x = F.pad(samples.float(), (left, self.length))
-        waves = F.conv1d(x[:, None], self.basis, stride=self.step)  # (B, 2 K, a few frames more than there are)
-        frames = (samples.shape[1] + self.step - 1) // self.step
-        real, imaginary = waves[:, :, :frames].chunk(2, 1)
+        real, imaginary = F.conv1d(x[:, None], self.basis, stride=self.step).chunk(2, 1)  # (B, K, F)
         power = self.filters @ (real.square() + imaginary.square())  # (B, M, F)
         x = (torch.log(power + self.floor).mT - self.mean) * self.scale
         return x if self.cosines is None else x @ self.cosines
-
-    def mask(self, mask: Tensor) -> Tensor:
-        """(B, T) of samples -> (B, F) of frames that are real."""
-        return mask[:, :: self.step]
 
 
 def dct(bands: int, count: int) -> np.ndarray:
@@ -97,17 +95,34 @@ def dct(bands: int, count: int) -> np.ndarray:
 class Samples(nn.Module):
     """samples (B, T) int16 -> (B, F, step): as they are, from about -1 to 1, `step` of them a frame; the raw form of a sound."""
 
+    places: Tensor
+
     def __init__(self, step: int, level: float):
         super().__init__()
-        self.step, self.width, self.scale = step, step, 1 / (FULL_SCALE * level)
+        self.step, self.width = step, step
+        places = torch.tensor(np.eye(step)[:, None] / (FULL_SCALE * level), dtype=torch.float32)
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        frames = (samples.shape[1] + self.step - 1) // self.step
-        x = F.pad(samples.float() * self.scale, (0, self.step))[:, : frames * self.step]
-        return x.unflatten(1, (frames, self.step))
+        return F.conv1d(F.pad(samples.float(), (0, self.step))[:, None], self.places, stride=self.step).mT
 
-    def mask(self, mask: Tensor) -> Tensor:
-        return mask[:, :: self.step]
+
+def frames_in(mask: Tensor, step: int) -> Tensor:
+    """(B, T) of samples -> (B,) frames that are of the sound."""
+    return halved(mask.sum(1), step)
+
+
+def halved(lengths: Tensor, step: int = 2) -> Tensor:
+    """(B,) of what a convolution with this stride, padded on both sides, makes of so many steps."""
+    return torch.div(lengths + step - 1, step, rounding_mode="floor")
+
+
+def within(lengths: Tensor, x: Tensor, dim: int = 1) -> Tensor:
+    """(B, F) which of the steps of x along `dim` are within the lengths (B,).
+
+    Made from x and not from a mask that is thinned like it: then an export knows that both have one length, whatever it is.
+    """
+    return torch.arange(x.shape[dim], device=x.device) < lengths[:, None]
 
 
 def as_picture(frames: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> lis
         return []
     if isinstance(asked, str):
         members = transforms.members()
-        return [members[o["type"]](**o).build(column) for o in column.options.levels[asked]]  # type: ignore[attr-defined]
+        asked = [members[o["type"]](**o) for o in column.options.levels[asked]]  # type: ignore[attr-defined]
     return [o.with_outputs(o.build(column), outputs or {}) for o in asked]
 
 
