@@ -163,7 +163,7 @@ def source_of(data: Any) -> Source:
 
 
 def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:
-    """Predictions as columns: NAME, and NAME.LABEL with the probability of each label.
+    """Predictions as columns: NAME, and what its column says beside it: NAME.LABEL with the probability of each label.
 
     What a list's parts are joined by where it must be one text is said beside the column ("joint").
     """
@@ -176,7 +176,7 @@ def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:
         columns[name] = pa.array(values, _arrow_type(column))
         joints[name] = column.joint
         for part, found in column.spread(answer.tensors[name]).items():
-            every = np.full(rows, np.nan)
+            every = np.full(rows, None if found.dtype == object else np.nan)
             every[answer.rows] = found
             columns[f"{name}.{part}"] = pa.array(every, from_pandas=True)
     fields = [pa.field(n, a.type, metadata={"joint": joints[n]} if n in joints else None) for n, a in columns.items()]

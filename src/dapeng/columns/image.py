@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.cells import named_files, raw_cells
 from dapeng.columns.pictures import (
     CONVERTED,
     KINDS,
@@ -40,6 +41,12 @@ class Image(ColumnOptions):
     type: Literal["image"] = "image"
     read_only: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
+    levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
+        "none": [],
+        "light": [{"type": "shift", "share": 0.1}],
+        "medium": [{"type": "flip"}, {"type": "shift", "share": 0.125}, {"type": "colour"}],
+    }
+    """What each level of `augment` stands for."""
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("image", auto=True)] = None
     """The network that reads it. auto: a small residual network."""
     size: int | list[int] | Literal["auto"] = "auto"
@@ -76,15 +83,6 @@ class Image(ColumnOptions):
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> ImageColumn:
         return ImageColumn(name, self, state, target)
-
-
-def raw_cells(cells: Cells) -> list[Any]:
-    """Paths or bytes; Hugging Face's {bytes, path} structs give their bytes."""
-    array = one_array(cells)
-    out = array.to_pylist()
-    if pa.types.is_struct(array.type):
-        out = [None if c is None else (c.get("bytes") or c.get("path")) for c in out]
-    return [None if isinstance(c, str) and not c.strip() else c for c in out]
 
 
 class ImageSummary(Summary):
@@ -193,6 +191,12 @@ class ImageColumn(Column):
     def places(self) -> float:
         return self.shape[1] * self.shape[2] / 8
 
+    @property
+    def usual_augment(self) -> str:
+        """The level that `augment: auto` stands for: handwriting and print may move but not be mirrored; photographs may be both."""
+        small = max(self.shape[1:]) <= 32 and self.shape[0] == 1
+        return "light" if small else "medium"
+
     def default_encoder(self, rows: int) -> tuple[str, str]:
         return "resnet_small", f"trains from scratch on {rows:,} pictures"
 
@@ -210,11 +214,7 @@ class ImageColumn(Column):
         return self.state["mean"], self.state["std"]
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
-        if pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type):
-            return
-        for cell in raw_cells(cells):
-            if isinstance(cell, str):
-                yield Path(cell) if base is None else base / cell
+        return named_files(cells, base)
 
     def picture(self, cell: str | bytes, base: Path | None = None) -> np.ndarray:
         """One cell as (C, Y, X) uint8; raises Unreadable with the reason."""

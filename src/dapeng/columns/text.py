@@ -78,7 +78,7 @@ class Text(ColumnOptions):
     @classmethod
     def examples(cls) -> list[Any]:
         first = ["a lovely little film", "dull", "太好看了，推荐！", "no", "so-so: 3/10"]
-        return [*first, "", "it's fine", "好", "bad bad bad", "good"]
+        return [*first, "", None, "好", "bad bad bad", "good"]
 
     def summary(self, target: bool) -> Summary:
         return WrittenSummary(self) if target else TextSummary(self)

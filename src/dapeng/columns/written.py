@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class WrittenSummary(Summary):
 
     def __init__(self, options: Text):
         self.options = options
-        self.codec = KINDS["bpe" if options.tokeniser == "auto" else options.tokeniser]
+        self.codec = KINDS[options.decoder.tokeniser if options.tokeniser == "auto" else options.tokeniser]
         self.given = options.decoder.vocabulary()
         """A tokeniser that the decoder brings, or an input: nothing is fitted then but lengths."""
         if self.given is not None:
@@ -69,7 +70,7 @@ class WrittenSummary(Summary):
         self.talks = self.talks or talks(cells[:1])
         for cell in strings(cells).to_pylist() if self.template is None else spoken(cells, self.template):
             self.rows += 1
-            if cell is None or not cell.strip():
+            if cell is None or not (cell.strip() or self.options.decoder.empty):
                 self.missing += 1
                 continue
             text = whole(cell).lower() if self.options.lowers else whole(cell)
@@ -241,7 +242,8 @@ class WrittenColumn(Column):
         if self.chat:
             return self._conversations(cells)
         raw = strings(cells).to_pylist()
-        present = np.array([c is not None and bool(c.strip()) for c in raw], bool)
+        empty = self.options.decoder.empty
+        present = np.array([c is not None and (empty or bool(c.strip())) for c in raw], bool)
         flat, lengths = self.codec.encode([c if p else "" for c, p in zip(raw, present)])
         rows, at = [], 0
         for length in lengths.tolist():
@@ -270,6 +272,7 @@ class WrittenColumn(Column):
             "nats": Dims("B", "float32"),
             "tokens": Dims("B", "float32"),
             **({"stretch": Dims("B 2", "int32")} if self.options.decoder.quotes else {}),
+            **({"times": Dims(f"B {2 * self.max_length}", "float32")} if self.options.decoder.timed else {}),
         }
 
     def told(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
@@ -282,6 +285,8 @@ class WrittenColumn(Column):
             ids[row, :some] = flat[end - length : end - length + some]
         none = np.zeros(len(texts), np.float32)
         found = {"ids": ids, "nats": none, "tokens": none}
+        if self.options.decoder.timed:
+            found["times"] = np.zeros((len(ids), 2 * self.max_length), np.float32)
         if isinstance(self.codec, Borrowed):
             found["letters"] = as_numbers([self.codec.begin(t, self.max_length) for t in texts], self._letters)
         return found
@@ -299,6 +304,33 @@ class WrittenColumn(Column):
         texts = [stretch(cell or "", first, length, *how) for cell, (first, length) in pairs]
         rest = {n: t for n, t in prediction.items() if n != "stretch"}
         return {**rest, "letters": as_numbers(texts, self._letters)}
+
+    def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Of what was heard, when each word begins and ends, as JSON: [["one", 0.12, 0.5], ...], in seconds."""
+        if "times" not in prediction:
+            return {}
+        rows = zip(prediction["ids"], prediction["times"])
+        return {"times": _objects([json.dumps(self.words(i, t), ensure_ascii=False) for i, t in rows])}
+
+    def words(self, ids: np.ndarray, times: np.ndarray) -> list[tuple[str, float, float]]:
+        """Words of a text, each with the seconds at which its first token begins and its last one ends. times: (2 T,) of each token, where it begins and ends."""
+        tokens = np.asarray(ids, np.int64)
+        ends = np.flatnonzero((tokens == self.codec.eos) | (tokens == self.codec.pad))
+        found: list[tuple[str, float, float]] = []
+        fresh = True
+        for token, (begin, end) in zip(
+            tokens[: ends[0] if len(ends) else None].tolist(), times.reshape(-1, 2).tolist()
+        ):
+            piece = self.codec.decode([token])
+            word = piece.strip()
+            fresh = fresh or piece[:1].isspace() or self.codec.unit == "words"
+            if word and fresh:
+                found.append((word, round(begin, 3), round(end, 3)))
+            elif word:
+                before, first, _ = found.pop()
+                found.append((before + word, first, round(end, 3)))
+            fresh = not word or piece[-1:].isspace()
+        return found
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
         return self.texts(prediction).tolist()

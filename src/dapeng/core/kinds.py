@@ -113,6 +113,10 @@ class EncoderOptions(Options):
         """Size and channels that it wants of pictures where the spec leaves them to the data; {} where any will do."""
         return {}
 
+    def sound(self) -> dict[str, int]:
+        """The rate that it wants of sounds where the spec leaves it to the data; {} where any will do."""
+        return {}
+
     def vocabulary(self) -> dict[str, Any] | None:
         """What a text column's tokeniser is made of, where it brings one; None: fitted on the training rows."""
         return None
@@ -156,6 +160,15 @@ class DecoderOptions(Options):
     """True if it can do without any input."""
     covers: ClassVar[float] = 1.0
     """Share of the training texts that are no longer than what it gives, where their `max_length` is auto."""
+
+    tokeniser: ClassVar[str] = "bpe"
+    """What a text is written with where its `tokeniser` is auto."""
+    empty: ClassVar[bool] = False
+    """True if a text of no letters is an answer like any other: that nothing was said."""
+    timed: ClassVar[bool] = False
+    """True if it says when each token begins and ends in what was read."""
+    transcribes: ClassVar[bool] = False
+    """True if it writes down what is said or stands somewhere, word by word: then errors are counted by words."""
 
     def advice(self, rows: int) -> dict[str, Any]:
         """What trains it well on so many rows: epochs, batch_size, learning_rate; each optional."""

@@ -19,6 +19,8 @@ from dapeng.data.stored import Store, Stored, let_go
 
 STRETCH = 4_096
 WINDOW = 32
+MOST_AT_ONCE = 1 << 21
+"""Elements of ragged rows, padding counted, that are predicted at once."""
 
 
 class Rows:
@@ -228,13 +230,20 @@ def _bucketed(order: np.ndarray, lengths: np.ndarray, step: int, seed: int, epoc
 
 
 def batches(store: Store, rows: np.ndarray, batch_size: int, keys: list[str] | None = None) -> Iterator[Batch]:
-    """Rows in order, for evaluation and prediction; of like length together where texts are long, so look at `batch.rows`."""
+    """Rows in order, for evaluation and prediction; of like length together where texts are long, so look at `batch.rows`.
+
+    Fewer rows at a time where they are so long (sounds) that a batch would hold more than `MOST_AT_ONCE` elements.
+    """
     reader = Rows(store, keys)
     lengths = reader.lengths(rows)
     if lengths is not None:
-        rows = rows[np.argsort(-lengths, kind="stable")]
-    for start in range(0, len(rows), batch_size):
-        yield reader.batch(rows[start : start + batch_size])
+        order = np.argsort(-lengths, kind="stable")
+        rows, lengths = rows[order], lengths[order]
+    start = 0
+    while start < len(rows):
+        fit = batch_size if lengths is None else max(1, min(batch_size, MOST_AT_ONCE // max(int(lengths[start]), 1)))
+        yield reader.batch(rows[start : start + fit])
+        start += fit
 
 
 def weight_of(batch: Batch) -> torch.Tensor | None:

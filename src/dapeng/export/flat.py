@@ -97,8 +97,9 @@ class Flat(nn.Module):
         return tuple(out)
 
     def _longest(self, key: str) -> int:
-        positions = getattr(self.model.encoders[key], "positions", None)  # fixed positions end somewhere
-        return int(positions.shape[0]) if positions is not None else 65_536
+        encoder: Any = self.model.encoders[key]
+        positions = getattr(encoder, "positions", None)  # fixed positions end somewhere
+        return int(positions.shape[0]) if positions is not None else 65_536 * encoder.widths.stride
 
 
 def _tensor(cells: Cells, name: str) -> Tensor:

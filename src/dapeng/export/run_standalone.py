@@ -64,9 +64,9 @@ def run(folder: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cell(product: Product, name: str, value: Any, base: Path | None) -> Any:
-    """A raw value for JSON: bytes in base64; a picture's path made whole."""
+    """A raw value for JSON: bytes in base64; the path of a file made whole."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, str) and product.inputs[name].type == "image" and base is not None:
+    if isinstance(value, str) and product.inputs[name].options.reads_files and base is not None:
         return str(base / value)
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -60,6 +60,8 @@ class ConcatFusion(Fusion):
             tokens=token_widths.pop() if len(token_widths) == 1 else None,
             maps=only.maps if only else (),
             aligned=bool(only and only.aligned),
+            stride=only.stride if only else 1,
+            seconds=only.seconds if only else 0.0,
             members=o.members,
         )
 

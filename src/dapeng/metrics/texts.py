@@ -28,7 +28,7 @@ UNKNOWN, UNWRITTEN = "\ua66e", "\ua66d"
 class TextView(View):
     """What was written (N,) beside the true texts (N,). nats, tokens: (N,) of the true texts, by the network; 0 where unknown.
 
-    wrote: False where nothing was asked to be written: a language model without inputs.
+    wrote: False where nothing was asked to be written: a language model without inputs. heard: it is a transcript, whose words are compared.
     """
 
     task: ClassVar[str] = "text"
@@ -37,6 +37,7 @@ class TextView(View):
     nats: np.ndarray
     tokens: np.ndarray
     wrote: bool = True
+    heard: bool = False
     counted: dict[str, np.ndarray] = field(default_factory=dict)
     """What a metric counts in each row, by its name."""
 
@@ -45,7 +46,7 @@ class TextView(View):
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> TextView:
-        return TextView(self.said[rows], self.texts[rows], self.nats[rows], self.tokens[rows], self.wrote)
+        return TextView(self.said[rows], self.texts[rows], self.nats[rows], self.tokens[rows], self.wrote, self.heard)
 
     def same(self, other: View) -> bool:
         if not isinstance(other, TextView) or not bool((self.said == other.said).all()):

@@ -33,13 +33,15 @@ class Widths:
     """The sizes of a Features, known before a batch exists.
 
     pooled, tokens: D. maps: (channels, stride) of each level. aligned: token t stands for element t of the cell.
-    members: M.
+    stride: elements of the cell that a token stands for. seconds: how long that is; 0: no time. members: M.
     """
 
     pooled: int | None = None
     tokens: int | None = None
     maps: tuple[tuple[int, int], ...] = ()
     aligned: bool = False
+    stride: int = 1
+    seconds: float = 0.0
     members: int = 1
 
     @property

@@ -151,8 +151,8 @@ def train_network(
     torch.set_num_threads(threads)
     announce()
 
-    for name, encoder in model.encoders.items():
-        prime: Any = getattr(encoder, "prime", None)  # what an encoder takes from training rows before the first step
+    for name, part in [*model.encoders.items(), *model.decoders.items()]:
+        prime: Any = getattr(part, "prime", None)  # what it takes from training rows before the first step
         if prime is not None:
             prime(Rows(store, [name]).batch(rows[:: -(-len(rows) // MOST_PRIMED)])[name])
     model.to(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -35,6 +36,10 @@ def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
 
 def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Load tensors into a module. Raises RunError in three lines where they belong to another network."""
+    for name, part in module.named_modules():
+        adopt: Any = getattr(part, "adopt", None)  # makes room for tensors whose size the training rows decided
+        if adopt is not None:
+            adopt({n.removeprefix(f"{name}."): t for n, t in tensors.items() if n.startswith(f"{name}.")})
     own = {n: tuple(t.shape) for n, t in module.state_dict().items()}
     given = {n: tuple(t.shape) for n, t in tensors.items()}
     missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())

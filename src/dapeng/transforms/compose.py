@@ -9,12 +9,6 @@ from dapeng.columns.base import Column
 from dapeng.core.kinds import transforms
 from dapeng.data.batch import Batch
 
-LEVELS: dict[str, list[dict[str, Any]]] = {
-    "none": [],
-    "light": [{"type": "shift", "share": 0.1}],
-    "medium": [{"type": "flip"}, {"type": "shift", "share": 0.125}, {"type": "colour"}],
-}
-
 
 def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> list[Any]:
     """The transforms of a column, built; a level stands for a list of them. outputs: whose answers may be mixed."""
@@ -23,12 +17,12 @@ def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> lis
     if asked == "auto" and getattr(encoder, "weights", None) and getattr(encoder, "trained_layers", None) == 0:
         return []  # features of frozen networks are worked out once, for the cells as they are
     if asked == "auto":
-        small = max(column.shape[1:]) <= 32 and column.shape[0] == 1  # type: ignore[attr-defined]
-        # handwriting and print may move but not be mirrored; photographs may be both
-        asked = "light" if small else "medium"
+        asked = column.usual_augment  # type: ignore[attr-defined]
+    if asked == "none":
+        return []
     if isinstance(asked, str):
         members = transforms.members()
-        return [members[o["type"]](**o).build(column) for o in LEVELS[asked]]
+        asked = [members[o["type"]](**o) for o in column.options.levels[asked]]  # type: ignore[attr-defined]
     return [o.with_outputs(o.build(column), outputs or {}) for o in asked]
 
 

@@ -1,4 +1,4 @@
-"""A folder of files: pictures in folders that are named after their labels, perhaps below train/ and test/."""
+"""A folder of files: pictures, or sounds, in folders that are named after their labels, perhaps below train/ and test/."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ PICTURES = (
     ".avif",
     ".jp2",
 )
+SOUNDS = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+)
+MEDIA = {"image": (PICTURES, "pictures"), "audio": (SOUNDS, "sounds")}
+"""Endings of files by the column that they make, where they are at least half of a folder; and what they are, in words."""
 PART_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "validation", "valid", "dev"), "validation"),
@@ -85,10 +98,12 @@ class FolderSource(Frame):
         if not root.is_dir():
             raise DataError(Problem(str(root), "no such folder", "check the path"))
         relative, unnamed = _walk(root, data)
-        pictures = [p.lower().endswith(PICTURES) for p in relative]
-        many = sum(pictures) * 2 >= len(relative)
-        self.paths = "image" if many and relative else "file"
-        kept = [p for p, picture in zip(relative, pictures) if picture or not many]
+        self.paths, kept = "file", relative
+        for column, (endings, _) in MEDIA.items():
+            found = [p for p in relative if p.lower().endswith(endings)]
+            if relative and len(found) * 2 >= len(relative):
+                self.paths, kept = column, found
+                break
         if not kept:
             raise DataError(Problem(str(root), "the folder holds no files", "check the path"))
         columns = {self.paths: pa.array(kept, pa.string())}
@@ -100,7 +115,7 @@ class FolderSource(Frame):
 
     def _say(self, others: int, labels: list[str | None], unnamed: list[bytes]) -> None:
         if others:
-            self.note("info", self.name, f"{others} files that aren't pictures are not read", others)
+            self.note("info", self.name, f"{others} files that aren't {MEDIA[self.paths][1]} are not read", others)
         loose = labels.count(None)
         if 0 < loose < len(labels):
             self.note("warning", self.name, f"{loose} files lie in no label folder: their label is missing", loose)

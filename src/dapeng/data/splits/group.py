@@ -21,6 +21,10 @@ class GroupSplit(Fractions):
     by: Literal["group"] = "group"
     column: str = Field(min_length=1)
     """Column that names the group."""
+    test_groups: list[str] = Field(default_factory=list)
+    """Groups that test, by name (a speaker left out); all others train and validate, in the proportion of their shares."""
+    validation_groups: list[str] = Field(default_factory=list)
+    """Groups that validate, by name, and no others."""
 
     def assign(self, rows, cells, seed, target=None, *, given=None, notes: list[Note] | None = None) -> np.ndarray:
         groups, values = named_groups(cells(self.column), self.column, notes)
@@ -29,11 +33,39 @@ class GroupSplit(Fractions):
                 f"data.split: column {self.column!r} holds one group, which can't be split",
                 hint="split by another column",
             )
+        if self.test_groups or self.validation_groups:
+            return self._named(groups, values, seed)[groups]
         return self._sides(groups, values, seed)[groups]
 
+    def _named(self, groups: np.ndarray, values: list[object], seed: int) -> np.ndarray:
+        """(groups,) int8: those that are named on their sides, the others by their hashes on what is left to them."""
+        names = [str(v) for v in values]
+        unknown = [n for n in [*self.test_groups, *self.validation_groups] if n not in names]
+        if unknown:
+            what = f"data.split: column {self.column!r} holds no {', '.join(map(repr, unknown))}"
+            raise DataError(what, hint=f"one of {', '.join(names[:20])}")
+        tests = np.isin(names, self.test_groups)
+        validates = np.isin(names, self.validation_groups)
+        train, validation, test = self.shares()
+        shares = (train, 0.0 if self.validation_groups else validation, 0.0 if self.test_groups else test)
+        rest = np.flatnonzero(~(tests | validates))
+        sides = np.full(len(values), TRAIN, np.int8)
+        inner = np.flatnonzero(np.isin(groups, rest))
+        if len(rest) > 1 and len(inner):
+            _, places = np.unique(groups[inner], return_inverse=True)
+            sides[rest] = self._by_hash(
+                places, [values[i] for i in rest], seed, (0.0, *(s / sum(shares) for s in shares[1:]))
+            )
+        sides[validates], sides[tests] = VALIDATION, TEST
+        return sides
+
     def _sides(self, groups: np.ndarray, values: list[object], seed: int) -> np.ndarray:
+        return self._by_hash(groups, values, seed, self.shares())
+
+    @staticmethod
+    def _by_hash(groups: np.ndarray, values: list[object], seed: int, shares: tuple[float, float, float]) -> np.ndarray:
         """(groups,) int8: groups in the order of their hashes, filled up to the shares of rows."""
-        _, *others = self.shares()
+        _, *others = shares
         order = np.argsort(hashed(values, seed), kind="stable")
         sizes = np.bincount(groups, minlength=len(values))[order]
         middle = (np.cumsum(sizes) - sizes / 2) / sizes.sum()

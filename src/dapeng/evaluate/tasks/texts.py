@@ -13,11 +13,17 @@ from dapeng.core.spec import Evaluate
 from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
 from dapeng.metrics.base import View
 from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, _installed
+from dapeng.metrics.transcripts import PARTS, WordErrors, counted
 
 SHOWN = 12
 """Texts of the test rows that metrics.json holds, beside what was written."""
 LONGEST = 600
 """Letters of each."""
+HEARD = ("wer", "cer")
+"""What transcripts are judged by."""
+UNITS: tuple[Any, ...] = ("words", "letters")
+KEPT: dict[str, Any] = {"wer": WordErrors, "chrf": ChrF, "token_f1": TokenF1}
+"""What is kept of each text, to find the worst by."""
 
 
 @tasks
@@ -30,8 +36,14 @@ class Texts(Task):
     floor: ClassVar[str] = "nothing"
     long: ClassVar[bool] = True
 
+    def shows(self, column: Column) -> tuple[str, ...]:
+        """Of a transcript, errors by words and letters."""
+        return (*HEARD, "bits_per_byte", "exact_match") if _heard(column) else self.beside
+
     def first(self, column: Column, applying: Collection[str]) -> str:
         """What was written is judged by its letters, and a text that was only read by how likely it was."""
+        if _heard(column) and HEARD[0] in applying:
+            return HEARD[0]
         written = ("chrf",) if _installed() else ("token_f1",)
         return next((n for n in written if n in applying), super().first(column, applying))
 
@@ -39,7 +51,7 @@ class Texts(Task):
         said = column.texts(prediction)  # type: ignore[attr-defined]
         wrote = bool(np.asarray(prediction["ids"]).any())
         texts = np.array([str(v) for v in values], object)
-        return TextView(said, texts, _floats(prediction["nats"]), _floats(prediction["tokens"]), wrote)
+        return TextView(said, texts, _floats(prediction["nats"]), _floats(prediction["tokens"]), wrote, _heard(column))
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, TextView)
@@ -47,7 +59,9 @@ class Texts(Task):
             {"written": view.said[i][:LONGEST], "truth": view.texts[i][:LONGEST]} for i in evenly(view.rows, SHOWN)
         ]
         found: dict[str, Any] = {"samples": samples}
-        if view.wrote and _installed():
+        if view.wrote and view.heard:
+            found["edits"] = {u: dict(zip(PARTS, counted(view, u).sum(0).astype(int).tolist())) for u in UNITS}
+        elif view.wrote and _installed():
             found["signatures"] = {m.type: m.signature(view) for m in (Bleu(), ChrF())}
         return found
 
@@ -61,10 +75,11 @@ class Texts(Task):
             order = np.argsort(-bits, kind="stable")[:count]
             told = [f"{bits[i]:.3g} bits per byte" for i in order]
             return [Wrong(int(rows[i]), truth[i], None, float(bits[i]), t) for i, t in zip(order, told)], len(rows)
-        by, title = ("chrf", ChrF.title) if "chrf" in tensors else ("token_f1", TokenF1.title)
+        by = next(n for n in KEPT if n in tensors)
+        title, sign = KEPT[by].title, 1 if KEPT[by].higher_is_better else -1
         like, per_token = _floats(tensors[by]), _floats(tensors["nats"]) / np.maximum(_floats(tensors["tokens"]), 1)
         wrong = np.flatnonzero(np.array([w != t for w, t in zip(tensors["wrote"], truth)], bool))
-        order = wrong[np.lexsort((-per_token[wrong], like[wrong]))][:count]
+        order = wrong[np.lexsort((-per_token[wrong], sign * like[wrong]))][:count]
         made = [
             Wrong(int(rows[i]), truth[i], str(tensors["wrote"][i]), float(like[i]), f"{title} {like[i]:.3g}")
             for i in order
@@ -80,8 +95,13 @@ class Texts(Task):
         view = self.view(column, prediction, values)
         if not view.wrote:
             return {}
-        by: Any = ChrF() if _installed() else TokenF1()
+        by: Any = WordErrors() if view.heard else ChrF() if _installed() else TokenF1()
         return {"wrote": view.said, by.type: by.each(view)}
+
+
+def _heard(column: Column) -> bool:
+    """Whether an output is a transcript, which is compared word by word."""
+    return bool(column.options.decoder.transcribes)  # type: ignore[attr-defined]
 
 
 def evenly(rows: int, count: int) -> np.ndarray:
