@@ -97,5 +97,60 @@ def fit_size(picture: Any, height: int, width: int, how: str) -> Any:
     return picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
 
 
+def fit_nearest(codes: np.ndarray, height: int, width: int, how: str, fill: int) -> np.ndarray:
+    """A label picture (Y, X) uint8 as `fit_size` would bring it to size, by the nearest pixel; `fill` where it is padded."""
+    if codes.shape == (height, width):
+        return codes
+    place = placement(codes.shape[1], codes.shape[0], height, width, how).astype(np.float64)
+    out = np.full((height, width), fill, codes.dtype)
+    across, down = (((np.arange(n) + 0.5 - place[i, 2]) / place[i, i]) for i, n in enumerate((width, height)))
+    inside = [(at >= 0) & (at < size) for at, size in ((down, codes.shape[0]), (across, codes.shape[1]))]
+    out[np.ix_(*inside)] = codes[np.ix_(down[inside[0]].astype(int), across[inside[1]].astype(int))]
+    return out
+
+
+def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """(Y, X) int64 values of a label picture: grey values, palette indices, or colours as one number; raises Unreadable."""
+    from PIL import ImageOps
+
+    picture = open_picture(cell, base, max_pixels, 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.load()
+            if picture.getexif().get(0x0112, 1) != 1:
+                picture = ImageOps.exif_transpose(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+        raise Unreadable(f"damaged ({str(error)[:80]})") from None
+    if picture.mode == "F":
+        return np.asarray(picture).round().astype(np.int64)
+    if picture.mode in ("1", "L", "P", "I") or picture.mode.startswith("I;16"):
+        return np.asarray(picture.convert("L") if picture.mode == "1" else picture).astype(np.int64)
+    if picture.mode == "LA":
+        return np.asarray(picture)[..., 0].astype(np.int64)
+    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.int64), -1, 0)
+    if (red == green).all() and (green == blue).all():
+        return red
+    return red * 65536 + green * 256 + blue
+
+
+def placement(width: int, height: int, to_height: int, to_width: int, how: str) -> np.ndarray:
+    """(2, 3) float32: from pixels (x, y) of a picture of this size to those that `fit_size` makes of it."""
+    if how == "crop":
+        scale = max(to_width / width, to_height / height)
+        across, down = scale, scale
+    elif how == "pad":  # Pillow rounds the side that doesn't fill
+        fit = (to_width, round(height / width * to_width))
+        if width * to_height < height * to_width:
+            fit = (round(width / height * to_height), to_height)
+        across, down = fit[0] / width, fit[1] / height
+    else:
+        return np.array([[to_width / width, 0, 0], [0, to_height / height, 0]], np.float32)
+    left, top = (to_width - across * width) / 2, (to_height - down * height) / 2
+    if how == "pad":
+        left, top = round(left), round(top)
+    return np.array([[across, 0, left], [0, down, top]], np.float32)
+
+
 def is_grey(picture: Any) -> bool:
     return picture.mode in ("1", "L", "LA", "I", "F") or picture.mode.startswith("I;16")

@@ -88,12 +88,12 @@ def _integrate(
 
 
 def _value(product: Product, batch: Batch, embedded: dict[str, Tensor], output: str, label: int | None) -> Tensor:
-    """(B,) probability of the label, or the number in the user's units; of a vector the mean of its numbers."""
+    """(B,) probability of the label, or an amount of what is predicted (`Column.amount`)."""
     assert product.model is not None
     found = in_units(product.model(batch, embedded=embedded), product.outputs)[output]
     if label is not None:
         return found["probabilities"][:, label]
-    return found["mean"] if found["mean"].dim() == 1 else found["mean"].mean(1)
+    return product.outputs[output].amount(found)
 
 
 def occlusion(product: Product, batch: Batch, group: str, output: str, label: int | None, grid: int = 8) -> np.ndarray:

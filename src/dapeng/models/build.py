@@ -90,7 +90,7 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
                     "choose another encoder or fusion",
                 )
             )
-        decoders[name] = options.decoder.build(column, widths, tables, options.loss)
+        decoders[name] = options.decoder.build(column, widths, tables, getattr(options, "loss", None))
     return Model(built, fusion, decoders, tables, views_of(inputs))
 
 

@@ -95,7 +95,13 @@ def _sums(hidden: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Ten
 
 
 def _slopes(
-    hidden: Tensor, weights: Tensor, targets: Tensor, sums: Tensor, grad: Tensor, smoothing: float, d_table: Tensor | None
+    hidden: Tensor,
+    weights: Tensor,
+    targets: Tensor,
+    sums: Tensor,
+    grad: Tensor,
+    smoothing: float,
+    d_table: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """The gradients with regard to hidden (N, D), and to the table (V, D) added to what is there, in fp32."""
     first = d_table is None
