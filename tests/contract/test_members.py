@@ -90,7 +90,9 @@ def test_a_prediction_has_the_layout_of_its_column(kind: str, tag: str) -> None:
         assert torch.isfinite(found[name]).all()
 
 
-POOLED = [(k, t) for k, t in DECODERS if not decoders.members()[t].unfused and "maps" not in decoders.members()[t].needs]
+POOLED = [
+    (k, t) for k, t in DECODERS if not decoders.members()[t].unfused and "maps" not in decoders.members()[t].needs
+]
 
 
 @pytest.mark.parametrize(("kind", "tag"), POOLED)

@@ -239,6 +239,10 @@ class Column(ABC):
         """Why nothing can be learnt of it as an output, and what to do; None where something can."""
         return None
 
+    def apart(self, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+        """How far a prediction is from another of the same rows, relative where it is larger than 1: what exports are checked by."""
+        return max((furthest(found[n], wanted[n]) for n in wanted), default=0.0)
+
     def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
         """What deciding needs beside the prediction (thresholds), as rows that did not train have it best; JSON values."""
         return {}
@@ -341,6 +345,12 @@ class Column(ABC):
         "present" where cells can be absent. Its source is what a standalone export ships. None: not available.
         """
         return None
+
+
+def furthest(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference of two arrays of one shape; relative to the size of what is larger than 1, so that units don't matter."""
+    x, y = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    return float((np.abs(x - y) / np.maximum(1.0, np.abs(y))).max(initial=0.0))
 
 
 def one_array(cells: Cells) -> pa.Array:

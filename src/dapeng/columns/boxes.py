@@ -185,6 +185,8 @@ class BoxesColumn(Column):
             try:
                 found = boxes_of(value)
                 codes = [self._code(label) for label in found[1]] if found is not None else []
+            except DataError:
+                raise
             except ValueError as error:
                 bad.add(row, str(error))
                 found, codes = None, []
@@ -298,6 +300,25 @@ class BoxesColumn(Column):
         counts = Counter(box["label"] for box in value)
         return ", ".join(f"{counts[c]} {c}" for c in self.labels if counts[c]) or "nothing"
 
+    def apart(self, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+        """How far each box is from its partner; of scores that are all but equal, rounding decides which comes first.
+
+        Boxes without a partner count by their share of all scores: where two overlap just so, rounding decides which stay.
+        """
+        worst, alone, every = 0.0, 0.0, 0.0
+        for one, other in zip(found_in(found), found_in(wanted)):
+            for (boxes, scores, codes), (others, their_scores, their_codes) in ((one, other), (other, one)):
+                every += float(scores.sum())
+                if not len(scores):
+                    continue
+                far = np.abs(boxes[:, None] - others[None]) / np.maximum(1.0, np.abs(others[None]))
+                far = np.maximum(far.max(2, initial=0.0), np.abs(scores[:, None] - their_scores[None]))
+                far = np.where(codes[:, None] == their_codes[None], far, np.inf).min(1, initial=np.inf)
+                partner = far < 1e-2
+                worst = max(worst, float(far[partner].max(initial=0.0)))
+                alone += float(scores[~partner].sum())
+        return max(worst, alone / every if every else 0.0)
+
     @property
     def joint(self) -> str:
         return "json"
@@ -373,7 +394,9 @@ def best_cut(found: list[Found], true: list[True_]) -> float | None:
     cuts = np.round(np.arange(LEAST_SCORE, 0.96, 0.01), 2)
     said = np.array([(scores >= c).sum() for c in cuts])
     hits = np.array([right[scores >= c].sum() for c in cuts])
-    return float(cuts[np.argmax(2 * hits / (said + every))])
+    f1 = 2 * hits / (said + every)
+    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
+    return float(cuts[best[len(best) // 2]])  # the middle of those that do as well
 
 
 def _unlike(found: Found, true: True_, cut: float) -> float:

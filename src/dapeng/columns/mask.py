@@ -259,6 +259,11 @@ class MaskColumn(Column):
     def in_brief(self, value: Any) -> str:
         return f"a label picture of {len(value):,} bytes"
 
+    def apart(self, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+        """The share of the pixels with another label: where two are as likely, rounding decides."""
+        rest = {n: wanted[n] for n in wanted if n != "codes"}
+        return max(float((found["codes"] != wanted["codes"]).mean()), super().apart(found, rest))
+
     def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {label: prediction["shares"][:, i] for i, label in enumerate(self.labels)}
 

@@ -101,11 +101,9 @@ class YoloDecoder(Decoder):
         return what, where, corners(where, centres, strides), centres, strides
 
     def sides(self, features: Features) -> tuple[int, int]:
-        """Height and width of the picture as it is read."""
-        if self.frame is not None:
-            return self.frame
-        height, width = features.maps[0].shape[2:]
-        return height * self.finest, width * self.finest
+        """Height and width of the picture as it is read: a patch of it in training; maps may reach beyond it."""
+        height, width = (s * self.finest for s in features.maps[0].shape[2:])
+        return (height, width) if self.frame is None else (min(height, self.frame[0]), min(width, self.frame[1]))
 
     def target_boxes(self, features: Features, target: Cells) -> tuple[Tensor, Tensor]:
         """True boxes in pixels as read, and which of them are still to be seen."""

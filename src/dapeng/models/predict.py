@@ -17,7 +17,7 @@ from dapeng.data.stored import Store
 from dapeng.models.model import Model
 from dapeng.transforms.views import averaged
 
-MOST_ELEMENTS = 1 << 23
+MOST_ELEMENTS = 1 << 22
 """Elements of the cells of a batch; a network's maps have some dozen times as many."""
 Predictions = dict[str, dict[str, np.ndarray]]
 """By output, then by the names of the column's `predictions`; rows first."""

@@ -42,7 +42,7 @@ class BoxesTask(Task):
         labels: list[str] = list(column.labels)  # type: ignore[attr-defined]
         return {
             "labels": labels,
-            "cut": view.cut,
+            "told_from": view.cut,
             "boxes_by_label": [_of_label(view, label, code) for code, label in enumerate(labels)],
             "sweep": sweep(view),
             "errors_by_kind": kinds_of_errors(view),
@@ -52,7 +52,7 @@ class BoxesTask(Task):
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
     ) -> tuple[list[Wrong], int]:
         """Pictures with most that is missed or told wrongly."""
-        told, true = _told(found_in(dict(tensors)), found["cut"]), true_in(tensors["truth"])
+        told, true = _told(found_in(dict(tensors)), found["told_from"]), true_in(tensors["truth"])
         right = np.array([right_ones(f, t).sum() for f, t in zip(told, true)])
         missed = np.array([len(t[1]) for t in true]) - right
         wrong = np.array([len(f[1]) for f in told]) - right

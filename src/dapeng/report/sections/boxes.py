@@ -55,7 +55,7 @@ def _labels(name: str, found: dict[str, Any]) -> Safe:
         ]
         for r in found["boxes_by_label"]
     ]
-    told = f" (told: from a score of {found['cut']:.2f} on; AP by size is AP50-95 of boxes under 32², 32² to 96², over 96² pixels)"
+    told = f" (told: from a score of {found['told_from']:.2f} on; AP by size is AP50-95 of boxes under 32², 32² to 96², over 96² pixels)"
     return table(join(own(name), ": each label", told), head, rows, range(1, 10))
 
 
@@ -68,7 +68,7 @@ def _sweep(name: str, found: dict[str, list[float | None]]) -> Safe:
     for key, title in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")):
         known = [(c, v) for c, v in zip(found["cut"], found[key]) if c is not None and v is not None]
         tone: Any = "strong" if key == "f1" else "faint"
-        drawn = [Line([float(c) for c, _ in known], [float(v) for _, v in known], tone)]
+        drawn = [Line(title, [float(c) for c, _ in known], [float(v) for _, v in known], tone)]
         chart = lines(
             f"{name}: {title.lower()} over the score from which boxes are told",
             drawn,
@@ -129,7 +129,7 @@ def _card(cells: Rows, row: int, told: Found, true: True_, found: dict[str, Any]
     if made is None:
         return el("li", el("p", "can't be read any more", class_="quiet"), where), 0
     uri, width, height = made
-    shown = tuple(part[told[1] >= found["cut"]] for part in told)
+    shown = tuple(part[told[1] >= found["told_from"]] for part in told)
     kinds, missed = sorted_errors(shown, true)  # type: ignore[arg-type]
     count = f"{len(shown[1])} told, {kinds.count('right')} of them right; {len(true[1])} true"
     drawing = el(
