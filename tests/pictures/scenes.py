@@ -47,11 +47,11 @@ def scenes(rows: int, seed: int = 0, **size: int) -> pa.Table:
     )
 
 
-def spec_of(outputs: dict[str, Any], epochs: int, augment: Any = "none", **photo: Any) -> dict[str, Any]:
+def spec_of(outputs: dict[str, Any], epochs: int, augment: Any, path: str, **photo: Any) -> dict[str, Any]:
     """A small network over the pictures."""
     encoder = {"type": "resnet_small", "width": 8, "stages": 4}
     return {
-        "data": {"split": {"by": "random", "train": 0.6, "validation": 0.2, "test": 0.2}},
+        "data": {"path": path, "split": {"by": "random", "train": 0.6, "validation": 0.2, "test": 0.2}},
         "inputs": {"photo": {"type": "image", "size": [48, 64], "encoder": encoder, "augment": augment, **photo}},
         "outputs": outputs,
         "model": "network",

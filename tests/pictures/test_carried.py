@@ -77,7 +77,7 @@ def test_boxes_lie_around_what_they_lay_around(tag: str, resize: str) -> None:
             alike = (inside @ wanted) / (wanted @ wanted)
             if tag == "mixup":  # things of both pictures may lie on each other: both are dark in green
                 alike = -inside[1] / 70
-            assert alike > (0.4 if tag == "mixup" else 0.6), (tag, row, box)
+            assert alike > (0.3 if tag == "mixup" else 0.6), (tag, row, box)
     assert looked > (4 if tag == "crop" else 12)
 
 

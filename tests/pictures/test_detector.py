@@ -136,7 +136,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("boxes")
     pq.write_table(scenes(100), folder / "scenes.parquet")
     outputs = {"things": {"type": "boxes", "max_boxes": 20, "decoder": {"type": "yolo", "size": "nano"}}}
-    return api.train(str(folder / "scenes.parquet"), **spec_of(outputs, 10, ["flip"]), runs=folder)
+    return api.train(spec_of(outputs, 10, ["flip"], str(folder / "scenes.parquet")), runs=folder)
 
 
 def test_it_learns_to_find_things_and_beats_what_looks_at_nothing(run: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dapeng.core.alike import made_alike, of_roots, refused_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
-from dapeng.core.followed import unplaced
+from dapeng.core.followed import unplaced, unwindowed
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
 from dapeng.core.needs import needed_encoders, with_needed
@@ -76,6 +76,7 @@ def settle(chosen: Chosen, base: Path | None) -> None:
         problems += unplaced(name, options, chosen.inputs) if options.lies_in_picture else ()
         decoder: Any = getattr(options, "decoder", None)
         problems += () if decoder is None else decoder.unfit(name, chosen.inputs, options)
+    problems += unwindowed(chosen.outputs, chosen.inputs)
     if problems:
         raise SpecError(problems)
 

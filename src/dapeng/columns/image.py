@@ -58,6 +58,10 @@ class Image(ColumnOptions):
     """Random changes in training: a level, or a list of transforms. auto: shifts for small pictures, flips and crops for photographs."""
     views: Literal["one", "mirror", "moved"] = "one"
     """Views whose predictions are averaged: the picture as it is; and its mirror image; and both moved along the diagonals (six)."""
+    window: int | None = Field(None, ge=16, le=65_536)
+    """Side in pixels of windows in which a large picture is looked at, one after the other, where each pixel gets an answer (masks). Train with
+    `augment: [{type: crop, size: ...}]` of the same size. null: the whole at once.
+    """
     max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Largest picture that is decoded."""
     min_side: int = Field(MIN_SIDE, ge=1)

@@ -44,6 +44,7 @@ class Mask(ColumnOptions):
 
     type: Literal["mask"] = "mask"
     lies_in_picture: ClassVar[bool] = True
+    by_pixel: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
     of: str | None = None
     """The picture that it lies on. auto: the only one that is read."""

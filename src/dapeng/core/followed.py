@@ -43,6 +43,14 @@ def unplaced(output: str, options: ColumnOptions, inputs: Mapping[str, ColumnOpt
         yield from _moved(named or known[0], inputs)
 
 
+def unwindowed(outputs: Mapping[str, ColumnOptions], inputs: Mapping[str, ColumnOptions]) -> Iterator[Problem]:
+    """Outputs that windows of a picture can't answer: only what is said pixel by pixel can be put together."""
+    for picture in (n for n, o in inputs.items() if getattr(o, "window", None) is not None):
+        for output in (n for n, o in outputs.items() if not o.by_pixel):
+            what = f"{output} is not answered pixel by pixel, and answers for windows could not be put together"
+            yield Problem(f"inputs.{picture}.window", what, f"inputs.{picture}.window=null")
+
+
 def _moved(picture: str, inputs: Mapping[str, ColumnOptions]) -> Iterator[Problem]:
     """Random changes and views of the picture that what lies in it would not follow."""
     options = inputs[picture]
