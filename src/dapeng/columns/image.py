@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
+from dapeng.columns.medical import parted
 from dapeng.columns.pictures import (
     CONVERTED,
     KINDS,
@@ -232,7 +233,7 @@ class ImageColumn(Column):
             return
         for cell in raw_cells(cells):
             if isinstance(cell, str):
-                yield Path(cell) if base is None else base / cell
+                yield Path(parted(cell)[0]) if base is None else base / parted(cell)[0]
 
     def picture(self, cell: str | bytes, base: Path | None = None) -> np.ndarray:
         """One cell as (C, Y, X) uint8; raises Unreadable with the reason."""

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
 from dapeng.columns.image import raw_cells
+from dapeng.columns.medical import parted
 from dapeng.columns.pictures import MAX_PIXELS, Unreadable, fit_nearest, labels_in, placement
 from dapeng.core import kinds
 from dapeng.core.errors import DataError, Problem
@@ -156,7 +157,7 @@ class MaskColumn(Column):
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
         for cell in raw_cells(cells):
             if isinstance(cell, str):
-                yield Path(cell) if base is None else base / cell
+                yield Path(parted(cell)[0]) if base is None else base / parted(cell)[0]
 
     def _coded(self, values: np.ndarray) -> np.ndarray:
         """(Y, X) codes of a label picture's values. Raises Unreadable where many of them are unknown, DataError where none may be."""

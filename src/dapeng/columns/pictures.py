@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dapeng.columns.medical import kind_of, parted, slice_of
+from dapeng.core.errors import DapengError
 from dapeng.core.files import from_text
 
 MAX_PIXELS = 40_000_000
@@ -31,15 +33,21 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
     from PIL import Image as Pillow
 
     source: Any = cell
+    number = None
     if isinstance(cell, str):
-        path = Path(cell)
+        name, number = parted(cell)
+        path = Path(name)
         source = from_text(path if path.is_absolute() or base is None else base / path)
         if not source.is_file():
             raise Unreadable(f"no such file: {cell}")
         if source.stat().st_size == 0:
             raise Unreadable("the file is empty")
+        scan = kind_of(source)
     else:
-        source = io.BytesIO(cell)
+        scan = kind_of(None, cell)
+        source = cell if scan else io.BytesIO(cell)
+    if scan:
+        return _scan(scan, source, number, max_pixels, min_side)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,6 +63,25 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
         raise Unreadable(f"{width} x {height} pixels are over the cap of {max_pixels:,} (max_pixels)")
     if min(width, height) < min_side:
         raise Unreadable(f"{width} x {height} pixels are under the smallest side of {min_side} (min_side)")
+    return picture
+
+
+def _scan(kind: str, source: Path | bytes, number: int | None, max_pixels: int, min_side: int) -> Any:
+    """A slice of a medical scan as a grey picture; its `values` are kept beside it, for masks."""
+    from PIL import Image as Pillow
+
+    try:
+        values, grey = slice_of(kind, source, number, max_pixels)
+    except DapengError:
+        raise
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+    if min(grey.shape) < min_side:
+        raise Unreadable(
+            f"{grey.shape[1]} x {grey.shape[0]} pixels are under the smallest side of {min_side} (min_side)"
+        )
+    picture = Pillow.fromarray(grey)
+    picture.info["values"] = values
     return picture
 
 
@@ -114,6 +141,8 @@ def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS
     from PIL import ImageOps
 
     picture = open_picture(cell, base, max_pixels, 1)
+    if "values" in picture.info:
+        return picture.info["values"].round().astype(np.int64)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
