@@ -201,3 +201,25 @@ def test_the_export_has_the_suppression_inside_and_says_the_same(run: Any, tmp_p
     assert facts["largest_difference"] < 1e-4
     assert [o["name"] for o in facts["outputs"]] == ["things.boxes", "things.scores", "things.codes"]
     assert facts["outputs"][0]["shape"][1:] == [20, 4]
+
+
+def test_a_server_answers_with_boxes_as_json_tensors_and_csv(run: Any) -> None:
+    import base64
+
+    from dapeng.serve import forms, protocol
+    from dapeng.serve.engine import Engine
+    from dapeng.serve.openapi import prediction_schema
+    from dapeng.serve.page import Page
+
+    engine = Engine(run.product, "things")
+    picture = base64.b64encode(scenes(1, seed=9).column("photo")[0].as_py()).decode()
+    answers = engine.answers(engine.check([{"photo": picture}]).rows)
+    boxes = answers[0]["things"]["value"]
+    assert boxes == run.predict(scenes(1, seed=9)).column("things").to_pylist()[0]
+    (sent,) = protocol.answer(engine, answers, None)["outputs"]
+    assert sent["datatype"] == "BYTES"
+    assert json.loads(sent["data"][0]) == boxes
+    csv = forms.csv_of(answers, {"things": run.product.outputs["things"].joint}).decode()
+    assert '""label""' in csv
+    assert prediction_schema(engine)["properties"]["things"]["properties"]["value"]["type"] == "array"
+    assert '"kinds": {"things": "boxes"}' in Page(engine, ["things"]).html(False).decode()

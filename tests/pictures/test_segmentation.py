@@ -257,3 +257,18 @@ def test_it_is_judged_on_other_rows(run: Any) -> None:
 
     found = evaluate_on(run.product, Frame(scenes(10, seed=9)))
     assert found["outputs"]["mask"]["metrics"]["dice"]["value"] > 0.75
+
+
+def test_a_server_answers_with_a_picture(run: Any) -> None:
+    import base64
+
+    from dapeng.serve import protocol
+    from dapeng.serve.engine import Engine
+
+    engine = Engine(run.product, "mask")
+    row = {"photo": base64.b64encode(scenes(1, seed=9).column("photo")[0].as_py()).decode()}
+    answers = engine.answers(engine.check([row]).rows)
+    said = Pillow.open(io.BytesIO(base64.b64decode(answers[0]["mask"]["value"])))
+    assert said.size == (64, 48)
+    (sent,) = protocol.answer(engine, answers, None)["outputs"]
+    assert sent["datatype"] == "BYTES"

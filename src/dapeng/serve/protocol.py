@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 
 from dapeng.serve.engine import Engine
 from dapeng.serve.http import Refused, Request, parse_json
@@ -36,9 +37,7 @@ def metadata(engine: Engine) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
         labels = getattr(column, "labels", None)
-        outputs.append(
-            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1, *_width(column)]}
-        )
+        outputs.append({"name": name, "datatype": "BYTES" if texts else "FP32", "shape": [-1, *_width(column)]})
         if labels is not None:
             outputs.append(
                 {
@@ -136,11 +135,14 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
     """The reply to an inference request."""
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
-        labels = getattr(column, "labels", None)
+        labels = column.labels if "probabilities" in column.predictions() else None
         values = [a[name]["value"] for a in answers]
         shape = [len(values), *_width(column)]
         if column.answers == "labels":  # a tensor is no ragged list: one text a row
             values = [column.joint.join(v) for v in values]
+        if column.answers == "boxes":
+            values = [orjson.dumps(v).decode() for v in values]
+        texts = labels is not None or column.answers in ("boxes", "picture")
         outputs.append(
             {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": shape, "data": _flat(values)}
         )
