@@ -10,6 +10,7 @@ from typing import Any
 
 from dapeng.core.alike import made_alike, of_roots, refused_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
+from dapeng.core.followed import unplaced, unwindowed
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.kinds import columns as column_types
 from dapeng.core.needs import needed_encoders, with_needed
@@ -72,8 +73,10 @@ def settle(chosen: Chosen, base: Path | None) -> None:
     problems += refused_alike(chosen.outputs, chosen.inputs)
     chosen.inputs, chosen.outputs = of_roots(chosen.inputs, chosen.inputs), of_roots(chosen.outputs, chosen.inputs)
     for name, options in chosen.outputs.items():
+        problems += unplaced(name, options, chosen.inputs) if options.lies_in_picture else ()
         decoder: Any = getattr(options, "decoder", None)
         problems += () if decoder is None else decoder.unfit(name, chosen.inputs, options)
+    problems += unwindowed(chosen.outputs, chosen.inputs)
     if problems:
         raise SpecError(problems)
 

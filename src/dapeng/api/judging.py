@@ -96,11 +96,11 @@ def save_tested(session: Session, fold: Fold, tested: list[Tested]) -> None:
     columns: dict[str, Any] = {"row": rows}
     for name, column in fold.product.outputs.items():
         wanted, columns[f"{name}.present"] = _truth(session, fold, name, rows)
-        columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted)
+        columns[f"{name}.truth"] = wanted if wanted.ndim == 1 else list(wanted.reshape(len(wanted), -1))
         said: dict[str, np.ndarray] = {}
         for k in _shared(known, "product", name):
             found = np.concatenate([t.predictions["product"][name][k] for t in known])
-            columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found)
+            columns[f"{name}.{k}"] = found if found.ndim == 1 else list(found.reshape(len(found), -1))
             said[k] = found
         beside = task_of(column.task).kept(column, said, wanted)
         columns |= {f"{name}.{k}": found for k, found in beside.items()}

@@ -185,4 +185,8 @@ def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:
 
 def _arrow_type(column: Any) -> pa.DataType | None:
     """Of lists, which may be empty in every row."""
-    return {"labels": pa.list_(pa.string()), "numbers": pa.list_(pa.float64())}.get(column.answers)
+    box = pa.struct([("label", pa.string()), *((k, pa.float64()) for k in ("score", "x1", "y1", "x2", "y2"))])
+    if column.answers == "picture":
+        return pa.binary()
+    lists = {"labels": pa.string(), "numbers": pa.float64(), "boxes": box}
+    return pa.list_(lists[column.answers]) if column.answers in lists else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def write_table(rows: Any, to: str | None, form: str) -> None:
         with atomic_open(str(to)) as stream:
             pq.write_table(frame, stream)
         return
-    lines = _csv(frame) if suffix == ".csv" else (json_text(row) for row in frame.to_pylist())
+    lines = _csv(frame) if suffix == ".csv" else (json_text(_plain(row)) for row in frame.to_pylist())
     if to:
         from dapeng.core.files import write_text
 
@@ -85,8 +86,21 @@ def _csv(frame: Any):
 
 
 def _joined(value: Any, joint: str) -> Any:
-    """A list as one text, as the column that was learnt writes it."""
+    """A list as one text, as the column that was learnt writes it; of boxes and the like in JSON."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list) and (not value or isinstance(value[0], dict)):
+        return json_text(value) if value or joint == JSON else ""
     return joint.join(map(str, value)) if isinstance(value, list) else value
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON has it: bytes in base64."""
+    return {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in row.items()}
+
+
+JSON = "json"
+"""What joins parts that are no plain values (`Column.joint`)."""
 
 
 def _harmless(value: Any) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Cells: TypeAlias = pa.Array | pa.ChunkedArray
-Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text"]
+Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text", "boxes", "picture"]
 """What an output says of a row, for those who hand answers on (tables, servers, exports)."""
 
 
@@ -50,6 +50,11 @@ class Dims:
     def ragged(self) -> bool:
         """True if rows differ in length (an axis T or N)."""
         return any(a in ("T", "N") for a in self.axes.split())
+
+    @property
+    def sequence(self) -> bool:
+        """True if the work for a row grows with its length (an axis T, not a few things of a row, N)."""
+        return "T" in self.axes.split()
 
 
 @dataclass
@@ -78,6 +83,8 @@ class Encoded:
     present: np.ndarray | None = None
     lengths: np.ndarray | None = None
     bad: Bad = field(default_factory=Bad)
+    extents: np.ndarray | None = None
+    """(B, 2) width and height of pictures as they came: for what lies in them, and not stored."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,10 @@ class Summary(ABC):
     """Mergeable statistics of a column: one pass, bounded memory, the same bytes on one machine and on many.
 
     Blocks are cut by file and row range and merged in their order, so the result doesn't depend on how many workers ran.
+    followed: whether other columns lie in its cells, as boxes do in a picture.
     """
+
+    followed: bool = False
 
     @abstractmethod
     def add(self, cells: Cells, base: Path | None = None) -> None:
@@ -116,6 +126,10 @@ class Summary(ABC):
 
     def result_like(self, options: ColumnOptions, state: dict[str, Any]) -> dict[str, Any]:
         """The same of an output that is like an input: of this state, fitted with these options."""
+        return self.result()
+
+    def result_in(self, picture: dict[str, Any]) -> dict[str, Any]:
+        """The same of a column that lies in a picture of this state."""
         return self.result()
 
 
@@ -151,7 +165,11 @@ class Column(ABC):
     @property
     def of(self) -> str | None:
         """The picture whose geometry this column follows."""
-        return None
+        return self.state.get("of")
+
+    def placed(self, encoded: Encoded, picture: Encoded) -> Encoded:
+        """Its encoded cells, now that those of the picture that they lie in are known."""
+        return encoded
 
     @property
     def can_be_absent(self) -> bool:
@@ -200,6 +218,11 @@ class Column(ABC):
         """A network's prediction in the user's units; tensors only, so it is inside every export."""
         return prediction
 
+    def amount(self, prediction: dict[str, Tensor]) -> Tensor:
+        """(B,) what explanations of a prediction without probabilities are about: the number, of a vector the mean of its numbers."""
+        x = prediction["mean"]
+        return x if x.dim() == 1 else x.mean(1)
+
     def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
         """What encoded targets say in the user's terms, rows first: codes, numbers in units, flags of labels."""
         return np.asarray(next(iter(tensors.values())))
@@ -224,6 +247,10 @@ class Column(ABC):
     def hopeless(self) -> tuple[str, str] | None:
         """Why nothing can be learnt of it as an output, and what to do; None where something can."""
         return None
+
+    def apart(self, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+        """How far a prediction is from another of the same rows, relative where it is larger than 1: what exports are checked by."""
+        return max((furthest(found[n], wanted[n]) for n in wanted), default=0.0)
 
     def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
         """What deciding needs beside the prediction (thresholds), as rows that did not train have it best; JSON values."""
@@ -291,6 +318,10 @@ class Column(ABC):
         """Values for the user, one a row: a label, a number, a list of them."""
         raise NotImplementedError(f"{self.name}: nothing produces a column of type {self.type}, it is only read")
 
+    def in_brief(self, value: Any) -> Any:
+        """A decoded value for a line of text: itself, or what is in it."""
+        return value
+
     @property
     def expected(self) -> str:
         """What a cell must be, in a few words, for errors."""
@@ -323,6 +354,12 @@ class Column(ABC):
         "present" where cells can be absent. Its source is what a standalone export ships. None: not available.
         """
         return None
+
+
+def furthest(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference of two arrays of one shape; relative to the size of what is larger than 1, so that units don't matter."""
+    x, y = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    return float((np.abs(x - y) / np.maximum(1.0, np.abs(y))).max(initial=0.0))
 
 
 def one_array(cells: Cells) -> pa.Array:

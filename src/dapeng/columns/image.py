@@ -16,7 +16,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
-from dapeng.columns.cells import named_files, raw_cells
+from dapeng.columns.cells import raw_cells
+from dapeng.columns.medical import parted
 from dapeng.columns.pictures import (
     CONVERTED,
     KINDS,
@@ -27,11 +28,14 @@ from dapeng.columns.pictures import (
     is_grey,
     open_picture,
     pixels_of,
+    placement,
 )
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
 
 LOOK_AT = 1000
+LARGEST_FOLLOWED = 512
+"""Longer side of pictures that boxes or masks lie in, where nothing is said."""
 
 
 @kinds.columns
@@ -40,6 +44,7 @@ class Image(ColumnOptions):
 
     type: Literal["image"] = "image"
     read_only: ClassVar[bool] = True
+    holds: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
         "none": [],
@@ -50,7 +55,7 @@ class Image(ColumnOptions):
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("image", auto=True)] = None
     """The network that reads it. auto: a small residual network."""
     size: int | list[int] | Literal["auto"] = "auto"
-    """Height and width in pixels to which pictures are scaled. auto: the usual size in the data, at most 128."""
+    """Height and width in pixels to which pictures are scaled. auto: the usual size in the data, at most 128; 512 where boxes or masks lie in them."""
     channels: Literal["auto", 1, 3] = "auto"
     """1 turns to grey, 3 to colour. auto: 1 if all pictures are grey."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
@@ -61,6 +66,10 @@ class Image(ColumnOptions):
     """Random changes in training: a level, or a list of transforms. auto: shifts for small pictures, flips and crops for photographs."""
     views: Literal["one", "mirror", "moved"] = "one"
     """Views whose predictions are averaged: the picture as it is; and its mirror image; and both moved along the diagonals (six)."""
+    window: int | None = Field(None, ge=16, le=65_536)
+    """Side in pixels of windows in which a large picture is looked at, one after the other, where each pixel gets an answer (masks). Train with
+    `augment: [{type: crop, size: ...}]` of the same size. null: the whole at once.
+    """
     max_pixels: int = Field(MAX_PIXELS, ge=1)
     """Largest picture that is decoded."""
     min_side: int = Field(MIN_SIDE, ge=1)
@@ -138,6 +147,7 @@ class ImageSummary(Summary):
         std = np.sqrt(np.maximum(self.squares / max(self.pixels, 1) - mean**2, 1e-6))
         height, width = self._size()
         return {
+            **({"followed": True, "resize": self.options.resize} if self.followed else {}),
             "height": height,
             "width": width,
             "channels": self._channels(),
@@ -171,6 +181,9 @@ class ImageSummary(Summary):
         if not self.sizes:
             return (32, 32)
         (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]))
+        if self.followed:  # small things must stay visible, and a shape of its own costs nothing
+            scale = min(1.0, LARGEST_FOLLOWED / max(height, width))
+            return (max(32, round(height * scale / 32) * 32), max(32, round(width * scale / 32) * 32))
         if max(height, width) <= 64 and self.sizes[(height, width)] > 0.9 * sum(self.sizes.values()):
             return (height, width)
         side = int(np.median([min(s) for s, n in self.sizes.items() for _ in range(min(n, 100))]))
@@ -179,7 +192,7 @@ class ImageSummary(Summary):
 
 
 class ImageColumn(Column):
-    """pixels (B, C, Y, X) uint8."""
+    """pixels (B, C, Y, X) uint8; where boxes or masks lie in them also affine (B, 2, 3), which brought them to this size."""
 
     options: Image
 
@@ -202,7 +215,13 @@ class ImageColumn(Column):
 
     def layout(self) -> dict[str, Dims]:
         c, y, x = self.shape
-        return {"pixels": Dims(f"B {c} {y} {x}", "uint8", low=0, high=255)}
+        pixels = {"pixels": Dims(f"B {c} {y} {x}", "uint8", low=0, high=255)}
+        return {**pixels, "affine": Dims("B 2 3", "float32")} if self.followed else pixels
+
+    @property
+    def followed(self) -> bool:
+        """Whether other columns lie in these pictures."""
+        return bool(self.state.get("followed"))
 
     @property
     def normalisation(self) -> tuple[list[float], list[float]]:
@@ -214,29 +233,51 @@ class ImageColumn(Column):
         return self.state["mean"], self.state["std"]
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
-        return named_files(cells, base)
+        if pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type):
+            return
+        for cell in raw_cells(cells):
+            if isinstance(cell, str):
+                yield Path(parted(cell)[0]) if base is None else base / parted(cell)[0]
 
     def picture(self, cell: str | bytes, base: Path | None = None) -> np.ndarray:
         """One cell as (C, Y, X) uint8; raises Unreadable with the reason."""
+        return self.sized(cell, base)[0]
+
+    def sized(self, cell: str | bytes, base: Path | None = None) -> tuple[np.ndarray, tuple[int, int]]:
+        """One cell as (C, Y, X) uint8, and its width and height as it came, upright; raises Unreadable with the reason."""
         c, y, x = self.shape
-        opened = open_picture(cell, base, self.options.max_pixels, self.options.min_side)
-        array = np.asarray(fit_size(pixels_of(opened, c), y, x, self.options.resize))
-        return array[None] if c == 1 else array.transpose(2, 0, 1)
+        opened = pixels_of(open_picture(cell, base, self.options.max_pixels, self.options.min_side), c)
+        array = np.asarray(fit_size(opened, y, x, self.options.resize))
+        return (array[None] if c == 1 else array.transpose(2, 0, 1)), opened.size
+
+    def tensors(self, cell: str | bytes | None, base: Path | None = None) -> dict[str, np.ndarray]:
+        """The tensors of one cell, blank where there is none; raises Unreadable with the reason."""
+        pixels, size = (np.zeros(self.shape, np.uint8), (1, 1)) if cell is None else self.sized(cell, base)
+        return {"pixels": pixels, **({"affine": self.affine(*size)} if self.followed else {})}
+
+    def affine(self, width: int, height: int) -> np.ndarray:
+        """(2, 3): from pixels of a picture of this size to those that are read."""
+        return placement(width, height, *self.shape[1:], self.options.resize)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         rows = raw_cells(cells)
         out = np.zeros((len(rows), *self.shape), np.uint8)
+        extents = np.ones((len(rows), 2), np.float32)
         present, bad = np.ones(len(rows), bool), Bad()
         for i, cell in enumerate(rows):
             if cell is None:
                 present[i] = False
                 continue
             try:
-                out[i] = self.picture(cell, base)
+                out[i], extents[i] = self.sized(cell, base)
             except Unreadable as error:
                 present[i] = False
                 bad.add(i, str(error))
-        return Encoded({"pixels": out}, None if present.all() else present, bad=bad)
+        tensors = {"pixels": out}
+        if self.followed:
+            sizes = extents.astype(int)
+            tensors["affine"] = np.array([self.affine(*s) for s in sizes], np.float32).reshape(-1, 2, 3)
+        return Encoded(tensors, None if present.all() else present, bad=bad, extents=extents)
 
     def made_up(self, rows: int, draw: np.random.Generator) -> pa.Array:
         from PIL import Image
@@ -282,16 +323,37 @@ class ImageColumn(Column):
 
     def reader(self) -> tuple[type, dict[str, Any]]:
         c, y, x = self.shape
-        return ImageReader, {"channels": c, "height": y, "width": x, "resize": self.options.resize}
+        arguments = {"channels": c, "height": y, "width": x, "resize": self.options.resize}
+        return ImageReader, {**arguments, **({"followed": True} if self.followed else {})}
 
 
 class ImageReader:
     """Paths, bytes or arrays to uint8 pixels, with numpy and Pillow."""
 
-    def __init__(self, channels, height, width, resize):
+    def __init__(self, channels, height, width, resize, followed=False):
         self.channels, self.height, self.width, self.resize = channels, height, width, resize
+        self.followed = followed
+
+    def affine(self, width, height):
+        """From pixels of a picture of this size to those that are read."""
+        import numpy as np
+
+        across, down, left, top = self.width / width, self.height / height, 0, 0
+        if self.resize == "crop":
+            across = down = max(across, down)
+            left, top = (self.width - across * width) / 2, (self.height - down * height) / 2
+        elif self.resize == "pad":
+            fit = (self.width, round(height / width * self.width))
+            if width * self.height < height * self.width:
+                fit = (round(width / height * self.height), self.height)
+            across, down = fit[0] / width, fit[1] / height
+            left, top = round((self.width - fit[0]) / 2), round((self.height - fit[1]) / 2)
+        return np.array([[across, 0, left], [0, down, top]], np.float32)
 
     def one(self, cell):
+        return self.sized(cell)[0]
+
+    def sized(self, cell):
         import io
 
         import numpy as np
@@ -312,7 +374,7 @@ class ImageReader:
             white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
             picture = Image.alpha_composite(white, picture.convert("RGBA"))
         picture = picture.convert("L" if self.channels == 1 else "RGB")
-        size = (self.width, self.height)
+        came, size = picture.size, (self.width, self.height)
         if picture.size != size:
             if self.resize == "crop":
                 picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
@@ -321,11 +383,15 @@ class ImageReader:
             else:
                 picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
         array = np.asarray(picture)
-        return array[None] if self.channels == 1 else array.transpose(2, 0, 1)
+        return (array[None] if self.channels == 1 else array.transpose(2, 0, 1)), came
 
     def encode(self, cells):
         import numpy as np
 
         present = np.array([c is not None for c in cells])
-        blank = np.zeros((self.channels, self.height, self.width), np.uint8)
-        return {"pixels": np.stack([blank if c is None else self.one(c) for c in cells]), "present": present}
+        blank = np.zeros((self.channels, self.height, self.width), np.uint8), (1, 1)
+        each = [blank if c is None else self.sized(c) for c in cells]
+        out = {"pixels": np.stack([pixels for pixels, _ in each]), "present": present}
+        if self.followed:
+            out["affine"] = np.stack([self.affine(*size) for _, size in each])
+        return out

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dapeng.columns.medical import kind_of, parted, slice_of
+from dapeng.core.errors import DapengError
 from dapeng.core.files import from_text
 
 MAX_PIXELS = 40_000_000
@@ -31,15 +33,21 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
     from PIL import Image as Pillow
 
     source: Any = cell
+    number = None
     if isinstance(cell, str):
-        path = Path(cell)
+        name, number = parted(cell)
+        path = Path(name)
         source = from_text(path if path.is_absolute() or base is None else base / path)
         if not source.is_file():
             raise Unreadable(f"no such file: {cell}")
         if source.stat().st_size == 0:
             raise Unreadable("the file is empty")
+        scan = kind_of(source)
     else:
-        source = io.BytesIO(cell)
+        scan = kind_of(None, cell)
+        source = cell if scan else io.BytesIO(cell)
+    if scan:
+        return _scan(scan, source, number, max_pixels, min_side)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,6 +63,25 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
         raise Unreadable(f"{width} x {height} pixels are over the cap of {max_pixels:,} (max_pixels)")
     if min(width, height) < min_side:
         raise Unreadable(f"{width} x {height} pixels are under the smallest side of {min_side} (min_side)")
+    return picture
+
+
+def _scan(kind: str, source: Path | bytes, number: int | None, max_pixels: int, min_side: int) -> Any:
+    """A slice of a medical scan as a grey picture; its `values` are kept beside it, for masks."""
+    from PIL import Image as Pillow
+
+    try:
+        values, grey = slice_of(kind, source, number, max_pixels)
+    except DapengError:
+        raise
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+    if min(grey.shape) < min_side:
+        raise Unreadable(
+            f"{grey.shape[1]} x {grey.shape[0]} pixels are under the smallest side of {min_side} (min_side)"
+        )
+    picture = Pillow.fromarray(grey)
+    picture.info["values"] = values
     return picture
 
 
@@ -95,6 +122,63 @@ def fit_size(picture: Any, height: int, width: int, how: str) -> Any:
     if how == "pad":
         return ImageOps.pad(picture, (width, height), Pillow.Resampling.BILINEAR)
     return picture.resize((width, height), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
+
+
+def fit_nearest(codes: np.ndarray, height: int, width: int, how: str, fill: int) -> np.ndarray:
+    """A label picture (Y, X) uint8 as `fit_size` would bring it to size, by the nearest pixel; `fill` where it is padded."""
+    if codes.shape == (height, width):
+        return codes
+    place = placement(codes.shape[1], codes.shape[0], height, width, how).astype(np.float64)
+    out = np.full((height, width), fill, codes.dtype)
+    across, down = (((np.arange(n) + 0.5 - place[i, 2]) / place[i, i]) for i, n in enumerate((width, height)))
+    inside = [(at >= 0) & (at < size) for at, size in ((down, codes.shape[0]), (across, codes.shape[1]))]
+    out[np.ix_(*inside)] = codes[np.ix_(down[inside[0]].astype(int), across[inside[1]].astype(int))]
+    return out
+
+
+def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """(Y, X) int64 values of a label picture: grey values, palette indices, or colours as one number; raises Unreadable."""
+    from PIL import ImageOps
+
+    picture = open_picture(cell, base, max_pixels, 1)
+    if "values" in picture.info:
+        return picture.info["values"].round().astype(np.int64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.load()
+            if picture.getexif().get(0x0112, 1) != 1:
+                picture = ImageOps.exif_transpose(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+        raise Unreadable(f"damaged ({str(error)[:80]})") from None
+    if picture.mode == "F":
+        return np.asarray(picture).round().astype(np.int64)
+    if picture.mode in ("1", "L", "P", "I") or picture.mode.startswith("I;16"):
+        return np.asarray(picture.convert("L") if picture.mode == "1" else picture).astype(np.int64)
+    if picture.mode == "LA":
+        return np.asarray(picture)[..., 0].astype(np.int64)
+    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.int64), -1, 0)
+    if (red == green).all() and (green == blue).all():
+        return red
+    return red * 65536 + green * 256 + blue
+
+
+def placement(width: int, height: int, to_height: int, to_width: int, how: str) -> np.ndarray:
+    """(2, 3) float32: from pixels (x, y) of a picture of this size to those that `fit_size` makes of it."""
+    if how == "crop":
+        scale = max(to_width / width, to_height / height)
+        across, down = scale, scale
+    elif how == "pad":  # Pillow rounds the side that doesn't fill
+        fit = (to_width, round(height / width * to_width))
+        if width * to_height < height * to_width:
+            fit = (round(width / height * to_height), to_height)
+        across, down = fit[0] / width, fit[1] / height
+    else:
+        return np.array([[to_width / width, 0, 0], [0, to_height / height, 0]], np.float32)
+    left, top = (to_width - across * width) / 2, (to_height - down * height) / 2
+    if how == "pad":
+        left, top = round(left), round(top)
+    return np.array([[across, 0, left], [0, down, top]], np.float32)
 
 
 def is_grey(picture: Any) -> bool:

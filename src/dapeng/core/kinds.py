@@ -66,6 +66,12 @@ class ColumnOptions(Options):
     """True if cells hold labels: as an output it is looked at before anything is trained (`Column.hopeless`)."""
     alike: ClassVar[tuple[str, ...]] = ()
     """Keys in which a column that is `like` another follows it, as far as they are not said: what shared vocabularies depend on."""
+    holds: ClassVar[bool] = False
+    """True if other columns can lie in a cell of it, as boxes do in a picture (`dapeng.core.followed`)."""
+    lies_in_picture: ClassVar[bool] = False
+    """True if a cell says something about places in a picture: then `of` names it, and its size is known where cells are encoded."""
+    by_pixel: ClassVar[bool] = False
+    """True if its answer is one for each pixel of a picture, so that answers for parts of it make up the whole."""
     task: ClassVar[str] = ""
     """Name of the task by which it is judged and learnt as an output; its type where empty."""
 
@@ -330,6 +336,8 @@ class TransformOptions(Options):
     fits: ClassVar[tuple[str, ...]] = ()
     mixes: ClassVar[bool] = False
     """True if rows are mixed with others of their batch, and their answers with them."""
+    carries: ClassVar[bool] = False
+    """True if what lies in a picture stays where it belongs: nothing is moved, or the picture's affine tells how."""
 
     def build(self, column: Any) -> Any:
         """What is called as (batch, column's name, draw) -> batch, for a fitted column."""

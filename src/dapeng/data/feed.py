@@ -77,8 +77,9 @@ class Rows:
         return Cells(cells.tensors, present)
 
     def lengths(self, rows: np.ndarray) -> np.ndarray | None:
-        """Tokens of these rows over all ragged groups; None if nothing is ragged."""
-        ragged = [s.offsets[rows + 1] - s.offsets[rows] for s in self.stored.values() if s.offsets is not None]
+        """Tokens of these rows over all groups whose work grows with them; None if there is no such."""
+        long = (s for s in self.stored.values() if any(d.sequence for d in s.layout.values()))
+        ragged = [s.offsets[rows + 1] - s.offsets[rows] for s in long if s.offsets is not None]
         return np.sum(ragged, 0) if ragged else None
 
 

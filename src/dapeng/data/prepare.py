@@ -20,6 +20,7 @@ from dapeng.core.alike import root_of
 from dapeng.core.console import say
 from dapeng.core.errors import DapengError, DataError, Problem
 from dapeng.core.files import read_json, write_json
+from dapeng.core.followed import followed
 from dapeng.core.kinds import ColumnOptions
 from dapeng.core.machine import give_back
 from dapeng.core.spec import plain
@@ -85,9 +86,14 @@ def _states(
             part.add(rows.column(name), source.base)
             total[name].merge(part)
     inputs = {n: options for n, (options, target) in wanted.items() if not target}
+    lying = {n: p for n, (o, _) in wanted.items() if (p := followed(o, inputs)) is not None}
+    for picture in lying.values():
+        total[picture].followed = True
     states = _shared(total, inputs)
     for name, (options, target) in wanted.items():
-        if target:
+        if name in lying:
+            states[name] = {**total[name].result_in(states[lying[name]]), "of": lying[name]}
+        elif target:
             root = root_of(name, {**inputs, name: options})
             found = total[name]
             states[name] = found.result() if root == name else found.result_like(inputs[root], states[root])
@@ -133,14 +139,24 @@ class Prepared:
         """One block's arrays by group, and its bad cells as (position in the block, column, reason)."""
         out: dict[str, Stored] = {}
         bad: list[tuple[int, str, str]] = []
+        known: dict[str, Encoded] = {}
         for g in [*self.inputs, *self.targets, *self.beside]:
-            cells = {n: self.columns[n].encode(block.columns.column(n), source.base) for n in g.columns}
+            cells = {n: self._encoded(n, block, source, known) for n in g.columns}
             for name, encoded in cells.items():
                 bad += [(row, name, why) for row, why in zip(encoded.bad.rows, encoded.bad.reasons)]
             out[g.key] = self._stack(g, cells) if g.block else self._alone(g, cells[g.columns[0]], len(block))
         if self.weight:
             out[WEIGHT] = self._weights(block, bad)
         return out, bad
+
+    def _encoded(self, name: str, block: Block, source: Source, known: dict[str, Encoded]) -> Encoded:
+        """The cells of a column; of one that lies in a picture, placed in it. known: what was encoded before."""
+        column = self.columns[name]
+        encoded = column.encode(block.columns.column(name), source.base)
+        if column.of is not None and column.of in known:
+            encoded = column.placed(encoded, known[column.of])
+        known[name] = encoded
+        return encoded
 
     def _stack(self, g: Group, cells: dict[str, Encoded]) -> Stored:
         first = self.columns[g.columns[0]]

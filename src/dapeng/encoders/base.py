@@ -42,6 +42,8 @@ class Encoder(nn.Module):
         features = self.read(self.embed(cells) if embedded is None else embedded, cells)
         if self.widths.aligned and "ids" in cells and features.tokens is not None:
             features = replace(features, ids=cells["ids"])
+        if "affine" in cells:
+            features = replace(features, affine=cells["affine"])
         if features.present is not None or cells.present is None or cells.present.dim() > 1:
             return features
         return replace(features, present=cells.present)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dapeng.data.batch import Batch
-from dapeng.models.predict import in_units
+from dapeng.models.predict import MOST_ELEMENTS, in_units
 from dapeng.product.product import Product
 
 STEPS = (16, 48, 144)
@@ -67,33 +67,39 @@ def _integrate(
     places, weights = np.polynomial.legendre.leggauss(steps)
     at = torch.tensor((places + 1) / 2, dtype=torch.float32)
     share = torch.tensor(weights / 2, dtype=torch.float32)
-    many = batch.take(torch.zeros(steps, dtype=torch.int64))
-    points = {}
-    for name, end in ends.items():
-        along = at.view(-1, *[1] * (end.dim() - 1))
-        points[name] = (starts[name] + along * (end - starts[name])).detach().requires_grad_()
-    with torch.enable_grad():
-        total = _value(product, many, points, output, label).sum()
-        slopes = torch.autograd.grad(total, list(points.values()), allow_unused=True)
-    parts = {}
-    for (name, end), slope in zip(ends.items(), slopes):
-        if slope is None:
-            parts[name] = np.zeros(tuple(end.shape[1:]), np.float32)
-            continue
-        mean = (slope * share.view(-1, *[1] * (slope.dim() - 1))).sum(0)
-        parts[name] = ((end - starts[name])[0] * mean).numpy()
+    means = {n: torch.zeros_like(e[0]) for n, e in ends.items()}
+    few = at_once(ends)
+    for start in range(0, steps, few):
+        here, weight = at[start : start + few], share[start : start + few]
+        points = {}
+        for name, end in ends.items():
+            along = here.view(-1, *[1] * (end.dim() - 1))
+            points[name] = (starts[name] + along * (end - starts[name])).detach().requires_grad_()
+        with torch.enable_grad():
+            many = batch.take(torch.zeros(len(here), dtype=torch.int64))
+            total = _value(product, many, points, output, label).sum()
+            slopes = torch.autograd.grad(total, list(points.values()), allow_unused=True)
+        for name, slope in zip(ends, slopes):
+            if slope is not None:
+                means[name] += (slope * weight.view(-1, *[1] * (slope.dim() - 1))).sum(0)
+    parts = {n: ((end - starts[n])[0] * means[n]).numpy() for n, end in ends.items()}
     added = sum(float(p.sum()) for p in parts.values())
     scale = max(abs(answer - base), SMALL * max(abs(answer), abs(base)), 1e-6)
     return Attribution(parts, answer, base, abs(added - (answer - base)) / scale, steps)
 
 
+def at_once(embedded: dict[str, Tensor]) -> int:
+    """How many rows like this one may be looked at together: few of large pictures, whose maps must fit into memory."""
+    return max(1, MOST_ELEMENTS // max(1, sum(e[0].numel() for e in embedded.values())))
+
+
 def _value(product: Product, batch: Batch, embedded: dict[str, Tensor], output: str, label: int | None) -> Tensor:
-    """(B,) probability of the label, or the number in the user's units; of a vector the mean of its numbers."""
+    """(B,) probability of the label, or an amount of what is predicted (`Column.amount`)."""
     assert product.model is not None
     found = in_units(product.model(batch, embedded=embedded), product.outputs)[output]
     if label is not None:
         return found["probabilities"][:, label]
-    return found["mean"] if found["mean"].dim() == 1 else found["mean"].mean(1)
+    return product.outputs[output].amount(found)
 
 
 def occlusion(product: Product, batch: Batch, group: str, output: str, label: int | None, grid: int = 8) -> np.ndarray:
@@ -104,13 +110,18 @@ def occlusion(product: Product, batch: Batch, group: str, output: str, label: in
         height, width = embedded[group].shape[-2:]
         tall, wide = max(1, -(-height // grid)), max(1, -(-width // grid))
         spots = [(y, x) for y in range(0, height, tall) for x in range(0, width, wide)]
-        many = {n: e.expand(len(spots), *e.shape[1:]).clone() for n, e in embedded.items()}
-        for i, (y, x) in enumerate(spots):
-            many[group][i, :, y : y + tall, x : x + wide] = 0
-        index = torch.zeros(len(spots), dtype=torch.int64)
         whole = float(_value(product, batch, embedded, output, label)[0])
-        found = _value(product, batch.take(index), many, output, label)
+        values: list[float] = []
+        few = at_once(embedded)
+        for start in range(0, len(spots), few):
+            here = spots[start : start + few]
+            many = {n: e.expand(len(here), *e.shape[1:]).clone() for n, e in embedded.items()}
+            for i, (y, x) in enumerate(here):
+                many[group][i, :, y : y + tall, x : x + wide] = 0
+            values += _value(
+                product, batch.take(torch.zeros(len(here), dtype=torch.int64)), many, output, label
+            ).tolist()
     out = np.zeros((height, width), np.float32)
-    for (y, x), value in zip(spots, found.tolist()):
+    for (y, x), value in zip(spots, values):
         out[y : y + tall, x : x + wide] = whole - value
     return out

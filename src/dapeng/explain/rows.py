@@ -40,7 +40,7 @@ def explain_rows(product: Product, source: Source, count: int, seconds: float) -
         for name in product.outputs:
             probabilities = answer.tensors[name].get("probabilities")
             label = None if probabilities is None else _said(product, name, answer.tensors[name], at)
-            found: dict[str, Any] = {"prediction": answer.values[name][at]}
+            found: dict[str, Any] = {"prediction": product.outputs[name].in_brief(answer.values[name][at])}
             if probabilities is not None:
                 found["probability"] = float(probabilities[at][label])
             if name in table.column_names:

@@ -18,6 +18,7 @@ from dapeng.core.errors import RunError
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.feed import Rows
 from dapeng.data.table import Source
+from dapeng.export.differences import largest, sizes_for
 from dapeng.models.predict import in_units
 from dapeng.nn.lora import without_adapters
 from dapeng.product.product import Product
@@ -77,6 +78,20 @@ class Flat(nn.Module):
         cells = {c: Cells({k: v for k, v in t.items() if k != PRESENT}, t.get(PRESENT)) for c, t in columns.items()}
         found = in_units(self.model(Batch(cells, torch.arange(tensors[0].shape[0]))), self.units)
         return tuple(found[n.of][n.tensor] for n in self.outputs)
+
+    def apart(self, found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+        """How far answers in the order of the signature are from the original's. Raises RunError where their shapes differ."""
+        worst = largest([], [])
+        for output, column in self.units.items():
+            mine = [(n.tensor, a, b) for n, a, b in zip(self.outputs, found, wanted) if n.of == output]
+            if any(a.shape != b.shape for _, a, b in mine):
+                worst = max(worst, largest([a for _, a, _ in mine], [b for _, _, b in mine]))  # says which shapes
+            worst = max(worst, column.apart({n: a for n, a, _ in mine}, {n: b for n, _, b in mine}))
+        return worst
+
+    def sizes(self, batch: Batch) -> tuple[int, ...]:
+        """Rows of the batches that it is checked with."""
+        return sizes_for(max(sum(int(t[0].numel()) for t in c.tensors.values()) for c in batch.columns.values()))
 
     def arguments(self, batch: Batch) -> tuple[Tensor, ...]:
         """The tensors of a batch in the order of the signature."""

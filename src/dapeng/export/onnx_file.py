@@ -14,7 +14,7 @@ import torch
 
 from dapeng.core.errors import RunError, need_extra
 from dapeng.data.table import Source
-from dapeng.export.differences import SIZES, largest, refuse_if_far
+from dapeng.export.differences import refuse_if_far
 from dapeng.export.flat import Flat, batches_of, eager, example, forget_sizes
 from dapeng.product.product import Product
 
@@ -46,10 +46,10 @@ def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> d
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     differs = {}
     try:
-        for size, real in zip(SIZES, batches_of(product, rows, SIZES)):
+        for size, real in zip(flat.sizes(batch), batches_of(product, rows, flat.sizes(batch))):
             given = {n.name: t.numpy() for n, t in zip(flat.inputs, flat.arguments(real))}
             found = [np.asarray(a) for a in _answers(session, [n.name for n in flat.outputs], given)]
-            differs[str(size)] = refuse_if_far(largest(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
+            differs[str(size)] = refuse_if_far(flat.apart(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -24,7 +24,7 @@ Matrix = Any
 class Inputs:
     """Rows as learners see them: one matrix a column, in the order of the columns.
 
-    cells: of columns whose cells are looked at as they are, by learners that write texts.
+    cells: of columns whose cells are looked at as they are, by learners that write texts or find things in pictures.
     """
 
     columns: dict[str, Column]
@@ -32,6 +32,8 @@ class Inputs:
     cells: dict[str, pa.ChunkedArray] = field(default_factory=dict)
     count: int = 0
     """Rows, where there is no column to tell them."""
+    base: Path | None = None
+    """The folder that paths in cells start from."""
 
     @property
     def rows(self) -> int:
@@ -53,7 +55,7 @@ class Inputs:
     def take(self, rows: np.ndarray) -> Inputs:
         at = pa.array(rows)
         matrices = {n: m[rows] for n, m in self.matrices.items()}
-        return Inputs(self.columns, matrices, {n: c.take(at) for n, c in self.cells.items()}, len(rows))
+        return Inputs(self.columns, matrices, {n: c.take(at) for n, c in self.cells.items()}, len(rows), self.base)
 
 
 @dataclass

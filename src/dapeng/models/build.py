@@ -15,6 +15,7 @@ from dapeng.core.spec import Spec
 from dapeng.data.groups import group
 from dapeng.layers.perceptron import initialise
 from dapeng.models.model import Model
+from dapeng.models.windows import windows_of
 from dapeng.nn.features import Widths
 from dapeng.nn.tables import Tables
 from dapeng.transforms.views import views_of
@@ -90,8 +91,8 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
                     "choose another encoder or fusion",
                 )
             )
-        decoders[name] = options.decoder.build(column, widths, tables, options.loss)
-    return Model(built, fusion, decoders, tables, views_of(inputs))
+        decoders[name] = options.decoder.build(column, widths, tables, getattr(options, "loss", None))
+    return Model(built, fusion, decoders, tables, views_of(inputs), windows_of(inputs))
 
 
 def _given(widths: Widths | dict[str, Widths] | None) -> frozenset[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dapeng.data.batch import Batch
 from dapeng.decoders.base import Decoder
 from dapeng.encoders.base import Encoder
 from dapeng.fusion.base import Fusion
+from dapeng.models.windows import Windows, by_windows
 from dapeng.nn.features import Features
 from dapeng.nn.tables import Modules, Tables
 
@@ -18,7 +20,8 @@ from dapeng.nn.tables import Modules, Tables
 class Model(nn.Module):
     """inputs -- encoder each --> Features -- fusion --> Features -- decoder each --> outputs.
 
-    views: other looks at a batch, whose predictions are averaged with its own (`dapeng.models.predict`).
+    views: other looks at a batch, whose predictions are averaged with its own (`dapeng.models.predict`). windows: in which a large
+    picture is looked at outside of training.
     encoders: by group of inputs. fusion: None where there is no input or nothing to fuse. decoders: by output column.
     """
 
@@ -29,9 +32,10 @@ class Model(nn.Module):
         decoders: Mapping[str, Decoder],
         tables: Tables,
         views: Sequence[Callable[[Batch], Batch]] = (),
+        windows: Windows | None = None,
     ):
         super().__init__()
-        self.views = list(views)
+        self.views, self.windows = list(views), windows
         self.tables = tables
         self.encoders: Modules[Encoder] = Modules(dict(encoders))
         self.fusion = fusion
@@ -60,6 +64,14 @@ class Model(nn.Module):
         self, batch: Batch, embedded: Mapping[str, Tensor] | None = None, **options: Any
     ) -> dict[str, dict[str, Tensor]]:
         """The prediction of each output, in the network's units."""
+        if self.windows is not None and embedded is None:
+            return by_windows(self.windows, batch, lambda part: self.whole(part, None, **options))
+        return self.whole(batch, embedded, **options)
+
+    def whole(
+        self, batch: Batch, embedded: Mapping[str, Tensor] | None = None, **options: Any
+    ) -> dict[str, dict[str, Tensor]]:
+        """As `forward`, of a picture in one piece."""
         parts = self.encode(batch, embedded)
         fused = self.fusion(parts) if self.fusion is not None else None
         found = {}
@@ -69,7 +81,21 @@ class Model(nn.Module):
         return found
 
     def losses_and_predictions(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-        """Both in one pass, for validation."""
+        """Both in one pass, for validation; of windows the mean loss."""
+        if self.windows is not None:
+            each: list[dict[str, Tensor]] = []
+
+            def answer(part: Batch) -> dict[str, dict[str, Tensor]]:
+                losses, predictions = self.whole_losses(part)
+                each.append(losses)
+                return predictions
+
+            predictions = by_windows(self.windows, batch, answer)
+            return {n: torch.stack([e[n] for e in each]).mean(0) for n in each[0]}, predictions
+        return self.whole_losses(batch)
+
+    def whole_losses(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+        """As `losses_and_predictions`, of a picture in one piece."""
         parts = self.encode(batch)
         fused = self.fusion(parts) if self.fusion is not None else None
         losses, predictions = {}, {}

@@ -17,6 +17,8 @@ from dapeng.data.stored import Store
 from dapeng.models.model import Model
 from dapeng.transforms.views import averaged
 
+MOST_ELEMENTS = 1 << 22
+"""Elements of the cells of a batch; a network's maps have some dozen times as many."""
 Predictions = dict[str, dict[str, np.ndarray]]
 """By output, then by the names of the column's `predictions`; rows first."""
 
@@ -54,12 +56,27 @@ def predict_rows(
     keys = [g.key for g in store.inputs] + [n for n, d in model.decoders.items() if d.sees_target and n in store.stored]
     model.eval()
     with autocasting(device, autocast):
-        for batch in batches(store, rows, batch_size, keys):
+        for batch in batches(store, rows, fitting(store, keys, batch_size), keys):
             moved = batch.to(device) if device != "cpu" else batch
             found = predict_batch(model, moved, outputs)
-            parts.append({n: {k: t.float().cpu().numpy() for k, t in p.items()} for n, p in found.items()})
+            parts.append(as_arrays(found))
             order.append(batch.rows.numpy())
     return gathered(parts, order, rows)
+
+
+def as_arrays(found: Mapping[str, Mapping[str, Tensor]]) -> Predictions:
+    """Predictions in memory: label pictures as they are, a byte a pixel; all else as floats."""
+    return {
+        n: {k: (t if t.dtype == torch.uint8 else t.float()).cpu().numpy() for k, t in p.items()}
+        for n, p in found.items()
+    }
+
+
+def fitting(store: Store, keys: list[str], most: int) -> int:
+    """Rows of a batch: at most so many, and of large pictures fewer, whose maps would not fit into memory."""
+    layouts = [store.stored[k].layout for k in keys]
+    sizes = [d.sizes(B=1) for layout in layouts for d in layout.values() if not d.ragged]
+    return max(1, min(most, MOST_ELEMENTS // max(1, sum(int(np.prod(s)) for s in sizes))))
 
 
 def gathered(parts: list[Predictions], order: list[np.ndarray], rows: np.ndarray) -> Predictions:

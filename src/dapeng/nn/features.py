@@ -18,6 +18,7 @@ class Features:
     pooled: (B, D), or (B, M, D) with ensemble members. tokens: (B, T, D). mask: (B, T) bool, True is real; None: all are.
     maps: pictures, finest first, (B, C_i, Y/s_i, X/s_i). present: (B,) bool, is this input there at all; None: it is.
     ids: (B, T) of the elements that the tokens stand for, in the column's own vocabulary: for what copies out of a text.
+    affine: (B, 2, 3) from pixels of the picture as it came to pixels as they were read: for what lies in it; None: they are the same.
     """
 
     pooled: Tensor | None = None
@@ -26,6 +27,7 @@ class Features:
     maps: tuple[Tensor, ...] = ()
     present: Tensor | None = None
     ids: Tensor | None = None
+    affine: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,14 @@ class Widths:
 
 
 def _flatten(f: Features):
-    parts = {"pooled": f.pooled, "tokens": f.tokens, "mask": f.mask, "present": f.present, "ids": f.ids}
+    parts = {
+        "pooled": f.pooled,
+        "tokens": f.tokens,
+        "mask": f.mask,
+        "present": f.present,
+        "ids": f.ids,
+        "affine": f.affine,
+    }
     there = [n for n, t in parts.items() if t is not None]  # what is not there is no leaf: vmap takes tensors alone
     return [*(parts[n] for n in there), list(f.maps)], there
 

@@ -87,9 +87,13 @@ class Product:
 
     def matrices(self, rows: pa.Table, base: Any = None) -> Inputs:
         """Rows as classical learners see them; those that write texts look at the cells themselves."""
-        written = len(self.written) == len(self.outputs)
-        matrices = {} if written else {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()}
-        return Inputs(self.inputs, matrices, {n: rows.column(n) for n in self.inputs} if self.written else {})
+        placed = [n for n, c in self.outputs.items() if c.of is not None]
+        seen = len({*self.written, *placed})  # outputs whose learners look at the cells
+        matrices = (
+            {} if seen == len(self.outputs) else {n: c.matrix(rows.column(n), base) for n, c in self.inputs.items()}
+        )
+        cells = {n: rows.column(n) for n in self.inputs} if seen else {}
+        return Inputs(self.inputs, matrices, cells, base=base)
 
     def store(self, source: Source, known: bool = False) -> Store:
         """Rows encoded for the network. known: with the true answers of outputs that say how likely these were."""

@@ -32,10 +32,40 @@ def data_uri(cell: str | bytes, base: Path | None) -> tuple[str, int, int] | Non
     return _written(picture), *picture.size
 
 
-def _written(picture: Any) -> str:
+def scaled_uri(cell: str | bytes, base: Path | None, side: int) -> tuple[str, int, int] | None:
+    """A data: address of the picture with its longer side at most so long, and its width and height as it came."""
+    from dapeng.columns.pictures import Unreadable, open_picture, pixels_of
+
+    try:
+        picture = pixels_of(open_picture(cell, base), 3)
+    except Unreadable:
+        return None
+    size = picture.size
+    return _written(picture, side), *size
+
+
+def overlaid(
+    cell: str | bytes, base: Path | None, layers: list[np.ndarray], affine: np.ndarray, side: int
+) -> list[str] | None:
+    """data: addresses of a picture under each of some layers (Y, X, 4), which lie in the picture as it was read, by its affine."""
+    from PIL import Image
+
+    from dapeng.columns.pictures import Unreadable, open_picture, pixels_of
+
+    try:
+        picture = pixels_of(open_picture(cell, base), 3)
+    except Unreadable:
+        return None
+    size = layers[0].shape[1], layers[0].shape[0]
+    back = (1 / affine[0, 0], 0, -affine[0, 2] / affine[0, 0], 0, 1 / affine[1, 1], -affine[1, 2] / affine[1, 1])
+    seen = picture.transform(size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR).convert("RGBA")
+    return [_written(Image.alpha_composite(seen, Image.fromarray(layer)).convert("RGB"), side) for layer in layers]
+
+
+def _written(picture: Any, side: int = LARGEST_SIDE) -> str:
     """The data: address; the picture is made smaller where it is large."""
     small = max(picture.size) <= SHARP_SIDE
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    picture.thumbnail((side, side))
     out = io.BytesIO()
     picture.save(out, **({"format": "PNG", "optimize": True} if small else {"format": "JPEG", "quality": 80}))
     kind = "png" if small else "jpeg"

@@ -30,16 +30,21 @@ class Rows:
 
 def worst(folder: RunFolder, output: str, found: dict[str, Any], count: int) -> tuple[list[Wrong], int]:
     """The worst errors of an output, worst first, and how many there are."""
+    tensors, rows = tested_tensors(folder, output)
+    return ([], 0) if rows is None else task_in(found).worst(found, rows, tensors, count)
+
+
+def tested_tensors(folder: RunFolder, output: str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """What predictions.parquet holds of an output ("truth" among it), and the positions of these rows; None where it isn't there."""
     import pyarrow.parquet as pq
 
     if not folder.has("predictions.parquet"):
-        return [], 0
+        return {}, None
     table = pq.read_table(folder.file("predictions.parquet"))
     names = [n for n in table.column_names if n.startswith(f"{output}.")]
     tensors = {n.removeprefix(f"{output}."): array_of(table.column(n)) for n in names}
     present = tensors.pop("present")
-    rows = table.column("row").to_numpy()[present]
-    return task_in(found).worst(found, rows, {n: a[present] for n, a in tensors.items()}, count)
+    return {n: a[present] for n, a in tensors.items()}, table.column("row").to_numpy()[present]
 
 
 def tested(folder: RunFolder, output: str) -> np.ndarray | None:

@@ -166,25 +166,25 @@ class PictureReader(Reader):
 
     kind = "BYTES"
 
-    def check(self, value: Any, notes: list[str]) -> np.ndarray | None:
+    def check(self, value: Any, notes: list[str]) -> dict[str, np.ndarray] | None:
         if value is None or value == "" or value == b"":
             return None
         data = from_base64(value)
         try:
-            return self.column.picture(data)  # type: ignore[attr-defined]
+            return self.column.tensors(data)  # type: ignore[attr-defined]
         except Unreadable as error:
             raise Unfit("a picture", str(error)) from None
 
-    def _pixels(self, values: list[Any]) -> np.ndarray:
-        blank = np.zeros(self.column.shape, np.uint8)  # type: ignore[attr-defined]
-        return np.stack([blank if v is None else v for v in values])
+    def _tensors(self, values: list[Any]) -> dict[str, np.ndarray]:
+        blank = self.column.tensors(None)  # type: ignore[attr-defined]
+        return {n: np.stack([blank[n] if v is None else v[n] for v in values]) for n in blank}
 
     def matrix(self, values: list[Any]) -> np.ndarray:
-        return self.column.matrix_of(self._pixels(values))  # type: ignore[attr-defined]
+        return self.column.matrix_of(self._tensors(values)["pixels"])  # type: ignore[attr-defined]
 
     def alone(self, values: list[Any]) -> Cells:
         present = torch.tensor([v is not None for v in values]) if self.column.can_be_absent else None
-        return Cells({"pixels": torch.from_numpy(self._pixels(values))}, present)
+        return Cells({n: torch.from_numpy(t) for n, t in self._tensors(values).items()}, present)
 
 
 class AnyReader(Reader):

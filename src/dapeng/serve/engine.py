@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -156,7 +157,7 @@ class Engine:
             values = column.decode(tensors)
             if "probabilities" not in tensors:
                 for answer, value in zip(out, values):
-                    answer[name] = {"value": value}
+                    answer[name] = {"value": base64.b64encode(value).decode() if isinstance(value, bytes) else value}
                 continue
             labels = column.labels
             for answer, value, p in zip(out, values, np.round(tensors["probabilities"].astype(np.float64), 7).tolist()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,12 +86,17 @@ def csv_of(answers: list[dict[str, Any]], joints: Mapping[str, str]) -> bytes:
         flat: dict[str, Any] = {}
         for name, found in answer.items():
             value = found["value"]
-            flat[name] = joints[name].join(map(str, value)) if isinstance(value, list) else value
+            flat[name] = _joined(value, joints[name]) if isinstance(value, list) else value
             flat.update({f"{name}.{label}": p for label, p in found.get("probabilities", {}).items()})
         if not number:
             writer.writerow(flat)
         writer.writerow(flat.values())
     return out.getvalue().encode()
+
+
+def _joined(value: list[Any], joint: str) -> str:
+    """A list as one text; of what is no plain value, in JSON."""
+    return json.dumps(value, ensure_ascii=False) if joint == "json" else joint.join(map(str, value))
 
 
 def _bad(where: str, expected: str, found: str) -> Refused:

@@ -103,8 +103,7 @@ def prediction_schema(engine: Engine) -> dict[str, Any]:
     """One row of a model's answers."""
     properties: dict[str, Any] = {}
     for name, column in engine.product.outputs.items():
-        labels = getattr(column, "labels", None)
-        if labels is None:
+        if "probabilities" not in column.predictions():
             properties[name] = {"type": "object", "required": ["value"], "properties": {"value": column.schema()}}
             continue
         every = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 
 from dapeng.serve.engine import Engine
 from dapeng.serve.http import Refused, Request, parse_json
@@ -35,10 +36,8 @@ def metadata(engine: Engine) -> dict[str, Any]:
     ]
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
-        labels = getattr(column, "labels", None)
-        outputs.append(
-            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": [-1, *_width(column)]}
-        )
+        labels = _chances(column)
+        outputs.append({"name": name, "datatype": _datatype(column), "shape": [-1, *_width(column)]})
         if labels is not None:
             outputs.append(
                 {
@@ -136,14 +135,14 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
     """The reply to an inference request."""
     outputs: list[dict[str, Any]] = []
     for name, column in engine.product.outputs.items():
-        labels = getattr(column, "labels", None)
+        labels = _chances(column)
         values = [a[name]["value"] for a in answers]
         shape = [len(values), *_width(column)]
         if column.answers == "labels":  # a tensor is no ragged list: one text a row
             values = [column.joint.join(v) for v in values]
-        outputs.append(
-            {"name": name, "datatype": "FP32" if labels is None else "BYTES", "shape": shape, "data": _flat(values)}
-        )
+        if column.answers == "boxes":
+            values = [orjson.dumps(v).decode() for v in values]
+        outputs.append({"name": name, "datatype": _datatype(column), "shape": shape, "data": _flat(values)})
         if labels is not None:
             flat = [p for a in answers for p in a[name]["probabilities"].values()]
             outputs.append(
@@ -160,6 +159,16 @@ def answer(engine: Engine, answers: list[dict[str, Any]], identity: str | None) 
         **({"id": identity} if identity else {}),
         "outputs": outputs,
     }
+
+
+def _chances(column: Any) -> list[str] | None:
+    """Labels whose probabilities stand beside the value; None where there are none."""
+    return column.labels if "probabilities" in column.predictions() else None
+
+
+def _datatype(column: Any) -> str:
+    """Labels, boxes (as JSON) and pictures (in base64) are texts."""
+    return "BYTES" if _chances(column) is not None or column.answers in ("boxes", "picture") else "FP32"
 
 
 def _width(column: Any) -> list[int]:

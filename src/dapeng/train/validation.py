@@ -12,7 +12,7 @@ from dapeng.data.batch import Batch
 from dapeng.data.feed import batches
 from dapeng.data.stored import Store, let_go
 from dapeng.models.model import Model
-from dapeng.models.predict import Predictions, autocasting, gathered, in_units
+from dapeng.models.predict import Predictions, as_arrays, autocasting, gathered, in_units
 from dapeng.objectives.base import Objective
 
 
@@ -102,7 +102,7 @@ class Validator:
                     sums[name] += float(loss.sum())
                     counts[name] += count if isinstance(count, int) else float(count.sum())
                 found = in_units(raw, self.outputs)
-                parts.append({n: {k: t.float().cpu().numpy() for k, t in p.items()} for n, p in found.items()})
+                parts.append(as_arrays(found))
                 order.append(batch.rows.numpy())
         self.predictions = gathered(parts, order, self.rows)
         loss = sum(self.weights.get(n, 1.0) * sums[n] / max(counts[n], 1e-8) for n in sums)

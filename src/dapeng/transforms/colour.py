@@ -21,6 +21,7 @@ class Colour(TransformOptions):
 
     type: Literal["colour"] = "colour"
     fits: ClassVar[tuple[str, ...]] = ("image",)
+    carries: ClassVar[bool] = True
     brightness: float = Field(0.2, ge=0, le=1)
     contrast: float = Field(0.2, ge=0, le=1)
     saturation: float = Field(0.2, ge=0, le=1)

@@ -22,6 +22,7 @@ class Erase(TransformOptions):
 
     type: Literal["erase"] = "erase"
     fits: ClassVar[tuple[str, ...]] = ("image",)
+    carries: ClassVar[bool] = True
     share: float = Field(0.25, gt=0, le=1)
     """Side of the square, as a share of height and width."""
     probability: float = Field(1.0, ge=0, le=1)

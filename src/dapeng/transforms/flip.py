@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 
 from dapeng.core.kinds import TransformOptions, transforms
-from dapeng.data.batch import Batch, Cells
+from dapeng.data.batch import Batch
 from dapeng.data.draws import uniform
+from dapeng.transforms.placed import placed
 
 
 @transforms
@@ -21,6 +22,7 @@ class Flip(TransformOptions):
 
     type: Literal["flip"] = "flip"
     fits: ClassVar[tuple[str, ...]] = ("image",)
+    carries: ClassVar[bool] = True
     probability: float = Field(0.5, ge=0, le=1)
     vertical: bool = False
     """Top to bottom instead."""
@@ -40,4 +42,9 @@ class FlipPictures:
         x = cells["pixels"]
         chosen = torch.from_numpy(uniform(batch.rows.numpy(), 1, *draw)[:, 0] < self.probability)
         mirrored = torch.where(chosen[:, None, None, None], x.flip(self.axis), x)
-        return batch.replace({name: Cells({**cells.tensors, "pixels": mirrored}, cells.present)})
+        across = self.axis == 3
+        sign = 1 - 2 * chosen.float()
+        one, zero = torch.ones(len(x)), torch.zeros(len(x))
+        far = chosen * float(x.shape[self.axis])
+        scale, move = ([sign, one], [far, zero]) if across else ([one, sign], [zero, far])
+        return batch.replace({name: placed(cells, mirrored, torch.stack(scale, 1), torch.stack(move, 1))})

@@ -19,6 +19,7 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import TransformOptions, transforms
 from dapeng.data.batch import Batch, Cells
 from dapeng.data.draws import uniform
+from dapeng.transforms.placed import STAYS, boxes_as_read
 
 
 class MixOptions(TransformOptions):
@@ -35,11 +36,15 @@ class MixOptions(TransformOptions):
     def build(self, column: Any) -> Any:
         raise NotImplementedError
 
+    def mixable(self, column: Column) -> bool:
+        """Whether answers of this output can be mixed."""
+        return column.of is None and bool({"codes", "values", "labels"} & set(column.layout()))
+
     def with_outputs(self, built: Any, outputs: Mapping[str, Column]) -> Any:
         """The built step, which mixes these outputs' answers too. Raises SpecError for an output that can't be mixed."""
         problems = []
         for name, column in outputs.items():
-            if not {"codes", "values", "labels"} & set(column.layout()):
+            if not self.mixable(column):
                 what = f"{self.type} mixes answers, and those of a column of type {column.type} can't be mixed"
                 problems.append(Problem(f"outputs.{name}", what, f"leave {self.type} out of augment"))
         if problems:
@@ -57,6 +62,11 @@ class Mixup(MixOptions):
     """
 
     type: Literal["mixup"] = "mixup"
+    carries: ClassVar[bool] = True
+
+    def mixable(self, column: Column) -> bool:
+        """Boxes too: those of both pictures are learnt."""
+        return super().mixable(column) or "boxes" in column.layout()
 
     def build(self, column: Any) -> Mixing:
         return Mixing(self.alpha, self.probability, cut=False)
@@ -99,9 +109,13 @@ class Mixing:
             weight = share.view(-1, 1, 1, 1)
             mixed = (x.float() * weight + x[partner].float() * (1 - weight)).round().to(x.dtype)
         there = cells.present if cells.present is None else cells.present & cells.present[partner]
-        changed = {name: Cells({**cells.tensors, "pixels": mixed}, there)}
+        mixing = torch.from_numpy(own < 1)
+        changed = {name: _mixed_picture(cells, mixed, mixing, there)}
         for output, column in self.outputs.items():
-            changed[output] = _answers(batch[output], column, partner, share)
+            if "boxes" in batch[output]:
+                changed[output] = _both_boxes(batch[output], cells, mixing, partner)
+            else:
+                changed[output] = _answers(batch[output], column, partner, share)
         return batch.replace(changed)
 
 
@@ -117,6 +131,27 @@ def _pasted(x: Tensor, other: Tensor, share: Tensor, at: Tensor) -> tuple[Tensor
         marks.append((place >= low[:, None]) & (place < high[:, None]))
     inside = marks[0][:, :, None] & marks[1][:, None, :]
     return torch.where(inside[:, None], other, x), 1 - inside.float().mean((1, 2))
+
+
+def _mixed_picture(cells: Cells, pixels: Tensor, mixing: Tensor, there: Tensor | None) -> Cells:
+    """A picture's cells with mixed pixels; what lies in mixed ones is told in pixels as they are read."""
+    changed = {**cells.tensors, "pixels": pixels}
+    if "affine" in cells:
+        changed["affine"] = torch.where(mixing[:, None, None], STAYS, cells["affine"])
+    return Cells(changed, there)
+
+
+def _both_boxes(boxes: Cells, picture: Cells, mixing: Tensor, partner: Tensor) -> Cells:
+    """The boxes of both pictures, in pixels as they are read; rows that aren't mixed keep their own as they are."""
+    read = boxes_as_read(boxes, picture)
+    own = torch.where(mixing[:, None, None], read, boxes["boxes"])
+    tensors = {
+        "boxes": torch.cat([own, read[partner]], 1),
+        "codes": torch.cat([boxes["codes"], boxes["codes"][partner]], 1),
+        "mask": torch.cat([boxes["mask"], boxes["mask"][partner] & mixing[:, None]], 1),
+    }
+    there = boxes.present if boxes.present is None else boxes.present & (boxes.present[partner] | ~mixing)
+    return Cells(tensors, there)
 
 
 def _answers(cells: Cells, column: Column, partner: Tensor, share: Tensor) -> Cells:

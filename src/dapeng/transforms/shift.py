@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from dapeng.core.kinds import TransformOptions, transforms
-from dapeng.data.batch import Batch, Cells
+from dapeng.data.batch import Batch
 from dapeng.data.draws import uniform
+from dapeng.transforms.placed import placed
 
 
 @transforms
@@ -23,6 +24,7 @@ class Shift(TransformOptions):
 
     type: Literal["shift"] = "shift"
     fits: ClassVar[tuple[str, ...]] = ("image",)
+    carries: ClassVar[bool] = True
     share: float = Field(0.1, gt=0, le=0.5)
     """Largest move, as a share of height and width; at least a pixel."""
 
@@ -50,4 +52,5 @@ class ShiftPictures:
             for dx in range(2 * far_x + 1):
                 chosen = (down == dy) & (right == dx)
                 moved[chosen] = padded[chosen, :, dy : dy + height, dx : dx + width]
-        return batch.replace({name: Cells({**cells.tensors, "pixels": moved}, cells.present)})
+        move = torch.stack([far_x - right, far_y - down], 1).float()
+        return batch.replace({name: placed(cells, moved, torch.ones(len(x), 2), move)})

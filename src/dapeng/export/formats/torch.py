@@ -11,7 +11,7 @@ import torch
 from dapeng.core.errors import RunError
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
-from dapeng.export.differences import SIZES, largest, refuse_if_far
+from dapeng.export.differences import refuse_if_far
 from dapeng.export.flat import Flat, batches_of, eager, example, forget_sizes
 from dapeng.export.shares import network_alone
 from dapeng.product.product import Product
@@ -51,10 +51,12 @@ class Torch(ExporterOptions):
             ).module()  # our own file of a moment ago, so that what is checked is what was written
         differs = {}
         try:
-            for size, real in zip(SIZES, batches_of(product, rows, SIZES)):
+            for size, real in zip(flat.sizes(batch), batches_of(product, rows, flat.sizes(batch))):
                 with torch.inference_mode():
                     found = [t.float().numpy() for t in again(*flat.arguments(real))]
-                differs[str(size)] = refuse_if_far(largest(found, eager(flat, real)), f"the program, for {size} rows,")
+                differs[str(size)] = refuse_if_far(
+                    flat.apart(found, eager(flat, real)), f"the program, for {size} rows,"
+                )
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -135,9 +135,50 @@ function shown(value) {
   return list;
 }
 
+const COLOURS = ["#0b7285", "#c2255c", "#5f3dc4", "#2b8a3e", "#e67700", "#1864ab", "#862e9c", "#495057"];
+
+function drawing(tag, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function boxes(value) {
+  const whole = make("div", undefined, "value");
+  const image = form.querySelector("img:not([hidden])");
+  const labels = [...new Set(value.map((b) => b.label))].sort();
+  if (image && image.naturalWidth) {
+    const [wide, high] = [image.naturalWidth, image.naturalHeight];
+    const unit = Math.max(wide, high) / 480;
+    const svg = drawing("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": value.length + " boxes", width: "100%" });
+    svg.append(drawing("image", { href: image.src, width: wide, height: high }));
+    for (const b of value) {
+      const colour = COLOURS[labels.indexOf(b.label) % COLOURS.length];
+      svg.append(drawing("rect", { x: b.x1, y: b.y1, width: b.x2 - b.x1, height: b.y2 - b.y1, fill: "none", stroke: colour, "stroke-width": 2 * unit }));
+      svg.append(drawing("text", { x: b.x1, y: Math.max(b.y1 - 2 * unit, 11 * unit), "font-size": 11 * unit, fill: colour }, b.label + " " + b.score.toFixed(2)));
+    }
+    whole.append(svg);
+  }
+  const list = make("ul", undefined, "tags");
+  for (const label of labels) list.append(make("li", value.filter((b) => b.label === label).length + " " + label, "tag"));
+  if (!value.length) list.append(make("li", "–", "quiet"));
+  whole.append(list);
+  return whole;
+}
+
+function mask(name, value) {
+  const image = make("img", undefined, "value");
+  image.src = "data:image/png;base64," + value;
+  image.alt = name;
+  return image;
+}
+
 function answer(name, found) {
   const box = make("div", undefined, "answer");
-  box.append(make("h3", name), shown(found.value));
+  const kind = about.kinds[name];
+  const seen = kind === "boxes" ? boxes(found.value) : kind === "picture" ? mask(name, found.value) : shown(found.value);
+  box.append(make("h3", name), seen);
   if (found.probabilities) {
     const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
     const list = make("ul", undefined, "bars");

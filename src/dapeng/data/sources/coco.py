@@ -1,0 +1,104 @@
+"""COCO: one JSON file with images, annotations and categories.
+
+Lin et al.: Microsoft COCO, 2014 (https://cocodataset.org/#format-data). Boxes are x, y, width, height in pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import orjson
+
+from dapeng.core.errors import DataError, LimitError, Problem
+from dapeng.core.kinds import sources
+from dapeng.core.spec import Data
+from dapeng.data import files
+from dapeng.data.sources.annotated import Annotated, refused_class
+from dapeng.data.sources.base import Reader, ending
+from dapeng.data.table import Source
+
+KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+HEAD = 1 << 16
+LARGEST = 2 << 30
+
+
+@sources
+class CocoOptions(Reader):
+    """A COCO file of boxes: rows are its pictures, columns `image` and `boxes`. Pictures are looked for beside it, and in images/.
+
+    Example: `data: {train: instances_train.json, test: instances_val.json}`
+    """
+
+    type: Literal["coco"] = "coco"
+    general: ClassVar[bool] = False
+
+    @classmethod
+    def matches(cls, address: object) -> bool:
+        if not ending(address, ".json") or not Path(str(address)).is_file():
+            return False
+        with open(Path(str(address)), "rb") as file:
+            head = file.read(HEAD)
+        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and KEYS.search(head) is not None
+
+    def open(self, address: object, data: Data) -> Source:
+        return opened(Path(str(address)), data)
+
+
+def opened(path: Path, data: Data) -> Annotated:
+    """The pictures of a file, in its order."""
+    if path.stat().st_size > LARGEST:
+        raise LimitError(Problem(path.name, f"{path.stat().st_size:,} bytes, more than {LARGEST:,}"))
+    with files.open_bytes(path, data.limits) as file:
+        try:
+            found = orjson.loads(file.read())
+        except orjson.JSONDecodeError as error:
+            raise DataError(Problem(f"{path.name}:{error.lineno}", f"is not whole JSON ({error.msg})")) from None
+    if not isinstance(found, dict) or not all(isinstance(found.get(k), list) for k in ("images", "annotations")):
+        raise DataError(Problem(path.name, "is no COCO file: images and annotations must be lists", "set data.format"))
+    names = {c["id"]: str(c["name"]) for c in found.get("categories", [])}
+    boxes, crowds = _boxes(path, found, names)
+    listed = [(str(i["file_name"]), boxes.get(i["id"], [])) for i in found["images"]]
+    source = Annotated(path.name, _folder(path, listed[0][0] if listed else ""), listed)
+    if crowds:
+        source.note("warning", path.name, f"{crowds:,} boxes around crowds are left out", crowds)
+    return source
+
+
+def _boxes(path: Path, found: dict[str, Any], names: dict[int, str]) -> tuple[dict[Any, list[dict[str, Any]]], int]:
+    """Boxes by picture, and how many are of crowds."""
+    known = {i["id"] for i in found["images"]}
+    boxes: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    crowds = 0
+    for number, one in enumerate(found["annotations"]):
+        where = f"{path.name}, annotation {one.get('id', number)}"
+        if one.get("image_id") not in known:
+            raise DataError(Problem(where, f"there is no picture with the id {one.get('image_id')}"))
+        if one.get("category_id") not in names:
+            raise refused_class(where, one.get("category_id"), names)
+        if one.get("iscrowd"):
+            crowds += 1
+            continue
+        place = one.get("bbox")
+        if not isinstance(place, list) or len(place) != 4:
+            raise DataError(Problem(where, "bbox is not a list of x, y, width, height"))
+        values = dict(zip(("x", "y", "width", "height"), place))
+        boxes[one["image_id"]].append({"label": names[one["category_id"]], **values})
+    return boxes, crowds
+
+
+def _folder(path: Path, first: str) -> Path:
+    """The folder that the pictures lie in: beside the file, or where they usually are."""
+    stem = path.stem.removeprefix("instances_")
+    for folder in (
+        path.parent,
+        path.parent / "images",
+        path.parent.parent,
+        path.parent.parent / "images",
+        path.parent.parent / stem,
+    ):
+        if first and (folder / first).is_file():
+            return folder
+    return path.parent

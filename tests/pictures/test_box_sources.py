@@ -1,0 +1,165 @@
+"""COCO, Pascal VOC and YOLO: three ways to write the same boxes, and what is wrong with them in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scenes import scenes  # type: ignore[import-not-found]
+
+from dapeng.columns.boxes import boxes_of
+from dapeng.core.errors import DataError
+from dapeng.core.spec import Data
+from dapeng.data.open import open_data
+
+NAMES = ["bar", "square"]
+
+
+def rows(count: int = 6) -> list[tuple[bytes, list[dict[str, Any]]]]:
+    table = scenes(count, seed=2)
+    return [(p, json.loads(b)) for p, b in zip(table.column("photo").to_pylist(), table.column("things").to_pylist())]
+
+
+def write_coco(folder: Path, change: Any = None) -> Path:
+    images, annotations = [], []
+    (folder / "images").mkdir()
+    for i, (picture, boxes) in enumerate(rows()):
+        (folder / "images" / f"{i}.png").write_bytes(picture)
+        images.append({"id": 10 + i, "file_name": f"{i}.png", "width": 64, "height": 48})
+        for b in boxes:
+            place = [b["x1"], b["y1"], b["x2"] - b["x1"], b["y2"] - b["y1"]]
+            one = {
+                "id": len(annotations),
+                "image_id": 10 + i,
+                "category_id": 1 + NAMES.index(b["label"]),
+                "bbox": place,
+            }
+            annotations.append({**one, "iscrowd": 0, "area": place[2] * place[3]})
+    found = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES, 1)],
+    }
+    if change is not None:
+        change(found)
+    (folder / "things.json").write_text(json.dumps(found))
+    return folder / "things.json"
+
+
+def write_voc(folder: Path, lists: bool = True) -> Path:
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    for i, (picture, boxes) in enumerate(rows()):
+        (folder / "JPEGImages" / f"{i}.png").write_bytes(picture)
+        things = "".join(
+            f"<object><name>{b['label']}</name><bndbox><xmin>{b['x1']}</xmin><ymin>{b['y1']}</ymin>"
+            f"<xmax>{b['x2']}</xmax><ymax>{b['y2']}</ymax></bndbox></object>"
+            for b in boxes
+        )
+        (folder / "Annotations" / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.png</filename>{things}</annotation>"
+        )
+    if lists:
+        (folder / "ImageSets/Main/train.txt").write_text("0\n1\n2\n3\n")
+        (folder / "ImageSets/Main/test.txt").write_text("4\n5\n")
+    return folder
+
+
+def write_yolo(folder: Path, line: str = "") -> Path:
+    for part in ("train", "val"):
+        for name in ("images", "labels"):
+            (folder / name / part).mkdir(parents=True)
+    for i, (picture, boxes) in enumerate(rows()):
+        part = "train" if i < 4 else "val"
+        (folder / "images" / part / f"{i}.png").write_bytes(picture)
+        said = [
+            f"{NAMES.index(b['label'])} {(b['x1'] + b['x2']) / 128} {(b['y1'] + b['y2']) / 96} "
+            f"{(b['x2'] - b['x1']) / 64} {(b['y2'] - b['y1']) / 48}"
+            for b in boxes
+        ]
+        (folder / "labels" / part / f"{i}.txt").write_text("\n".join([*said, line] if i == 0 and line else said))
+    (folder / "data.yaml").write_text("names:\n  0: bar\n  1: square\n")
+    return folder
+
+
+def same(source: Any, wanted: list[tuple[bytes, list[dict[str, Any]]]]) -> None:
+    assert source.names == ["image", "boxes"]
+    table = source.read()
+    for path, cell, (picture, boxes) in zip(
+        table.column("image").to_pylist(), table.column("boxes").to_pylist(), wanted
+    ):
+        assert (source.base / path).read_bytes() == picture
+        places, labels = boxes_of(cell)  # type: ignore[misc]
+        assert labels == [b["label"] for b in boxes]
+        np.testing.assert_allclose(places, [[b[k] for k in ("x1", "y1", "x2", "y2")] for b in boxes], atol=1e-4)
+
+
+def test_coco_is_told_from_other_json_and_read(tmp_path: Path) -> None:
+    path = write_coco(tmp_path)
+    same(open_data(Data(path=str(path))).whole(), rows())
+    (tmp_path / "list.json").write_text('[{"a": 1}, {"a": 2}]')
+    assert open_data(Data(path=str(tmp_path / "list.json"))).whole().names == ["a"]
+
+
+def test_coco_crowds_are_left_out_and_said(tmp_path: Path) -> None:
+    def change(found: dict[str, Any]) -> None:
+        found["annotations"][0]["iscrowd"] = 1
+
+    source = open_data(Data(path=str(write_coco(tmp_path, change)))).whole()
+    assert "1 boxes around crowds" in source.notes[0].what
+
+
+def test_voc_lists_are_parts(tmp_path: Path) -> None:
+    opened = open_data(Data(path=str(write_voc(tmp_path / "voc"))))
+    assert {n: s.count() for n, s in opened.parts.items()} == {"train": 4, "test": 2}
+    same(opened.parts["train"], rows()[:4])
+    same(opened.parts["test"], rows()[4:])
+
+
+def test_voc_without_lists_is_one_table(tmp_path: Path) -> None:
+    same(open_data(Data(path=str(write_voc(tmp_path / "voc", lists=False)))).whole(), rows())
+
+
+def test_yolo_shares_become_pixels_and_folders_parts(tmp_path: Path) -> None:
+    opened = open_data(Data(path=str(write_yolo(tmp_path / "yolo"))))
+    assert {n: s.count() for n, s in opened.parts.items()} == {"train": 4, "validation": 2}
+    same(opened.parts["train"], rows()[:4])
+
+
+def test_d02_an_unknown_class_id_is_refused_with_the_id(tmp_path: Path) -> None:
+    def change(found: dict[str, Any]) -> None:
+        found["annotations"][1]["category_id"] = 77
+
+    with pytest.raises(DataError, match="annotation 1: class id 77 is none of those that are named: 1 bar, 2 square"):
+        open_data(Data(path=str(write_coco(tmp_path, change))))
+    with pytest.raises(DataError, match=r"0\.txt:\d+: class id 9 is none"):
+        open_data(Data(path=str(write_yolo(tmp_path / "yolo", "9 0.5 0.5 0.1 0.1"))))
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5", "cat 0.1 0.1 0.1 0.1", "0 a b c d"])
+def test_a_line_that_is_no_box_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match=r"0\.txt:\d+: is not a class and four numbers"):
+        open_data(Data(path=str(write_yolo(tmp_path, line))))
+
+
+def test_xml_with_entities_or_cut_off_is_refused(tmp_path: Path) -> None:
+    folder = write_voc(tmp_path / "voc")
+    path = folder / "Annotations" / "1.xml"
+    whole = path.read_text()
+    path.write_text('<!DOCTYPE x [<!ENTITY a "b">]>' + whole)
+    with pytest.raises(DataError, match="declares a document type"):
+        open_data(Data(path=str(folder)))
+    path.write_text(whole[:-20])
+    with pytest.raises(DataError, match="not whole XML"):
+        open_data(Data(path=str(folder)))
+
+
+def test_a_list_can_t_lead_out_of_the_folder(tmp_path: Path) -> None:
+    folder = write_voc(tmp_path / "voc")
+    (folder / "ImageSets/Main/train.txt").write_text("../../secret\n")
+    (tmp_path / "secret.xml").write_text("<annotation/>")
+    with pytest.raises(DataError, match="no such annotation"):
+        open_data(Data(path=str(folder)))
