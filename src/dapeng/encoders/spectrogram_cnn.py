@@ -86,9 +86,14 @@ class SpectrogramCnnEncoder(SoundEncoder):
         x = F.relu(self.norm(x)) * mask[:, None, :, None]
         for number, stage in enumerate(self.stages):
             if number:
-                x, lengths = F.max_pool2d(x, 2, ceil_mode=True), halved(lengths)
+                x, lengths = _pooled(x), halved(lengths)
                 mask = within(lengths, x, 2)
             x = stage(x, mask[:, None, :, None])
-        tokens = x.mean(3).mT  # (B, F, D)
+        tokens = x.mean(3).mT.contiguous()  # (B, F, D)
         pooled = torch.cat([pooled_tokens(tokens, mask, how) for how in ("mean", "max")], 1)
         return Features(pooled=self.drop(pooled), tokens=self.drop(tokens), mask=mask)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """(B, C, F, M), none below zero -> maxima over two by two, what stands alone at an end included, of any F."""
+    return F.max_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, 1)), 2)

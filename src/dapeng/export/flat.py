@@ -105,16 +105,16 @@ class Flat(nn.Module):
         for n in self.inputs:
             axes = {0: rows}
             if n.tensor != PRESENT and "mask" in batch[n.of] and _tensor(batch[n.of], n.tensor).dim() > 1:
-                axes[1] = lengths.setdefault(
-                    n.of, torch.export.Dim(f"length_{len(lengths)}", min=1, max=self._longest(n.of))
-                )
+                axes[1] = lengths.setdefault(n.of, torch.export.Dim(f"length_{len(lengths)}", **self._lengths(n.of)))
             out.append(axes)
         return tuple(out)
 
-    def _longest(self, key: str) -> int:
+    def _lengths(self, key: str) -> dict[str, int]:
+        """The shortest and longest cells that are read: two tokens at least where a token is of many elements, since one is not like several."""
         encoder: Any = self.model.encoders[key]
         positions = getattr(encoder, "positions", None)  # fixed positions end somewhere
-        return int(positions.shape[0]) if positions is not None else 65_536 * encoder.widths.stride
+        most = int(positions.shape[0]) if positions is not None else 65_536 * encoder.widths.stride
+        return {"min": 1 if encoder.widths.stride == 1 else 2 * encoder.widths.stride, "max": most}
 
 
 def _tensor(cells: Cells, name: str) -> Tensor:

@@ -43,7 +43,7 @@ class RelativeAttention(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None, distances: Tensor) -> Tensor:
         """bias: (B, 1, 1, T), True is looked at. distances: (2 T - 1, D), of T - 1 frames back first."""
         q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(self.norm(x)).chunk(3, -1))
-        places = self.distance(distances).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0)  # (H, K, 2 T - 1)
+        places = self.distance(distances).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0).contiguous()  # (H, K, 2 T - 1)
         far = shifted((q + self.of_distance[:, None]) @ places) * q.shape[3] ** -0.5
         far = far if bias is None else far.masked_fill(~bias, float("-inf"))
         rate = self.dropout if self.training else 0.0
@@ -52,10 +52,10 @@ class RelativeAttention(nn.Module):
 
 
 def shifted(scores: Tensor) -> Tensor:
-    """(B, H, T, 2 T - 1) by distance -> (B, H, T, T) by place: row t begins t places earlier."""
-    size = scores.shape[2]
-    x = F.pad(scores, (1, 0)).flatten(2)[:, :, size:].unflatten(2, (size, 2 * size - 1))
-    return x[..., :size]
+    """(B, H, T, 2 T - 1) by distance -> (B, H, T, T) by place: of frame t the place T - 1 frames back is t behind the first."""
+    at = torch.arange(scores.shape[2], device=scores.device)
+    place = (at - at[:, None]) + (scores.shape[2] - 1)
+    return scores.gather(3, place.expand(scores.shape[0], scores.shape[1], -1, -1))
 
 
 def waves(length: int, dim: int, device: torch.device) -> Tensor:

@@ -80,8 +80,8 @@ class LogMel(nn.Module):
         left = (self.length - self.step) // 2
         x = F.pad(samples.float(), (left, self.length))
         real, imaginary = F.conv1d(x[:, None], self.basis, stride=self.step).chunk(2, 1)  # (B, K, F)
-        power = self.filters @ (real.square() + imaginary.square())  # (B, M, F)
-        x = (torch.log(power + self.floor).mT - self.mean) * self.scale
+        power = F.linear((real.square() + imaginary.square()).mT, self.filters)  # (B, F, M)
+        x = (torch.log(power + self.floor) - self.mean) * self.scale
         return x if self.cosines is None else x @ self.cosines
 
 
