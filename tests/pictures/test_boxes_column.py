@@ -170,3 +170,47 @@ def test_what_is_told_has_a_label_a_score_and_places() -> None:
     }
     assert column.decode(found) == [[{"label": "b", "score": 0.9, "x1": 1, "y1": 2, "x2": 3, "y2": 4}]]
     assert len(found_in(found)[0][1]) == 2
+
+
+def test_boxes_are_guessed_from_what_cells_hold() -> None:
+    from scenes import scenes  # type: ignore[import-not-found]
+
+    from dapeng.data.infer import infer
+
+    found = {g.name: g.options.get("type") for g in infer(Frame(scenes(20).select(["photo", "things"])), ["things"])}
+    assert found == {"photo": "image", "things": "boxes"}
+
+
+def test_a_prediction_by_another_fit_is_told_in_this_one_s_labels() -> None:
+    _, _, one = prepared([[BOX, {**BOX, "label": "b"}, {**BOX, "label": "b"}]] * 2)
+    _, _, other = prepared([[BOX, BOX, {**BOX, "label": "c"}]] * 2)
+    here, there = one["things"], other["things"]
+    assert (here.labels, there.labels) == (["b", "a"], ["a", "c"])
+    said = {"boxes": np.ones((1, 3, 4)), "scores": np.array([[0.9, 0.8, 0.0]]), "codes": np.array([[1, 0, 0]])}
+    boxes, scores, codes = found_in(here.aligned(said, there))[0]
+    assert scores.round(2).tolist() == [0.8]
+    assert codes.tolist() == [1]
+    assert len(boxes) == 1
+
+
+def test_two_runs_with_labels_in_another_order_are_compared_label_by_label() -> None:
+    from dapeng.evaluate.tasks.boxes import BoxesTask
+    from dapeng.metrics.base import value_of
+    from dapeng.metrics.boxes import Ap50
+
+    told = []
+    for order in ([BOX, {**BOX, "label": "b", "x1": 20, "x2": 30}], [{**BOX, "label": "b", "x1": 20, "x2": 30}, BOX]):
+        _, _, columns = prepared([order, [order[0]]])
+        column = columns["things"]
+        cell = pa.array([json.dumps(order)])
+        encoded = column.encode(cell)
+        truth = column.truth({n: np.array([a], object) if n == "x" else [a] for n, a in encoded.tensors.items()})
+        boxes, codes = encoded.tensors["boxes"], encoded.tensors["codes"]
+        said = {"boxes": boxes[None], "scores": np.full((1, len(codes)), 0.9), "codes": codes[None]}
+        told.append((column, said, truth))
+    assert told[0][0].labels != told[1][0].labels
+    first, second = BoxesTask().paired(*told)
+    assert value_of(Ap50(), first) == value_of(Ap50(), second) == 1
+    assert {tuple(c.tolist()) for _, c in first.true} != set()
+    crossed = [(b, np.sort(c).tolist()) for b, c in first.true], [(b, np.sort(c).tolist()) for b, c in second.true]
+    assert crossed[0][0][1] == crossed[1][0][1] == [0, 1]

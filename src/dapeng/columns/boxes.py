@@ -31,6 +31,7 @@ MOST_OUTSIDE = 0.05
 """Share of a box that may lie outside of its picture, and is cut off."""
 LEAST_SCORE = 0.05
 MOST_IN_A_CELL = 10_000
+GUESSED = 50
 
 
 @kinds.columns
@@ -62,6 +63,17 @@ class Boxes(ColumnOptions):
         two = {"label": "犬", "x": 1.5, "y": 0, "width": 4, "height": 3.5}
         cells = [[one], [one, two], [], [two], None, [one, one, two], [two, two], [one], [], [two, one]]
         return ["" if c is None else json.dumps(c, ensure_ascii=False) for c in cells]
+
+    @classmethod
+    def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
+        """How surely these cells are boxes: lists of objects with a label and corners, or an empty list."""
+        found = [v for v in one_array(cells)[:GUESSED].to_pylist() if v is not None and v != ""]
+        try:
+            boxes = [boxes_of(v) for v in found]
+        except ValueError:
+            return 0.0, ""
+        every = sum(len(b[1]) for b in boxes if b is not None)
+        return (0.95, f"lists of boxes, {every / len(boxes):.3g} a cell") if every else (0.0, "")
 
     def summary(self, target: bool) -> BoxesSummary:
         return BoxesSummary(self)
@@ -263,6 +275,15 @@ class BoxesColumn(Column):
         """Score from which on a box is told."""
         asked = self.options.threshold
         return float(self.state.get("threshold", 0.3)) if asked == "auto" else asked
+
+    def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
+        places = np.array([self.codes.get(label, -1) for label in fitted.labels], np.int64)
+        codes = places[np.asarray(prediction["codes"]).round().astype(np.int64)]
+        scores = np.where(codes >= 0, prediction["scores"], 0).astype(np.float32)
+        order = np.argsort(-scores, 1, kind="stable")  # boxes of labels that are not known here go to the end
+        boxes = np.take_along_axis(np.asarray(prediction["boxes"]).reshape(*scores.shape, 4), order[..., None], 1)
+        scores, codes = (np.take_along_axis(x, order, 1) for x in (scores, np.maximum(codes, 0)))
+        return {"boxes": boxes, "scores": scores, "codes": codes}
 
     def settle(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, Any]:
         if self.options.threshold != "auto":

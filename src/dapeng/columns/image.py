@@ -273,7 +273,7 @@ class ImageColumn(Column):
             except Unreadable as error:
                 present[i] = False
                 bad.add(i, str(error))
-        tensors = {"pixels": out}
+        tensors: dict[str, np.ndarray] = {"pixels": out}
         if self.followed:
             sizes = extents.astype(int)
             tensors["affine"] = np.array([self.affine(*s) for s in sizes], np.float32).reshape(-1, 2, 3)

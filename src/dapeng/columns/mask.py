@@ -252,6 +252,15 @@ class MaskColumn(Column):
         both = confusions(prediction["codes"], wanted, len(self.labels)).sum(0, keepdims=True)
         return "dice", float(mean_dice(both, self.background)[0])
 
+    def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
+        places = np.full(256, self.background, np.uint8)
+        known = {value: code for code, value in enumerate(self.values)}
+        for code, value in enumerate(fitted.values):
+            places[code] = known.get(value, self.background)
+        shares = np.zeros((len(prediction["codes"]), len(self.labels)), np.float32)
+        np.add.at(shares, (slice(None), places[: len(fitted.values)]), prediction["shares"])
+        return {**prediction, "codes": places[np.asarray(prediction["codes"]).astype(np.uint8)], "shares": shares}
+
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
         """Of each row a PNG of the size of its picture, whose pixels have the values that masks have."""
         values, affine = np.asarray(self.values), np.asarray(prediction["affine"], np.float64)

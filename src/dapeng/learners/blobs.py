@@ -71,7 +71,8 @@ def parts_of(pixels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     background = np.median(x.reshape(len(x), -1), 1) if len(x) == 1 else _brightest(x)
     far = np.sqrt(((x - background[:, None, None]) ** 2).sum(0))
     there = ndimage.binary_fill_holes(far > otsu(far))
-    numbers, _ = ndimage.label(there)
+    labelled: Any = ndimage.label(there)
+    numbers = labelled[0]
     boxes, facts = [], []
     for number, (down, across) in enumerate(ndimage.find_objects(numbers)[:MOST_PARTS], 1):
         inside = numbers[down, across] == number

@@ -43,12 +43,14 @@ class UsualBoxes(LearnerOptions):
         """Boxes (K, 4) of a label, and the share of pictures in which each would be right."""
         from sklearn.cluster import KMeans
 
+        made: Any = KMeans
+
         each = [boxes[codes == code] for boxes, codes in true]
         every = np.concatenate(each)
         if not len(every):
             return np.empty((0, 4)), np.empty(0)
         count = min(max(round(len(every) / len(true)), 1), self.most, len(np.unique(every, axis=0)))
-        usual = KMeans(count, n_init=2, random_state=seed).fit(every).cluster_centers_
+        usual = made(count, n_init=2, random_state=seed).fit(every).cluster_centers_
         hit = np.mean([(overlaps(usual, b) >= 0.5).any(1) if len(b) else np.zeros(count, bool) for b in each], 0)
         return usual, hit
 

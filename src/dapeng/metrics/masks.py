@@ -7,7 +7,7 @@ evaluating 3D medical image segmentation, 2015 (https://doi.org/10.1186/s12880-0
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -72,8 +72,9 @@ class MaskView(View):
 
 def outlines_apart(said: np.ndarray, true: np.ndarray, share: float = 0.95) -> float:
     """The larger of both directions' 95th percentiles of the distance from one outline to the other (HD95); nan where there is none."""
-    from scipy import ndimage
+    from scipy import ndimage as library
 
+    ndimage: Any = library
     if not said.any() or not true.any():
         return float("nan")
     one, other = (part & ~ndimage.binary_erosion(part, border_value=1) for part in (said, true))

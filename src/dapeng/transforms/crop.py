@@ -40,7 +40,7 @@ class CropPictures:
     def __call__(self, batch: Batch, name: str, draw: tuple[int, ...]) -> Batch:
         cells = batch[name]
         x = cells["pixels"]
-        high, wide = (max(1, s // 2) if self.size == "auto" else min(self.size, s) for s in x.shape[2:])
+        high, wide = (max(1, s // 2) if isinstance(self.size, str) else min(self.size, s) for s in x.shape[2:])
         u = uniform(batch.rows.numpy(), 2, *draw)
         top, left = (
             (u[:, i] * (s - n + 1)).astype(np.int64) for i, (s, n) in enumerate(zip(x.shape[2:], (high, wide)))

@@ -11,7 +11,7 @@ from dapeng.columns.base import Column
 from dapeng.columns.boxes import found_in, right_ones, true_in
 from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
-from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
+from dapeng.evaluate.tasks.base import Prediction, Task, Told, Wrong
 from dapeng.metrics.base import View
 from dapeng.metrics.boxes import SIZES, BoxesView
 
@@ -36,6 +36,17 @@ class BoxesTask(Task):
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> BoxesView:
         found = found_in(dict(prediction))
         return BoxesView(found, true_in(values), len(column.labels), column.cut or 0.0)  # type: ignore[attr-defined]
+
+    def paired(self, first: Told, second: Told) -> tuple[View, View]:
+        each: list[list[str]] = [list(told[0].labels) for told in (first, second)]  # type: ignore[attr-defined]
+        labels = list(dict.fromkeys([*each[0], *each[1]]))
+        made = []
+        for mine, told in zip(each, (first, second)):
+            places = np.array([labels.index(label) for label in mine], np.int64)
+            view = self.view(*told)
+            found = [(b, s, places[c]) for b, s, c in view.found]
+            made.append(BoxesView(found, [(b, places[c]) for b, c in view.true], len(labels), view.cut))
+        return made[0], made[1]
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, BoxesView)
@@ -122,7 +133,7 @@ def sweep(view: BoxesView) -> dict[str, list[float | None]]:
 
 def kinds_of_errors(view: BoxesView) -> dict[str, int]:
     """How many boxes are missed, and what is wrong with those that are told wrongly."""
-    counts = dict.fromkeys(KINDS, 0)
+    counts: dict[str, int] = {kind: 0 for kind in KINDS}  # noqa: C420
     for found, true in zip(_told(view.found, view.cut), view.true):
         kinds, missed = sorted_errors(found, true)
         counts["missed"] += int(missed.sum())
