@@ -53,9 +53,8 @@ class GroupSplit(Fractions):
         inner = np.flatnonzero(np.isin(groups, rest))
         if len(rest) > 1 and len(inner):
             _, places = np.unique(groups[inner], return_inverse=True)
-            sides[rest] = self._by_hash(
-                places, [values[i] for i in rest], seed, (0.0, *(s / sum(shares) for s in shares[1:]))
-            )
+            left = (0.0, shares[1] / sum(shares), shares[2] / sum(shares))
+            sides[rest] = self._by_hash(places, [values[i] for i in rest], seed, left)
         sides[validates], sides[tests] = VALIDATION, TEST
         return sides
 
