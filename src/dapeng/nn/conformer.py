@@ -43,7 +43,9 @@ class RelativeAttention(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None, distances: Tensor) -> Tensor:
         """bias: (B, 1, 1, T), True is looked at. distances: (2 T - 1, D), of T - 1 frames back first."""
         q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(self.norm(x)).chunk(3, -1))
-        places = self.distance(distances).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0).contiguous()  # (H, K, 2 T - 1)
+        places = (
+            self.distance(distances).unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0).contiguous()
+        )  # (H, K, 2 T - 1)
         far = shifted((q + self.of_distance[:, None]) @ places) * q.shape[3] ** -0.5
         far = far if bias is None else far.masked_fill(~bias, float("-inf"))
         rate = self.dropout if self.training else 0.0
