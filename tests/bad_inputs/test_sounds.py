@@ -104,7 +104,9 @@ def test_a_missing_file_is_named() -> None:
     assert column().encode(pa.array(["gone.wav"])).bad.reasons == ["no such file: gone.wav"]
 
 
-def test_quarantined_rows_are_told_and_too_many_stop_a_training(tmp_path: Path) -> None:
+def test_quarantined_rows_are_told_and_too_many_stop_a_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     draw = np.random.default_rng(0)
     for label, pitch in (("high", 1500), ("low", 200)):
         (tmp_path / "sounds" / label).mkdir(parents=True)
@@ -122,8 +124,8 @@ def test_quarantined_rows_are_told_and_too_many_stop_a_training(tmp_path: Path) 
         "evaluate": {"resamples": 50, "baselines": ["linear"]},
     }
     run = dapeng.train(spec, runs=tmp_path / "runs")
-    report = (run.path / "report.html").read_text()
-    assert "left out because a cell can" in report
+    assert "3.wav (audio): the file is empty" in capsys.readouterr().err
+    assert "1 of the cells that were looked at can" in (run.path / "report.html").read_text()
     assert run.predict([{"audio": str(tmp_path / "sounds" / "high" / "1.wav")}]).column("label").to_pylist() == ["high"]
     with pytest.raises(DataError, match="can't be read as audio"):
         dapeng.train({**spec, "data": str(tmp_path / "sounds")}, runs=tmp_path / "runs")

@@ -21,7 +21,7 @@ from dapeng.data.table import Frame, Source
 class Origin:
     """One file that holds the data.
 
-    kind: "file" (of that name, in the cache or a folder of DAPENG_SAMPLES), "pypi", "npm" (name is PACKAGE==VERSION), or
+    kind: "file" (of that name, in the cache or a folder of DAPENG_SAMPLES), "pypi", "npm" (name is PACKAGE==VERSION), "deb" (PACKAGE=VERSION), or
     "url". sha256: of the file as it comes.
     """
 

