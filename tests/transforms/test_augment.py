@@ -86,6 +86,7 @@ def test_a_row_whose_partner_has_no_answer_counts_for_nothing() -> None:
 def test_an_answer_that_cannot_be_mixed_is_refused_before_training() -> None:
     class Ranks:
         type = "ranks"
+        of = None
 
         def layout(self) -> dict[str, Any]:
             return {"order": None}
