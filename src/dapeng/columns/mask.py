@@ -258,7 +258,8 @@ class MaskColumn(Column):
         for code, value in enumerate(fitted.values):
             places[code] = known.get(value, self.background)
         shares = np.zeros((len(prediction["codes"]), len(self.labels)), np.float32)
-        np.add.at(shares, (slice(None), places[: len(fitted.values)].astype(np.int64)), prediction["shares"])
+        for code, place in enumerate(places[: len(fitted.values)].tolist()):
+            shares[:, place] += prediction["shares"][:, code]
         return {**prediction, "codes": places[np.asarray(prediction["codes"]).astype(np.uint8)], "shares": shares}
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
