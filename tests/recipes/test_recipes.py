@@ -78,4 +78,6 @@ def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp
         return
     golden = json.loads(GOLDEN.read_text())
     assert name in golden, f"add {name}: {losses[0]!r} to {GOLDEN.name}"
-    assert losses[0] == pytest.approx(golden[name], rel=2e-2)
+    # several where processors round so differently that twenty steps lead elsewhere (bfloat16 with and without matrix units)
+    known = golden[name] if isinstance(golden[name], list) else [golden[name]]
+    assert any(losses[0] == pytest.approx(each, rel=2e-2) for each in known), (losses[0], known)
