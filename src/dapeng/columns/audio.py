@@ -24,7 +24,8 @@ from dapeng.columns.log_mel import centres, log_mel
 from dapeng.columns.sound_reader import SoundReader
 from dapeng.core import kinds
 from dapeng.core.files import from_text
-from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
+from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, TransformOptions
+from dapeng.core.registry import DEFAULT
 
 LOOK_AT = 1000
 """Cells of a block that are read to fit."""
@@ -44,11 +45,12 @@ SURE = 0.95
 class Audio(ColumnOptions):
     """A sound, as a path or as bytes of a WAV, FLAC, OGG or MP3 file of any rate; read by networks over its spectrum or its samples.
 
+    As an output the task is to make one.
     Example: `inputs: {clip: {type: audio, rate: 16000, encoder: spectrogram_cnn}}`
     """
 
     type: Literal["audio"] = "audio"
-    read_only: ClassVar[bool] = True
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "augment")
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
         "none": [],
@@ -58,6 +60,10 @@ class Audio(ColumnOptions):
     """What each level of `augment` stands for."""
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("audio", auto=True)] = None
     """The network that reads it. auto: convolutions over the spectrum; convolutions and a GRU where it is to be written down."""
+    decoder: Annotated[DecoderOptions, kinds.decoders.choice("audio", default="speech")] = DEFAULT
+    """How it is made."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this output beside the others."""
     rate: int | Literal["auto"] = Field("auto", ge=1000, le=192_000)
     """Samples a second to which sounds are brought. auto: as most of the data have, at most 16,000."""
     channel: Literal["mix", "first"] = "mix"
@@ -79,7 +85,7 @@ class Audio(ColumnOptions):
             file = io.BytesIO()
             tone = 0.4 * np.sin(2 * np.pi * (200 + 300 * i) * time) + 0.1 * np.sin(2 * np.pi * 50 * i * time)
             soundfile.write(file, tone, 8000, format=("WAV", "FLAC")[i % 2])
-            cells.append(file.getvalue())
+            cells.append(file.getvalue() if i != 4 else None)
         return cells
 
     @classmethod
@@ -98,7 +104,11 @@ class Audio(ColumnOptions):
         return AudioSummary(self)
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> AudioColumn:
-        return AudioColumn(name, self, state, target)
+        if not target:
+            return AudioColumn(name, self, state, target)
+        from dapeng.columns.sounding import SoundingColumn
+
+        return SoundingColumn(name, self, state, target)
 
     def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
         return ("deepspeech2", "keeps the order of what is heard") if "tokens" in needs else ("", "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Cells: TypeAlias = pa.Array | pa.ChunkedArray
-Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text", "boxes", "picture"]
+Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text", "boxes", "picture", "sound"]
 """What an output says of a row, for those who hand answers on (tables, servers, exports)."""
 
 

@@ -25,6 +25,8 @@ from dapeng.models.model import Model
 from dapeng.models.predict import Predictions, predict_rows
 
 NETWORK = "network"
+MADE = {"text": "a text that is written", "sound": "a sound that is made"}
+"""What an output is that has no one value to explain or to compare, by what it answers."""
 
 
 @dataclass
@@ -170,13 +172,15 @@ class Product:
 
     def refuse_written(self, what: str, pointed: bool = False) -> None:
         """Raise RunError where there are such: `what` isn't there for them yet. pointed: it is where none is found step by step."""
-        refused = [n for n in self.written if not pointed or self.model is None or self.model.decoders[n].searches]
+        made = [n for n, c in self.outputs.items() if c.answers in MADE]
+        refused = [n for n in made if not pointed or self.model is None or self.model.decoders[n].searches]
         if refused:
-            hint = "predict, evaluate, chat and serve are there"
-            raise RunError(f"{refused[0]} is a text that is written: {what} such is not there yet", hint=hint)
+            which = MADE[self.outputs[refused[0]].answers]
+            hint = "predict, evaluate, chat and serve are there" if self.written else "predict, evaluate and serve are there"
+            raise RunError(f"{refused[0]} is {which}: {what} such is not there yet", hint=hint)
 
     def _check(self, source: Source, known: bool = False) -> None:
-        if not self.inputs and not known:
+        if not self.inputs and not known and self.written:
             hint = "dapeng chat RUN --prompt 'Once', or run.write('Once')"
             raise RunError("this run reads nothing: it goes on with a text", hint=hint)
         missing = [n for n in self.inputs if n not in source.names]

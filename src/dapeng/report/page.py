@@ -42,7 +42,7 @@ def page(title: str, meta: Sequence[str], sections: Sequence[tuple[str, str, Saf
 def policy(style: str) -> str:
     """What a browser may do: show this style sheet and pictures that lie in the file."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _header(title: str, meta: Sequence[str]) -> Safe:

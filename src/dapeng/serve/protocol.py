@@ -167,8 +167,8 @@ def _chances(column: Any) -> list[str] | None:
 
 
 def _datatype(column: Any) -> str:
-    """Labels, boxes (as JSON) and pictures (in base64) are texts."""
-    return "BYTES" if _chances(column) is not None or column.answers in ("boxes", "picture") else "FP32"
+    """Only numbers are such; labels, texts, boxes (as JSON), pictures and sounds (in base64) are texts."""
+    return "FP32" if column.answers in ("number", "numbers") and _chances(column) is None else "BYTES"
 
 
 def _width(column: Any) -> list[int]:

@@ -58,6 +58,7 @@ class Page:
             f"script-src {_hash(self.js)}",
             "connect-src 'self'",
             "img-src 'self' data: blob:",
+            "media-src data:",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",

@@ -174,10 +174,20 @@ function mask(name, value) {
   return image;
 }
 
+function sound(name, value) {
+  const player = make("audio", undefined, "value");
+  player.src = "data:audio/wav;base64," + value;
+  player.controls = true;
+  player.setAttribute("aria-label", name);
+  return player;
+}
+
+const SEEN = {boxes: (_, value) => boxes(value), picture: mask, sound};
+
 function answer(name, found) {
   const box = make("div", undefined, "answer");
-  const kind = about.kinds[name];
-  const seen = kind === "boxes" ? boxes(found.value) : kind === "picture" ? mask(name, found.value) : shown(found.value);
+  const draw = SEEN[about.kinds[name]];
+  const seen = draw ? draw(name, found.value) : shown(found.value);
   box.append(make("h3", name), seen);
   if (found.probabilities) {
     const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);

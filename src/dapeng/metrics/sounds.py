@@ -1,0 +1,126 @@
+"""Metrics of sounds that are made, beside true ones of the same rows.
+
+Mel cepstral distortion: Kubichek: Mel-cepstral distance measure for objective speech quality assessment, 1993; along the best alignment of
+both, as in Weiss et al.: Wave-Tacotron, 2021 (https://arxiv.org/abs/2011.03568), appendix C.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dapeng.columns.log_mel import dct, log_mel
+from dapeng.core.kinds import metrics
+from dapeng.metrics.base import Drawn, Metric, View
+
+BANDS = 40
+CEPSTRA = 13
+"""Coefficients that are compared; the first one, loudness, is not among them."""
+DECIBEL = 10.0 * np.sqrt(2.0) / np.log(10.0)
+MOST_COMPARED = 1000
+"""Rows whose spectra are compared."""
+
+
+class SoundView(View):
+    """16-bit samples that were made beside the true ones: lists of (T,)."""
+
+    task: ClassVar[str] = "audio"
+
+    def __init__(self, said: list[np.ndarray], wanted: list[np.ndarray], rate: int, made: bool):
+        self.said, self.wanted, self.rate, self.made = said, wanted, rate, made
+
+    @property
+    def rows(self) -> int:
+        return len(self.wanted)
+
+    def take(self, rows: np.ndarray) -> SoundView:
+        return SoundView([self.said[i] for i in rows], [self.wanted[i] for i in rows], self.rate, self.made)
+
+    def same(self, other: View) -> bool:
+        return isinstance(other, SoundView) and all(np.array_equal(a, b) for a, b in zip(self.said, other.said))
+
+    @cached_property
+    def distortions(self) -> np.ndarray:
+        """(N,) decibel; nan of rows that are not looked at."""
+        out = np.full(self.rows, np.nan)
+        for i in np.unique(np.linspace(0, self.rows - 1, min(self.rows, MOST_COMPARED)).astype(int)):
+            out[i] = distortion(cepstra(self.said[i], self.rate), cepstra(self.wanted[i], self.rate))
+        return out
+
+    @cached_property
+    def seconds(self) -> np.ndarray:
+        """(N, 2) how long both last."""
+        return np.array([[len(a), len(b)] for a, b in zip(self.said, self.wanted)], np.float64).reshape(-1, 2) / self.rate
+
+
+def cepstra(samples: np.ndarray, rate: int) -> np.ndarray:
+    """(F, 12) the shape of the spectrum over time, from log-mel bands in nats of amplitude."""
+    x = log_mel(samples if len(samples) else np.zeros(1, np.int16), rate, BANDS) / 2
+    return x @ dct(BANDS, CEPSTRA)[:, 1:] * np.sqrt(2 / BANDS)
+
+
+def distortion(said: np.ndarray, wanted: np.ndarray) -> float:
+    """Decibel a frame, along the alignment of both (dynamic time warping) whose sum is least."""
+    apart = np.sqrt(((said[:, None] - wanted[None]) ** 2).sum(2))
+    total, steps = _warped(apart)
+    return float(DECIBEL * total / steps)
+
+
+def _warped(apart: np.ndarray) -> tuple[float, int]:
+    """The least sum of a path through distances (F, G) from corner to corner, and its steps."""
+    rows, columns = apart.shape
+    total = np.full((rows + 1, columns + 1), np.inf)
+    steps = np.zeros((rows + 1, columns + 1), np.int64)
+    total[0, 0] = 0.0
+    for number in range(2, rows + columns + 1):  # of one diagonal no cell depends on another
+        i = np.arange(max(1, number - columns), min(rows, number - 1) + 1)
+        j = number - i
+        before = np.stack([total[i - 1, j - 1], total[i - 1, j], total[i, j - 1]])
+        best = before.argmin(0)
+        total[i, j] = before[best, np.arange(len(i))] + apart[i - 1, j - 1]
+        steps[i, j] = np.stack([steps[i - 1, j - 1], steps[i - 1, j], steps[i, j - 1]])[best, np.arange(len(i))] + 1
+    return float(total[rows, columns]), int(steps[rows, columns])
+
+
+class _Sounds(Metric):
+    fits: ClassVar[tuple[str, ...]] = ("audio",)
+    higher_is_better: ClassVar[bool] = False
+    in_units: ClassVar[bool] = True
+
+    def applies(self, view: View) -> bool:
+        return isinstance(view, SoundView) and view.made
+
+    def each(self, view: Any) -> np.ndarray:
+        """(N,) of each row; nan where it isn't known."""
+        raise NotImplementedError
+
+    def values(self, drawn: Drawn) -> np.ndarray:
+        each = self.each(drawn.view)
+        known = ~np.isnan(each)
+        below = drawn.counts @ known.astype(np.float64)
+        above = drawn.counts @ np.where(known, each, 0.0)
+        return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+
+
+@metrics
+class MelDistortion(_Sounds):
+    """Distance of the spectra's shapes, in decibel a frame, along the best alignment of what was made and what was said in truth."""
+
+    type: Literal["mel_distortion"] = "mel_distortion"
+    title: ClassVar[str] = "Mel cepstral distortion (dB)"
+
+    def each(self, view: Any) -> np.ndarray:
+        return view.distortions
+
+
+@metrics
+class SecondsOff(_Sounds):
+    """How many seconds longer or shorter it is than the true sound, in the mean."""
+
+    type: Literal["seconds_off"] = "seconds_off"
+    title: ClassVar[str] = "Seconds off"
+
+    def each(self, view: Any) -> np.ndarray:
+        return np.abs(view.seconds[:, 0] - view.seconds[:, 1])
