@@ -183,3 +183,12 @@ def placement(width: int, height: int, to_height: int, to_width: int, how: str) 
 
 def is_grey(picture: Any) -> bool:
     return picture.mode in ("1", "L", "LA", "I", "F") or picture.mode.startswith("I;16")
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """A PNG of (C, Y, X) uint8, grey or colour."""
+    from PIL import Image as Pillow
+
+    out = io.BytesIO()
+    Pillow.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(out, "PNG")
+    return out.getvalue()

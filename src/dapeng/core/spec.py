@@ -164,8 +164,9 @@ class Train(Options):
     """Penalty on half the sum of the squared weights of matrices, beside the optimiser's own weight decay."""
     clip: float | None = Field(1.0, gt=0)
     """Largest norm of the gradient; null for none."""
-    ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, evaluated and kept instead of them; null for none."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | Auto | None = "auto"
+    """Decay of an exponential moving average of the weights, evaluated and kept instead of them; null for none. auto: as the decoders
+    advise, which mostly is none."""
     patience: Annotated[int, Field(ge=1)] | Auto | None = "auto"
     """Validations without gain before training stops; null to never stop early."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -146,7 +146,12 @@ class Product:
         notes = self._unseen(source)
         good = np.setdiff1d(np.arange(store.rows), store.left_out)
         tensors = self.blended(self.each(source, store, good)) if len(good) else self._nothing()
-        tensors = self.quoted(tensors, lambda name: source.read([name]).column(name).take(pa.array(good)))
+
+        def cells(name: str) -> Any:
+            return source.read([name]).column(name).take(pa.array(good))
+
+        tensors = self.quoted(tensors, cells)
+        tensors = {o: self.outputs[o].noted(p, self.inputs, cells) for o, p in tensors.items()}
         values = {o: self.outputs[o].decode(p) for o, p in tensors.items()}
         left = [(q.row, q.column, q.reason) for q in store.quarantined]
         return Answer(tensors, values, good, left, notes)
