@@ -192,3 +192,14 @@ def png_of(pixels: np.ndarray) -> bytes:
     out = io.BytesIO()
     Pillow.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(out, "PNG")
     return out.getvalue()
+
+
+def grid_of(pictures: np.ndarray, across: int) -> np.ndarray:
+    """Pictures (N, C, Y, X) uint8 side by side, so many in a line -> (C, Y', X') uint8, with lines of grey between them."""
+    count, channels, height, width = pictures.shape
+    lines = -(-count // across)
+    out = np.full((channels, lines * (height + 1) + 1, across * (width + 1) + 1), 128, np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // across * (height + 1) + 1, i % across * (width + 1) + 1
+        out[:, top : top + height, left : left + width] = picture
+    return out

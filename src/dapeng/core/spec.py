@@ -182,7 +182,7 @@ class Train(Options):
     seed: int = Field(0, ge=0, lt=2**31)
     """Every draw is a function of the seed, the step and the rank."""
     samples: bool = False
-    """Show, after each validation, a text that the network writes by then."""
+    """Show, after each validation, a text that the network writes by then, or keep a grid of pictures that it draws by then."""
     checkpoint_every: Annotated[int, Field(ge=1)] | Duration = "60s"
     """Wall time between checkpoints (60s, 500ms); a whole number without a unit is a number of steps."""
     pretrain: Annotated[Pretrain | None, AutoIsNone()] = None

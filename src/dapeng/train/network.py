@@ -29,7 +29,7 @@ from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Stopped, fit
 from dapeng.train.remembered import remembered
-from dapeng.train.samples import sampler
+from dapeng.train.samples import FOLDER, sampler
 from dapeng.train.setting import Setting, drawn, packed
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES
@@ -178,7 +178,8 @@ def train_network(
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
     setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline, untargeted)
     trained = Trained(model, autocast=autocast, device=device)
-    show = sampler(model, outputs, store, shown, device, autocast) if train.samples else None
+    kept = None if log is None else log.path.parent / FOLDER
+    show = sampler(model, outputs, store, shown, device, autocast, kept) if train.samples else None
     began, began_cpu = time.monotonic(), time.process_time()
     attempts = [(phase, phase.epochs or length) for phase in phases]
     initial = {n: t.detach().clone() for n, t in model.state_dict().items()}
