@@ -48,8 +48,10 @@ MOST_TOKENS_FOR_LEARNERS = 10_000_000
 """Of texts that are written."""
 FEW_ROWS = 10_000
 """Training rows under which the validation rows, too, are wanted by the network."""
-MOST_VALIDATED, MOST_TESTED = 100_000, 1_000_000
-"""Rows of those parts that are looked at: more would move the figures by less than a thousandth."""
+MOST_VALIDATED = 100_000
+"""Rows that validate and are looked at: more would move the figures by less than a thousandth."""
+MOST_BYTES_FOR_LEARNERS = 1 << 28
+"""Of the true answers, such as pictures."""
 
 
 @dataclass
@@ -269,7 +271,15 @@ def _every(fold: Fold, rows: np.ndarray) -> int:
     for name in fold.product.written:
         offsets = fold.store.stored[name].offsets
         tokens += 0 if offsets is None else int((offsets[rows + 1] - offsets[rows]).sum())
-    return max(1, -(-len(rows) // MOST_ROWS_FOR_LEARNERS), -(-tokens // MOST_TOKENS_FOR_LEARNERS))
+    stored = [
+        t
+        for n in fold.product.outputs
+        for t in fold.store.stored[n].tensors.values()
+        if fold.store.stored[n].offsets is None
+    ]
+    size = len(rows) * sum(int(np.prod(t.shape[1:])) * t.dtype.itemsize for t in stored)
+    most = (MOST_ROWS_FOR_LEARNERS, MOST_TOKENS_FOR_LEARNERS, MOST_BYTES_FOR_LEARNERS)
+    return max(1, *(-(-amount // bound) for amount, bound in zip((len(rows), tokens, size), most)))
 
 
 def fit_all(session: Session, fold: Fold) -> dict[str, dict[str, Fitted]]:
@@ -439,6 +449,9 @@ def asked(
                 found.setdefault(name, {})[output] = fitted.learner.judged(seen, target)
     if any("stretch" in p for p in found.get(NETWORK, {}).values()):
         found[NETWORK] = product.quoted(found[NETWORK], lambda name: cells_of(session.source, name, rows))
+    for o, column in product.outputs.items():
+        for m in (m for m in found if o in found[m]):
+            found[m][o] = column.noted(found[m][o], product.inputs, lambda name: cells_of(session.source, name, rows))
     found["product"] = {o: mix({m: found[m][o] for m in s if s[m] > 0}, s) for o, s in product.shares.items()}
     out.settings = {o: s["product"] for o, s in fold.settled.items() if "product" in s}
     for o, settled in fold.settled.items():

@@ -55,9 +55,10 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     if not found["notes"]:
         del found["notes"]
     for name, column in outputs.items():
-        by_heart = _by_heart(fold, name, column, rows)
+        said = next(j for j in judged if j.name == "product").predictions.get(name)
+        by_heart = _by_heart(fold, name, column, rows, said, wanted[name])
         if by_heart is not None:
-            found["outputs"][name]["memorised"] = by_heart
+            found["outputs"][name]["memorised" if column.answers == "text" else "nearest"] = by_heart
     shares = fusion_shares(fold.product, fold.store, rows)
     if shares is not None:
         found["fusion"] = shares
@@ -72,14 +73,18 @@ def _truth(session: Session, fold: Fold, name: str, rows: np.ndarray) -> tuple[n
     return column.verbatim(cells_of(session.source, name, rows)) if column.lossy else wanted, present
 
 
-def _by_heart(fold: Fold, name: str, column: Any, rows: np.ndarray) -> dict[str, Any] | None:
-    """What a language model knows by heart of its training texts."""
-    model = fold.product.model
-    if column.answers != "text" or fold.product.inputs or model is None:
+def _by_heart(fold: Fold, name: str, column: Any, rows: np.ndarray, said: Any, wanted: Any) -> dict[str, Any] | None:
+    """What a language model knows by heart of its training texts; of other answers what their task says of them."""
+    stored, model = fold.store.stored[name], fold.product.model
+    if column.answers != "text":
+        (values, present), tensors = wanted, next(iter(stored.tensors.values()))
+        found = {k: np.asarray(v)[present] for k, v in (said or {}).items()}
+        return task_of(column.task).by_heart(column, found, np.asarray(values)[present], tensors, fold.rows)
+    if fold.product.inputs or model is None:
         return None
     model.eval()
     with torch.inference_mode():
-        return memorised(column, model.decoders[name], fold.store.stored[name], fold.rows, rows)
+        return memorised(column, model.decoders[name], stored, fold.rows, rows)
 
 
 def _shared(known: list[Tested], member: str, output: str) -> list[str]:

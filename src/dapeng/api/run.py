@@ -60,19 +60,20 @@ class Run:
 
         return ask(self.product, read_questions(Path(questions)), shots, seed)
 
-    def answer(self, data: Any) -> Answer:
-        """Predictions as tensors and values, with what was left out and why."""
-        return self.product.predict(source_of(data))
+    def answer(self, data: Any, **options: Any) -> Answer:
+        """Predictions as tensors (of pictures: pixels, uint8) and values, with what was left out and why. options: as `predict`."""
+        return self.product.predict(source_of(data), options=options)
 
-    def predict(self, data: Any) -> pa.Table:
+    def predict(self, data: Any, **options: Any) -> pa.Table:
         """A table of predictions: the label or number, and the probability of each label; one row for each row of the data.
 
-        data: a path, a data frame, a list of mappings. A row that can't be read has empty predictions and a warning.
+        data: a path, a data frame, a list of mappings. options: of drawn pictures (PNG bytes) the seed, and of those that are drawn in
+        steps also steps and guidance. A row that can't be read has empty predictions and a warning.
         Raises DataError if a column is missing.
         """
         source = source_of(data)
         parts = []
-        for block, answer in self.product.stream(source):
+        for block, answer in self.product.stream(source, options=options):
             parts.append(table_of(self.product, answer, len(block)))
             for row, column, reason in answer.left_out[:5]:
                 warn(f"{source.where(block.start + row)}: {column}: {reason}; no prediction")

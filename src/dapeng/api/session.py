@@ -11,6 +11,7 @@ from typing import Any
 
 from dapeng.api.columns import Chosen, from_data, from_spec, settle
 from dapeng.api.directions import keep_promises, promised
+from dapeng.api.judges import with_judges
 from dapeng.api.parts import Parts, split_rows
 from dapeng.core.console import say, table, warn
 from dapeng.core.duration import seconds
@@ -82,6 +83,7 @@ def begin(
         else from_spec(spec, whole)
     )
     settle(chosen, loaded.folder)
+    chosen.outputs = with_judges(chosen.outputs, loaded.folder)
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})
         _say_guesses(chosen)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dapeng.api import folds
-from dapeng.api.folds import MOST_TESTED, Fold
+from dapeng.api.folds import Fold
 from dapeng.api.judging import judge, save_resolved, save_tested
 from dapeng.api.session import Session
 from dapeng.api.tested import Tested
@@ -66,7 +66,8 @@ def _single(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
     folds.say_columns(fold)
     if session.spec.model in ("auto", "network"):
         folds.train(session, fold, resume)
-    rows = on_side(session.parts.sides, 2, fold.store.left_out, MOST_TESTED, session.spec.train.seed)
+    most = min(c.most_tested for c in fold.product.outputs.values())
+    rows = on_side(session.parts.sides, 2, fold.store.left_out, most, session.spec.train.seed)
     return fold, [folds.finished(session, fold, rows)]
 
 

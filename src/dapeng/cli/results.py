@@ -9,6 +9,7 @@ from typing import Any
 from dapeng.core.console import emit, table
 from dapeng.core.errors import DataError
 from dapeng.core.files import json_text
+from dapeng.core.run import file_name
 
 
 def show(result: Any, as_json: bool) -> None:
@@ -56,6 +57,7 @@ def write_table(rows: Any, to: str | None, form: str) -> None:
         with atomic_open(str(to)) as stream:
             pq.write_table(frame, stream)
         return
+    frame = _with_files(frame, Path(to)) if to else frame
     lines = _csv(frame) if suffix == ".csv" else (json_text(_plain(row)) for row in frame.to_pylist())
     if to:
         from dapeng.core.files import write_text
@@ -64,6 +66,26 @@ def write_table(rows: Any, to: str | None, form: str) -> None:
     else:
         for line in lines:
             emit(line)
+
+
+def _with_files(frame: Any, to: Path) -> Any:
+    """The table with pictures as files in a folder beside it, and their paths, which start from its own folder, in their place."""
+    import pyarrow as pa
+
+    from dapeng.core.files import write_bytes
+
+    for at, field in enumerate(frame.schema):
+        if not pa.types.is_binary(field.type):
+            continue
+        folder = to.parent / f"{to.stem}-{file_name(field.name)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        paths: list[str | None] = []
+        for row, cell in enumerate(frame.column(at).to_pylist(), 1):
+            paths.append(None if cell is None else f"{folder.name}/{row:06d}.png")
+            if cell is not None:
+                write_bytes(folder / f"{row:06d}.png", cell)
+        frame = frame.set_column(at, pa.field(field.name, pa.string()), pa.array(paths, pa.string()))
+    return frame
 
 
 def _arrow(rows: Any) -> Any:

@@ -8,7 +8,7 @@ or paths for pictures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -267,6 +267,23 @@ class Column(ABC):
     def rare(self) -> bool:
         """Whether what is asked for is so rare that the likeliest answer is mostly no answer."""
         return False
+
+    def noted(
+        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Cells]
+    ) -> dict[str, np.ndarray]:
+        """A prediction with what judging needs to know of the rows' inputs beside it. cells: of an input, by its name, in the same rows."""
+        return prediction
+
+    def leave(self, folder: Path) -> None:
+        """Leave what judging needs, beside the state, in a run folder."""
+
+    def find(self, folder: Path) -> None:
+        """Find again what was left in a run folder."""
+
+    @property
+    def most_tested(self) -> int:
+        """Rows that test, at most: more would move the figures by less than a thousandth, or cost too much."""
+        return 1_000_000
 
     @property
     def cut(self) -> float | None:

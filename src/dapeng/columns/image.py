@@ -1,4 +1,4 @@
-"""A picture: a path, or the bytes of a file. Read with Pillow, turned upright, scaled to one size, kept as uint8.
+"""A picture: a path, or the bytes of a file. Read with Pillow, turned upright, scaled to one size, kept as uint8; drawn as an output.
 
 What can't be read is quarantined with its reason; sizes are checked against the cap in the header, before anything is decoded.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
 from dapeng.columns.cells import raw_cells
+from dapeng.columns.image_reader import ImageReader
+from dapeng.columns.judged import asked_labels, judge_in, leave_judge
 from dapeng.columns.medical import parted
 from dapeng.columns.pictures import (
     CONVERTED,
@@ -29,21 +31,29 @@ from dapeng.columns.pictures import (
     open_picture,
     pixels_of,
     placement,
+    png_of,
 )
 from dapeng.core import kinds
-from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
+from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, TransformOptions
+from dapeng.core.registry import DEFAULT, AutoIsNone
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOOK_AT = 1000
 LARGEST_FOLLOWED = 512
 """Longer side of pictures that boxes or masks lie in, where nothing is said."""
+MOST_DRAWN, MOST_BYTES = 10_000, 1 << 28
+"""Pictures that are drawn for test rows, and what they may take of memory."""
 
 
 @kinds.columns
 class Image(ColumnOptions):
-    """A picture, as a path or as bytes; read by convolutions or a vision transformer."""
+    """A picture, as a path or as bytes; read by convolutions or a vision transformer, drawn by a flow, by diffusion, or by a GAN."""
 
     type: Literal["image"] = "image"
-    read_only: ClassVar[bool] = True
+    input_only: ClassVar[tuple[str, ...]] = ("encoder", "augment", "views", "window")
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "weight", "judge", "shows")
     holds: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
@@ -54,6 +64,16 @@ class Image(ColumnOptions):
     """What each level of `augment` stands for."""
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("image", auto=True)] = None
     """The network that reads it. auto: a small residual network."""
+    decoder: Annotated[DecoderOptions, kinds.decoders.choice("image", default="flow")] = DEFAULT
+    """How it is drawn."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of this output beside the others."""
+    judge: Annotated[str | None, AutoIsNone()] = None
+    """A run that reads such pictures and says a category, by which drawn ones are judged: its folder, or recipe:NAME, which is trained
+    where there is none. auto: none, and pixels alone are compared.
+    """
+    shows: Annotated[str | None, AutoIsNone()] = None
+    """The input whose label the judge should see in a drawn picture. auto: the only category among the inputs."""
     size: int | list[int] | Literal["auto"] = "auto"
     """Height and width in pixels to which pictures are scaled. auto: the usual size in the data, at most 128; 512 where boxes or masks lie in them."""
     channels: Literal["auto", 1, 3] = "auto"
@@ -84,7 +104,7 @@ class Image(ColumnOptions):
             file = io.BytesIO()
             picture = Pillow.linear_gradient("L").resize((12, 12)).rotate(36 * i)
             Pillow.merge("RGB", [picture, picture.rotate(90), Pillow.new("L", (12, 12), 25 * i)]).save(file, "PNG")
-            cells.append(file.getvalue())
+            cells.append(file.getvalue() if i != 5 else None)
         return cells
 
     def summary(self, target: bool) -> ImageSummary:
@@ -194,11 +214,31 @@ class ImageSummary(Summary):
 class ImageColumn(Column):
     """pixels (B, C, Y, X) uint8; where boxes or masks lie in them also affine (B, 2, 3), which brought them to this size."""
 
+    answers: ClassVar[Answers] = "picture"
     options: Image
 
     def __init__(self, name: str, options: Image, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.shape: tuple[int, int, int] = (state["channels"], state["height"], state["width"])
+        self.judge = None if options.judge is None else Path(options.judge)
+        """Folder of the run that judges drawn pictures."""
+
+    @property
+    def most_tested(self) -> int:
+        return max(1, min(MOST_DRAWN, MOST_BYTES // int(np.prod(self.shape))))
+
+    def leave(self, folder: Path) -> None:
+        if self.judge is not None:
+            leave_judge(self.judge, self.name, folder)
+
+    def find(self, folder: Path) -> None:
+        self.judge = judge_in(self.name, folder) or self.judge
+
+    def noted(
+        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Any]
+    ) -> dict[str, np.ndarray]:
+        asked = None if self.judge is None else asked_labels(self.options.shows, inputs, cells)
+        return prediction if asked is None else {**prediction, "asked": asked}
 
     @property
     def places(self) -> float:
@@ -291,6 +331,40 @@ class ImageColumn(Column):
             cells.append(out.getvalue())
         return pa.array(cells, pa.binary())
 
+    def predictions(self) -> dict[str, Dims]:
+        return {"pixels": self.layout()["pixels"]}
+
+    def to_units(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Bytes out of what is drawn between -1 and 1; of rows that are only judged what was found of them."""
+        import torch
+
+        if "drawn" not in prediction:
+            return prediction
+        return {"pixels": ((prediction["drawn"].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)}
+
+    def amount(self, prediction: dict[str, Tensor]) -> Tensor:
+        """(B,) how bright it is, 0 to 1."""
+        return prediction["pixels"].float().mean((1, 2, 3)) / 255
+
+    def losses(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> np.ndarray:
+        apart = np.asarray(prediction["pixels"], np.float32) - np.asarray(wanted, np.float32)
+        return np.square(apart / 127.5).reshape(len(apart), -1).mean(1)
+
+    def score(self, prediction: dict[str, np.ndarray], wanted: np.ndarray) -> tuple[str, float]:
+        """What training can say cheaply: less the error of what is learnt, or of the pixels."""
+        error = prediction["error"] if "error" in prediction else self.losses(prediction, wanted)
+        return "less_error", -float(np.mean(error, dtype=np.float64)) if len(error) else 0.0
+
+    def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
+        """Of each row a PNG."""
+        return [png_of(p) for p in np.asarray(prediction["pixels"]).round().clip(0, 255).astype(np.uint8)]
+
+    def in_brief(self, value: Any) -> str:
+        return f"a picture of {len(value):,} bytes"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "contentMediaType": "image/png", "contentEncoding": "base64"}
+
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         return self.matrix_of(self.encode(cells, base).tensors["pixels"])
 
@@ -325,73 +399,3 @@ class ImageColumn(Column):
         c, y, x = self.shape
         arguments = {"channels": c, "height": y, "width": x, "resize": self.options.resize}
         return ImageReader, {**arguments, **({"followed": True} if self.followed else {})}
-
-
-class ImageReader:
-    """Paths, bytes or arrays to uint8 pixels, with numpy and Pillow."""
-
-    def __init__(self, channels, height, width, resize, followed=False):
-        self.channels, self.height, self.width, self.resize = channels, height, width, resize
-        self.followed = followed
-
-    def affine(self, width, height):
-        """From pixels of a picture of this size to those that are read."""
-        import numpy as np
-
-        across, down, left, top = self.width / width, self.height / height, 0, 0
-        if self.resize == "crop":
-            across = down = max(across, down)
-            left, top = (self.width - across * width) / 2, (self.height - down * height) / 2
-        elif self.resize == "pad":
-            fit = (self.width, round(height / width * self.width))
-            if width * self.height < height * self.width:
-                fit = (round(width / height * self.height), self.height)
-            across, down = fit[0] / width, fit[1] / height
-            left, top = round((self.width - fit[0]) / 2), round((self.height - fit[1]) / 2)
-        return np.array([[across, 0, left], [0, down, top]], np.float32)
-
-    def one(self, cell):
-        return self.sized(cell)[0]
-
-    def sized(self, cell):
-        import io
-
-        import numpy as np
-        from PIL import Image, ImageOps
-
-        picture = Image.open(io.BytesIO(cell) if isinstance(cell, bytes) else cell)
-        if picture.width * picture.height > 40_000_000:
-            raise ValueError("the picture is over 40,000,000 pixels")
-        picture.load()
-        if picture.getexif().get(0x0112, 1) != 1:
-            picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I") or picture.mode == "F":
-            wide = np.asarray(picture, np.float64)
-            deep = picture.mode.startswith("I;16") or wide.max(initial=0) > 255
-            wide = wide / 257 if deep else wide
-            picture = Image.fromarray(np.clip(np.round(wide), 0, 255).astype(np.uint8))
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-            picture = Image.alpha_composite(white, picture.convert("RGBA"))
-        picture = picture.convert("L" if self.channels == 1 else "RGB")
-        came, size = picture.size, (self.width, self.height)
-        if picture.size != size:
-            if self.resize == "crop":
-                picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-            elif self.resize == "pad":
-                picture = ImageOps.pad(picture, size, Image.Resampling.BILINEAR)
-            else:
-                picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        array = np.asarray(picture)
-        return (array[None] if self.channels == 1 else array.transpose(2, 0, 1)), came
-
-    def encode(self, cells):
-        import numpy as np
-
-        present = np.array([c is not None for c in cells])
-        blank = np.zeros((self.channels, self.height, self.width), np.uint8), (1, 1)
-        each = [blank if c is None else self.sized(c) for c in cells]
-        out = {"pixels": np.stack([pixels for pixels, _ in each]), "present": present}
-        if self.followed:
-            out["affine"] = np.stack([self.affine(*size) for _, size in each])
-        return out

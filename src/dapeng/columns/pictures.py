@@ -183,3 +183,23 @@ def placement(width: int, height: int, to_height: int, to_width: int, how: str) 
 
 def is_grey(picture: Any) -> bool:
     return picture.mode in ("1", "L", "LA", "I", "F") or picture.mode.startswith("I;16")
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """A PNG of (C, Y, X) uint8, grey or colour."""
+    from PIL import Image as Pillow
+
+    out = io.BytesIO()
+    Pillow.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(out, "PNG")
+    return out.getvalue()
+
+
+def grid_of(pictures: np.ndarray, across: int) -> np.ndarray:
+    """Pictures (N, C, Y, X) uint8 side by side, so many in a line -> (C, Y', X') uint8, with lines of grey between them."""
+    count, channels, height, width = pictures.shape
+    lines = -(-count // across)
+    out = np.full((channels, lines * (height + 1) + 1, across * (width + 1) + 1), 128, np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // across * (height + 1) + 1, i % across * (width + 1) + 1
+        out[:, top : top + height, left : left + width] = picture
+    return out

@@ -27,6 +27,7 @@ activations = Registry("dapeng.layers.activations", "activation")
 norms = Registry("dapeng.layers.norms", "norm")
 initialisations = Registry("dapeng.layers.initialisations", "initialisation")
 layers = Registry("dapeng.layers.pictures", "layer")
+denoisers = Registry("dapeng.layers.denoisers", "denoiser")
 objectives = Registry("dapeng.objectives", "objective")
 optimisers = Registry("dapeng.train.optimisers", "optimiser")
 schedules = Registry("dapeng.train.schedules", "schedule")
@@ -271,6 +272,21 @@ class LayerOptions(Options):
         raise NotImplementedError
 
 
+class DenoiserOptions(Options):
+    """A network that says of a noisy picture what is noise in it, at a known share of noise and under a condition."""
+
+    type: str
+    tiny: ClassVar[dict[str, Any]] = {}
+    """Options under which it is small enough to be tried in a second."""
+
+    def build(self, shape: tuple[int, int, int], condition: int | None) -> Any:
+        """The `torch.nn.Module`: (pictures (B, C, Y, X) of this shape, times (B,), conditions (B, D) or None) -> (B, C, Y, X).
+
+        condition: D; None where there are none.
+        """
+        raise NotImplementedError
+
+
 class InitialisationOptions(Options):
     """The first weights of linear layers and convolutions."""
 
@@ -288,6 +304,8 @@ class ObjectiveOptions(Options):
     judged: ClassVar[bool] = True
     """Whether the outputs are better for it at every step: then validation rows choose its best weights; else the last are kept,
     or those that are best by what it tells itself (`dapeng.objectives.base.Objective.tell`)."""
+    teaches: ClassVar[bool] = False
+    """Whether outputs are taught by it though validation rows don't judge it."""
     untargeted: ClassVar[bool] = False
     """Whether rows that train and have no target are read too."""
 

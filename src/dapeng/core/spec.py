@@ -164,8 +164,9 @@ class Train(Options):
     """Penalty on half the sum of the squared weights of matrices, beside the optimiser's own weight decay."""
     clip: float | None = Field(1.0, gt=0)
     """Largest norm of the gradient; null for none."""
-    ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, evaluated and kept instead of them; null for none."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | Auto | None = "auto"
+    """Decay of an exponential moving average of the weights, evaluated and kept instead of them; null for none. auto: as the decoders
+    advise, which mostly is none."""
     patience: Annotated[int, Field(ge=1)] | Auto | None = "auto"
     """Validations without gain before training stops; null to never stop early."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -181,7 +182,7 @@ class Train(Options):
     seed: int = Field(0, ge=0, lt=2**31)
     """Every draw is a function of the seed, the step and the rank."""
     samples: bool = False
-    """Show, after each validation, a text that the network writes by then."""
+    """Show, after each validation, a text that the network writes by then, or keep a grid of pictures that it draws by then."""
     checkpoint_every: Annotated[int, Field(ge=1)] | Duration = "60s"
     """Wall time between checkpoints (60s, 500ms); a whole number without a unit is a number of steps."""
     pretrain: Annotated[Pretrain | None, AutoIsNone()] = None

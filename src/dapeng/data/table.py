@@ -169,7 +169,7 @@ class Frame(Source):
     def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
         chosen = self.table if names is None else self.table.select(names)
         for start in range(0, chosen.num_rows, rows):
-            yield Block(start, chosen.slice(start, rows))
+            yield Block(start, chosen.slice(start, min(rows, chosen.num_rows - start)))  # without columns it isn't cut
 
     def fingerprint(self) -> str:
         import hashlib

@@ -104,7 +104,8 @@ def _output(
         "leaderboard": ranked,
     }
     found |= task.details(options, name, column, product, seed)
-    return {**found, "words": words_of(name, task.chance(column), found, options.confidence)}
+    words = [words_of(name, task.chance(column), found, options.confidence), task.remark(found)]
+    return {**found, "words": " ".join(w for w in words if w)}
 
 
 def _intervals(

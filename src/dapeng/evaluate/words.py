@@ -23,6 +23,8 @@ NAMES = {
     "blobs": "thresholded blobs (Otsu)",
     "otsu": "a threshold (Otsu)",
     "one_label": "one label for every pixel",
+    "usual_picture": "the mean picture",
+    "training_pictures": "real training pictures",
     "nearest_text": "the answer of the nearest training row",
     "first_sentence": "the first sentence",
     "textrank": "the central sentence (TextRank)",
@@ -33,6 +35,8 @@ NAMES = {
     "ngram_3": "a trigram model",
     "ngram_5": "a 5-gram model",
 }
+SEVERAL = ("trees", "usual_boxes", "training_pictures")
+"""Of which one speaks in the plural."""
 FEW_ROWS = 100
 
 
@@ -124,7 +128,7 @@ def _rival(found: dict[str, Any]) -> str:
     if row["same"]:
         return f"The product is {called} alone: nothing that was tried did better in validation."
     gap: dict[str, Any] = row["difference"]
-    do, reach = ("do", "reach") if row["name"] == "trees" else ("does", "reaches")
+    do, reach = ("do", "reach") if row["name"] in SEVERAL else ("does", "reaches")
     by = f"{_gap(metric, abs(gap['value']))}{_bounds(metric, gap)}"
     if gap["low"] is None:
         return f"The best classical baseline, {called}, {reach} {reached}."

@@ -77,6 +77,7 @@ class Model(nn.Module):
         found = {}
         for n, d in self.decoders.items():
             given = {**options, "target": batch[n]} if d.sees_target and n in batch else options
+            given = {**given, "rows": batch.rows + given.get("first", 0)} if d.draws else given
             found[n] = d.predict(self.read_by(d, parts, fused), batch.size, **given)
         return found
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dapeng.columns.base import Column
+from dapeng.columns.base import Column, Dims
 from dapeng.data.batch import Batch
 from dapeng.data.feed import batches
 from dapeng.data.stored import Store
@@ -49,16 +50,18 @@ def predict_rows(
     batch_size: int = 512,
     device: str = "cpu",
     autocast: torch.dtype | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Predictions:
-    """Predictions for positions of a store; padding and batching don't change them beyond rounding."""
+    """Predictions for positions of a store; padding and batching don't change them beyond rounding. options: of the decoders."""
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     order: list[np.ndarray] = []
     keys = [g.key for g in store.inputs] + [n for n, d in model.decoders.items() if d.sees_target and n in store.stored]
     model.eval()
     with autocasting(device, autocast):
-        for batch in batches(store, rows, fitting(store, keys, batch_size), keys):
+        drawn = [d for n, c in outputs.items() if model.decoders[n].draws for d in c.predictions().values()]
+        for batch in batches(store, rows, fitting(store, keys, batch_size, drawn), keys):
             moved = batch.to(device) if device != "cpu" else batch
-            found = predict_batch(model, moved, outputs)
+            found = predict_batch(model, moved, outputs, **options)
             parts.append(as_arrays(found))
             order.append(batch.rows.numpy())
     return gathered(parts, order, rows)
@@ -72,10 +75,10 @@ def as_arrays(found: Mapping[str, Mapping[str, Tensor]]) -> Predictions:
     }
 
 
-def fitting(store: Store, keys: list[str], most: int) -> int:
-    """Rows of a batch: at most so many, and of large pictures fewer, whose maps would not fit into memory."""
-    layouts = [store.stored[k].layout for k in keys]
-    sizes = [d.sizes(B=1) for layout in layouts for d in layout.values() if not d.ragged]
+def fitting(store: Store, keys: list[str], most: int, drawn: Sequence[Dims] = ()) -> int:
+    """Rows of a batch: at most so many, and of large pictures fewer, read or drawn, whose maps would not fit into memory."""
+    every = [*(d for k in keys for d in store.stored[k].layout.values()), *drawn]
+    sizes = [d.sizes(B=1) for d in every if not d.ragged]
     return max(1, min(most, MOST_ELEMENTS // max(1, sum(int(np.prod(s)) for s in sizes))))
 
 

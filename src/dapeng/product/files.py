@@ -28,6 +28,8 @@ def save(product: Product, spec: Spec, folder: RunFolder, facts: dict[str, Any])
         "outputs": {n: _column(c) for n, c in product.outputs.items()},
     }
     folder.write_json("columns.json", described)
+    for column in product.outputs.values():
+        column.leave(folder.path)
     if product.model is not None:
         weights.save(product.model.state_dict(), folder.path / "weights.safetensors")
         if product.beside:
@@ -63,6 +65,8 @@ def load(folder: RunFolder, device: str = "cpu") -> Product:
     described, facts = folder.read_json("columns.json"), folder.read_json("product.json")
     inputs = {n: _fitted(n, d, False) for n, d in described["inputs"].items()}
     outputs = {n: _fitted(n, d, True) for n, d in described["outputs"].items()}
+    for column in outputs.values():
+        column.find(folder.path)
     model = None
     if facts["network"]:
         spec = Spec.model_validate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from dapeng.models.predict import Predictions, predict_rows
 NETWORK = "network"
 MADE = {"text": "a text that is written", "sound": "a sound that is made"}
 """What an output is that has no one value to explain or to compare, by what it answers."""
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -104,15 +106,19 @@ class Product:
         return (Prepared(self.inputs, seen, None, 1.0) if seen else self._prepared).store(source)
 
     def each(
-        self, source: Source, store: Store | None = None, rows: np.ndarray | None = None
+        self,
+        source: Source,
+        store: Store | None = None,
+        rows: np.ndarray | None = None,
+        options: Mapping[str, Any] = NONE,
     ) -> dict[str, Predictions]:
-        """Predictions of every member with a share, by member, for rows that lie in memory."""
+        """Predictions of every member with a share, by member, for rows that lie in memory. options: of what is drawn, such as its seed."""
         store = store or self.store(source)
         rows = np.arange(store.rows) if rows is None else rows
         out: dict[str, Predictions] = {}
         wanted = {m for o in self.outputs for m in self.members(o)}
         if NETWORK in wanted and self.model is not None:
-            out[NETWORK] = predict_rows(self.model, store, rows, self.outputs, 512, self.device, self.autocast)
+            out[NETWORK] = predict_rows(self.model, store, rows, self.outputs, 512, self.device, self.autocast, options)
         if wanted - {NETWORK}:
             table = source.read(list(self.inputs))
             seen = self.matrices(table if len(rows) == store.rows else table.take(pa.array(rows)), source.base)
@@ -137,27 +143,37 @@ class Product:
             out[name] = column.quoted(found[name], self.inputs[reads[0]], cells(reads[0]))
         return out
 
-    def predict(self, source: Source, known: bool = False) -> Answer:
+    def predict(self, source: Source, known: bool = False, options: Mapping[str, Any] = NONE) -> Answer:
         """Predictions for rows that lie in memory; see `stream` for more.
 
-        known: the rows have their true answers; then outputs that can say how likely these were do so.
+        known: the rows have their true answers; then outputs that can say how likely these were do so. options: as in `each`.
         Raises DataError if a column is missing.
         """
         self._check(source, known)
         store = self.store(source, known)
         notes = self._unseen(source)
         good = np.setdiff1d(np.arange(store.rows), store.left_out)
-        tensors = self.blended(self.each(source, store, good)) if len(good) else self._nothing()
-        tensors = self.quoted(tensors, lambda name: source.read([name]).column(name).take(pa.array(good)))
+        tensors = self.blended(self.each(source, store, good, options)) if len(good) else self._nothing()
+
+        def cells(name: str) -> Any:
+            return source.read([name]).column(name).take(pa.array(good))
+
+        tensors = self.quoted(tensors, cells)
+        tensors = {o: self.outputs[o].noted(p, self.inputs, cells) for o, p in tensors.items()}
         values = {o: self.outputs[o].decode(p) for o, p in tensors.items()}
         left = [(q.row, q.column, q.reason) for q in store.quarantined]
         return Answer(tensors, values, good, left, notes)
 
-    def stream(self, source: Source, rows: int = 65_536, known: bool = False) -> Iterator[tuple[Block, Answer]]:
-        """Predictions block by block, in bounded memory. known: as in `predict`."""
+    def stream(
+        self, source: Source, rows: int = 65_536, known: bool = False, options: Mapping[str, Any] = NONE
+    ) -> Iterator[tuple[Block, Answer]]:
+        """Predictions block by block, in bounded memory. known, options: as in `predict`."""
         self._check(source, known)
         for block in source.blocks(rows=rows):
-            yield block, self.predict(Frame(block.columns, source.name, source.base), known)
+            yield (
+                block,
+                self.predict(Frame(block.columns, source.name, source.base), known, {**options, "first": block.start}),
+            )
 
     def _nothing(self) -> Predictions:
         return {
@@ -180,7 +196,7 @@ class Product:
             raise RunError(f"{refused[0]} is {which}: {what} such is not there yet", hint=hint)
 
     def _check(self, source: Source, known: bool = False) -> None:
-        if not self.inputs and not known and self.written:
+        if not self.inputs and self.written and not known:
             hint = "dapeng chat RUN --prompt 'Once', or run.write('Once')"
             raise RunError("this run reads nothing: it goes on with a text", hint=hint)
         missing = [n for n in self.inputs if n not in source.names]

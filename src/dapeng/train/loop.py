@@ -35,7 +35,7 @@ class Fit:
     steps: updates, if time allows. validate_every: steps between validations. patience: validations without gain, None: never
     stop early. deadline: seconds of training over all sittings, None: none. checkpoint_seconds, checkpoint_steps: whichever is
     given. autocast: the dtype of forward and backward, None: fp32. work: FLOPs of a step, peak: FLOP/s that the machine can do, 0
-    where unknown. show: -> {output: a text that is written now}, after each validation but the last.
+    where unknown. show: -> {output: a text that is written now, or the file of what is drawn now}, after each validation but the last.
     """
 
     steps: int

@@ -29,7 +29,7 @@ from dapeng.train import machine
 from dapeng.train.ema import Average
 from dapeng.train.loop import Stopped, fit
 from dapeng.train.remembered import remembered
-from dapeng.train.samples import sampler
+from dapeng.train.samples import FOLDER, sampler
 from dapeng.train.setting import Setting, drawn, packed
 from dapeng.train.state import Progress, State
 from dapeng.train.strategies import STRATEGIES
@@ -70,17 +70,24 @@ class Budget:
     epochs: float
     batch_size: int
     learning_rate: float
+    ema: float | None = None
 
 
 def phases_of(train: Train, model: Model) -> list[Phase]:
     """The phases of a training, in order. Raises SpecError where an objective finds nothing to train."""
-    asked = train.phases or [*([train.pretrain] if train.pretrain is not None else []), Phase()]
-    if not any(p.objective.judged for p in asked):
+    asked = train.phases or [*([train.pretrain] if train.pretrain is not None else []), _usual_phase(model)]
+    if not any(p.objective.judged or p.objective.teaches for p in asked):
         last = asked[-1].objective.type
         warn(
             f"no phase trains the outputs ({last} is the last): their figures are those of a network that was never taught them"
         )
     return [p.model_copy(update={"objective": o}) for p in asked for o in p.objective.parts(model)]
+
+
+def _usual_phase(model: Model) -> Phase:
+    """The phase that trains the outputs where none is named: a decoder may want one of its own."""
+    wanted = next((d.phase for d in model.decoders.values() if d.phase), {})
+    return Phase.model_validate(wanted)
 
 
 def _judge(
@@ -105,6 +112,7 @@ def advise(inputs: Mapping[str, Column], rows: int, outputs: Mapping[str, Column
         epochs=min((a["epochs"] for a in given if "epochs" in a), default=epochs),
         batch_size=min((a["batch_size"] for a in given if "batch_size" in a), default=size),
         learning_rate=min((a["learning_rate"] for a in given if "learning_rate" in a), default=2e-3),
+        ema=max((a["ema"] for a in given if "ema" in a), default=None),
     )
 
 
@@ -140,6 +148,9 @@ def train_network(
         train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {count:,} {unit}"
     )
     rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
+    ema = (
+        _or(train.ema, budget.ema, "train.ema", choices, "as the decoders advise") if budget.ema else _plain(train.ema)
+    )
     strategy = STRATEGIES[train.strategy](train.clip, train.l1, train.l2)
     asked = _or(train.batch_size, budget.batch_size, "train.batch_size", choices, "as the networks advise")
     micro = max(1, min(asked, math.ceil(count / strategy.world)))
@@ -167,7 +178,8 @@ def train_network(
     validator = Validator(model, store, shown, outputs, weights, 4 * micro, device, autocast, known)
     setting = Setting(train, inputs, outputs, store, rows, strategy, known, autocast, device, deadline, untargeted)
     trained = Trained(model, autocast=autocast, device=device)
-    show = sampler(model, outputs, store, shown, device, autocast) if train.samples else None
+    kept = None if log is None else log.path.parent / FOLDER
+    show = sampler(model, outputs, store, shown, device, autocast, kept) if train.samples else None
     began, began_cpu = time.monotonic(), time.process_time()
     attempts = [(phase, phase.epochs or length) for phase in phases]
     initial = {n: t.detach().clone() for n, t in model.state_dict().items()}
@@ -184,7 +196,7 @@ def train_network(
             begin = Progress(
                 phase=number, batch_size=micro, accumulate=train.accumulate, passes=passes, threads=threads
             )
-            state = State(objective, strategy, Average(objective.model, train.ema), begin, wrapped)
+            state = State(objective, strategy, Average(objective.model, ema), begin, wrapped)
             if again and not resuming:
                 _carry(trained, state)
             if resuming and checkpoints is not None:
@@ -262,6 +274,11 @@ def _measured(setting: Setting, model: Model, feed: Feed) -> dict[str, float]:
 
 def _or(asked: Any, advised: Any, path: str, choices: Choices, why: str) -> Any:
     return choices.add(path, advised, why) if asked == "auto" else asked
+
+
+def _plain(ema: Any) -> float | None:
+    """None where nothing is advised."""
+    return None if ema == "auto" else ema
 
 
 def _multiplied(model: Model) -> int:

@@ -74,6 +74,19 @@ class Task(TaskOptions):
         """What metrics.json holds of the product beside its figures."""
         return {}
 
+    def remark(self, found: dict[str, Any]) -> str:
+        """A sentence for the end of the verdict, out of its part of metrics.json; empty: none."""
+        return ""
+
+    def by_heart(
+        self, column: Column, prediction: Prediction, values: np.ndarray, stored: np.ndarray, trained: np.ndarray
+    ) -> Any:
+        """What of the answers was there already in training, as plain values; None where nobody would ask.
+
+        values: the truth of the same rows. stored: that of all rows, memory-mapped. trained: positions of those that trained.
+        """
+        return None
+
     def paired(self, first: Told, second: Told) -> tuple[View, View]:
         """Views of two runs' answers for the same rows, in the same terms."""
         return self.view(*first), self.view(*second)

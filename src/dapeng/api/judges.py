@@ -1,0 +1,60 @@
+"""Runs that judge what others draw: found, or trained once where a recipe is named that has no run yet."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dapeng.core.console import say
+from dapeng.core.errors import DapengError, Problem, SpecError
+from dapeng.core.files import Held, lock
+from dapeng.core.machine import cache_folder
+from dapeng.core.run import RunFolder, runs_in
+
+RECIPE = "recipe:"
+LONGEST_WAIT = 3600.0
+"""Seconds for another process that trains the same judge."""
+
+
+def with_judges(outputs: dict[str, Any], base: Path | None) -> dict[str, Any]:
+    """Options of outputs with the folders of their judges in place of what was said of them. Raises SpecError where one can't judge."""
+    return {n: _with_judge(n, o, base) if getattr(o, "judge", None) else o for n, o in outputs.items()}
+
+
+def _with_judge(name: str, options: Any, base: Path | None) -> Any:
+    from dapeng.evaluate.judges import judge_at
+
+    asked: str = options.judge
+    try:
+        path = _of_recipe(asked.removeprefix(RECIPE)) if asked.startswith(RECIPE) else (base or Path()) / asked
+        judge_at(str(path.resolve()))
+    except DapengError as error:
+        raise SpecError([Problem(f"outputs.{name}.judge", p.what, p.hint) for p in error.problems]) from None
+    return options.model_copy(update={"judge": str(path.resolve())})
+
+
+def _of_recipe(recipe: str) -> Path:
+    """A finished run of a recipe as it stands now, among those that are kept for judging; trained where there is none."""
+    from dapeng.api import recipe_file, train
+
+    file = recipe_file(recipe)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    place = cache_folder() / "judges" / f"{recipe}-{digest}"
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock(place / ".lock", LONGEST_WAIT):
+            return _finished(place) or _trained(train, recipe, place)
+    except Held:
+        raise SpecError(f"another process has been training {recipe} for an hour", hint="end it, or wait") from None
+
+
+def _finished(place: Path) -> Path | None:
+    return next((r.path for r in reversed(runs_in(place)) if r.about().get("status") == "done"), None)
+
+
+def _trained(train: Any, recipe: str, place: Path) -> Path:
+    say(f"judge: training {RECIPE}{recipe} once, to judge what is drawn; it is kept in {place}")
+    run = train(f"{RECIPE}{recipe}", runs=place)
+    say(f"judge: {RECIPE}{recipe} is trained")
+    return RunFolder(run.path).path
