@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import wave
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ import pytest
 
 from dapeng import api
 from dapeng.columns.sounding import wav
-from dapeng.core.errors import RunError
+from dapeng.core.errors import RunError, SpecError
 from dapeng.core.kinds import columns
 from dapeng.metrics.base import value_of
-from dapeng.metrics.sounds import MelDistortion, SecondsOff, SoundView, cepstra, distortion
+from dapeng.metrics.sounds import MelDistortion, SecondsOff, SoundView, cepstra, distortion, heard_errors
 
 RATE = 4000
 NOTES = {"a": 300.0, "b": 700.0, "c": 1400.0}
@@ -180,3 +181,59 @@ def test_a_sound_is_nearer_to_itself_than_to_another() -> None:
         (abs(len(a) - len(slow)) + abs(len(other) - len(a))) / 2 / RATE
     )
     assert np.isfinite(value_of(MelDistortion(), view))
+
+
+def letters(rows: int) -> pd.DataFrame:
+    draw = np.random.default_rng(4)
+    texts = [list(NOTES)[i % 3] for i in range(rows)]
+    return pd.DataFrame({"text": texts, "clip": [wav(tones(t, draw), RATE) for t in texts]})
+
+
+def test_a_judge_hears_what_was_asked_and_goes_with_the_run(tmp_path: Path) -> None:
+    letters(90).to_parquet(tmp_path / "letters.parquet")
+    common = {"data": str(tmp_path / "letters.parquet"), "evaluate": {"resamples": 20, "baselines": []}}
+    ears = api.train(
+        {"name": "ears", **common, "inputs": {"clip": "audio"}, "outputs": {"text": "category"}, "model": "linear"},
+        runs=tmp_path / "ears",
+    )
+    clip = {"type": "audio", "judge": str(ears.path), "decoder": {**SPEECH["outputs"]["clip"]["decoder"], "embed_dim": 8}}
+    spec = {
+        **common,
+        "inputs": SPEECH["inputs"],
+        "outputs": {"clip": clip},
+        "model": "network",
+        "train": {"steps": 10, "batch_size": 8, "threads": 1},
+    }
+    run = api.train(spec, runs=tmp_path / "runs")
+    found = run.metrics["outputs"]["clip"]
+    assert run.metrics["headline"]["metric"] == "understood"
+    assert found["recognised"]["real"] == 1.0
+    assert found["recognised"]["made"] == found["metrics"]["understood"]["value"]
+    assert "ears hears what was asked in" in run.metrics["verdict"]
+    shutil.rmtree(tmp_path / "ears")
+    again = api.load(shutil.move(str(run.path), tmp_path / "moved")).evaluate(str(tmp_path / "letters.parquet"))
+    assert again["outputs"]["clip"]["recognised"]["real"] == 1.0
+
+
+def test_a_judge_must_hear_one_sound(tmp_path: Path) -> None:
+    letters(30).to_parquet(tmp_path / "letters.parquet")
+    common = {"data": str(tmp_path / "letters.parquet"), "evaluate": {"resamples": 0, "baselines": []}}
+    deaf = api.train(
+        {**common, "inputs": {"text": "category"}, "outputs": {"text2": "category"}, "model": "linear"}
+        | {"data": str(_twice(tmp_path))},
+        runs=tmp_path / "deaf",
+    )
+    clip = {"type": "audio", "judge": str(deaf.path)}
+    with pytest.raises(SpecError, match=r"outputs\.clip\.judge: .* it must hear one sound alone"):
+        api.train({**common, "inputs": SPEECH["inputs"], "outputs": {"clip": clip}}, runs=tmp_path / "runs")
+
+
+def _twice(folder: Path) -> Path:
+    frame = letters(40)[["text"]]
+    frame.assign(text2=frame["text"]).to_csv(folder / "twice.csv", index=False)
+    return folder / "twice.csv"
+
+
+def test_words_that_are_misheard_are_counted() -> None:
+    asked, heard = ["One two three.", "four", ""], ["one too", "four", "five"]
+    assert heard_errors(asked, heard).tolist() == [[2.0, 3.0], [0.0, 1.0], [1.0, 0.0]]

@@ -62,3 +62,9 @@ def test_a_sound_comes_back_from_its_mel_bands() -> None:
     after = log_mel((made * 32768).clip(-32768, 32767).astype(np.int16), rate, 40)
     loud = before > before.max() - 8
     assert np.abs(after - before)[loud].mean() < 0.35
+
+
+def test_a_sound_of_one_frame_is_made_too() -> None:
+    made = griffin_lim(torch.rand(2, 1, 129), torch.hann_window(200), 80)
+    assert made.shape == (2, 80)
+    assert torch.isfinite(made).all()

@@ -24,11 +24,12 @@ def with_judges(outputs: dict[str, Any], base: Path | None) -> dict[str, Any]:
 
 def _with_judge(name: str, options: Any, base: Path | None) -> Any:
     from dapeng.evaluate.judges import judge_at
+    from dapeng.evaluate.listeners import listener_at
 
     asked: str = options.judge
     try:
         path = _of_recipe(asked.removeprefix(RECIPE)) if asked.startswith(RECIPE) else (base or Path()) / asked
-        judge_at(str(path.resolve()))
+        (listener_at if options.type == "audio" else judge_at)(str(path.resolve()))
     except DapengError as error:
         raise SpecError([Problem(f"outputs.{name}.judge", p.what, p.hint) for p in error.problems]) from None
     return options.model_copy(update={"judge": str(path.resolve())})

@@ -25,7 +25,7 @@ from dapeng.columns.sound_reader import SoundReader
 from dapeng.core import kinds
 from dapeng.core.files import from_text
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, TransformOptions
-from dapeng.core.registry import DEFAULT
+from dapeng.core.registry import DEFAULT, AutoIsNone
 
 LOOK_AT = 1000
 """Cells of a block that are read to fit."""
@@ -51,6 +51,7 @@ class Audio(ColumnOptions):
 
     type: Literal["audio"] = "audio"
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "augment")
+    output_only: ClassVar[tuple[str, ...]] = ("decoder", "weight", "judge", "shows")
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
         "none": [],
@@ -64,6 +65,12 @@ class Audio(ColumnOptions):
     """How it is made."""
     weight: float = Field(1.0, gt=0)
     """Weight of this output beside the others."""
+    judge: Annotated[str | None, AutoIsNone()] = None
+    """A run that hears such sounds and says a category or a text, by which those that are made are judged: its folder, or recipe:NAME,
+    which is trained where there is none. auto: none, and spectra alone are compared.
+    """
+    shows: Annotated[str | None, AutoIsNone()] = None
+    """The input that says what the judge should hear in a sound. auto: the only text among the inputs, else the only category."""
     rate: int | Literal["auto"] = Field("auto", ge=1000, le=192_000)
     """Samples a second to which sounds are brought. auto: as most of the data have, at most 16,000."""
     channel: Literal["mix", "first"] = "mix"

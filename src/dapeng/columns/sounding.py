@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dapeng.columns.audio import Audio, AudioColumn
-from dapeng.columns.base import Answers, Dims
+from dapeng.columns.base import Answers, Column, Dims, strings
+from dapeng.columns.judged import judge_in, leave_judge
+from dapeng.columns.quoting import as_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SPARE = 1.25
 """Longest sound that is made, as a share of the longest in training."""
+MOST_MADE, MOST_SAMPLES = 2_000, 1 << 28
+"""Sounds, and samples in all, that are made to be judged."""
+LONGEST_ASKED = 400
+"""Letters of what a judge should hear."""
 
 
 class SoundingColumn(AudioColumn):
@@ -26,6 +34,29 @@ class SoundingColumn(AudioColumn):
     def __init__(self, name: str, options: Audio, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.most = max(1, round(SPARE * state["longest"] * self.rate))
+        self.judge = None if options.judge is None else Path(options.judge)
+        """Folder of the run that judges sounds that are made."""
+
+    @property
+    def most_tested(self) -> int:
+        return max(1, min(MOST_MADE, MOST_SAMPLES // self.most))
+
+    def leave(self, folder: Path) -> None:
+        if self.judge is not None:
+            leave_judge(self.judge, self.name, folder)
+
+    def find(self, folder: Path) -> None:
+        self.judge = judge_in(self.name, folder) or self.judge
+
+    def noted(
+        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Any]
+    ) -> dict[str, np.ndarray]:
+        """Beside it, letter by letter, what a judge should hear."""
+        shows = self.options.shows or _only(inputs, "text") or _only(inputs, "category")
+        if self.judge is None or shows not in inputs:
+            return prediction
+        texts = [c or "" for c in strings(cells(shows)).to_pylist()]
+        return {**prediction, "asked": as_numbers(texts, LONGEST_ASKED)}
 
     def truth(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
         """(N,) sounds, each an array of 16-bit samples; of a padded batch without what is behind them."""
@@ -85,6 +116,12 @@ class SoundingColumn(AudioColumn):
 
     def describe(self) -> str:
         return f"{super().describe()}, to be made"
+
+
+def _only(inputs: Mapping[str, Column], kind: str) -> str | None:
+    """The only input of a type."""
+    found = [n for n, c in inputs.items() if c.type == kind]
+    return found[0] if len(found) == 1 else None
 
 
 def wav(samples: np.ndarray, rate: int) -> bytes:

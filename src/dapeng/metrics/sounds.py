@@ -6,6 +6,7 @@ both, as in Weiss et al.: Wave-Tacotron, 2021 (https://arxiv.org/abs/2011.03568)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from dapeng.columns.log_mel import dct, log_mel
 from dapeng.core.kinds import metrics
-from dapeng.metrics.base import Drawn, Metric, View
+from dapeng.metrics.base import Drawn, Metric, View, ratio
+from dapeng.metrics.transcripts import edits
+from dapeng.tokens.plain_words import words
 
 BANDS = 40
 CEPSTRA = 13
@@ -24,19 +27,33 @@ MOST_COMPARED = 1000
 
 
 class SoundView(View):
-    """16-bit samples that were made beside the true ones: lists of (T,)."""
+    """16-bit samples that were made beside the true ones: lists of (T,).
+
+    asked: what a judge should hear in each. heard, real: what it hears in those that were made and in the true ones; empty without a judge.
+    """
 
     task: ClassVar[str] = "audio"
 
-    def __init__(self, said: list[np.ndarray], wanted: list[np.ndarray], rate: int, made: bool):
+    def __init__(
+        self,
+        said: list[np.ndarray],
+        wanted: list[np.ndarray],
+        rate: int,
+        made: bool,
+        asked: Sequence[str] = (),
+        heard: Sequence[str] = (),
+        real: Sequence[str] = (),
+    ):
         self.said, self.wanted, self.rate, self.made = said, wanted, rate, made
+        self.asked, self.heard, self.real = asked, heard, real
 
     @property
     def rows(self) -> int:
         return len(self.wanted)
 
     def take(self, rows: np.ndarray) -> SoundView:
-        return SoundView([self.said[i] for i in rows], [self.wanted[i] for i in rows], self.rate, self.made)
+        parts = [[p[i] for i in rows] if len(p) else () for p in (self.asked, self.heard, self.real)]
+        return SoundView([self.said[i] for i in rows], [self.wanted[i] for i in rows], self.rate, self.made, *parts)
 
     def same(self, other: View) -> bool:
         return isinstance(other, SoundView) and all(np.array_equal(a, b) for a, b in zip(self.said, other.said))
@@ -84,6 +101,12 @@ def _warped(apart: np.ndarray) -> tuple[float, int]:
     return float(total[rows, columns]), int(steps[rows, columns])
 
 
+def heard_errors(asked: Sequence[str], heard: Sequence[str]) -> np.ndarray:
+    """(N, 2) words that were heard otherwise, and words that were asked for; without regard to case and signs."""
+    pairs = [(words(a.lower()), words(h.lower())) for a, h in zip(asked, heard)]
+    return np.array([[sum(edits(a, h)), len(a)] for a, h in pairs], np.float64).reshape(-1, 2)
+
+
 class _Sounds(Metric):
     fits: ClassVar[tuple[str, ...]] = ("audio",)
     higher_is_better: ClassVar[bool] = False
@@ -99,9 +122,7 @@ class _Sounds(Metric):
     def values(self, drawn: Drawn) -> np.ndarray:
         each = self.each(drawn.view)
         known = ~np.isnan(each)
-        below = drawn.counts @ known.astype(np.float64)
-        above = drawn.counts @ np.where(known, each, 0.0)
-        return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+        return ratio(drawn.counts @ np.where(known, each, 0.0), drawn.counts @ known.astype(np.float64))
 
 
 @metrics
@@ -124,3 +145,37 @@ class SecondsOff(_Sounds):
 
     def each(self, view: Any) -> np.ndarray:
         return np.abs(view.seconds[:, 0] - view.seconds[:, 1])
+
+
+class _Heard(Metric):
+    fits: ClassVar[tuple[str, ...]] = ("audio",)
+
+    def applies(self, view: View) -> bool:
+        return isinstance(view, SoundView) and bool(len(view.heard))
+
+
+@metrics
+class Understood(_Heard):
+    """Share of the sounds in which the judge hears exactly what was asked for, without regard to case and signs."""
+
+    type: Literal["understood"] = "understood"
+    title: ClassVar[str] = "Understood"
+    share: ClassVar[bool] = True
+
+    def values(self, drawn: Drawn) -> np.ndarray:
+        assert isinstance(drawn.view, SoundView)
+        return drawn.mean((heard_errors(drawn.view.asked, drawn.view.heard)[:, 0] == 0).astype(np.float64))
+
+
+@metrics
+class WordsMisheard(_Heard):
+    """Words that the judge hears otherwise than they were asked for (put in, left out, exchanged), as a share of these: its WER."""
+
+    type: Literal["misheard"] = "misheard"
+    title: ClassVar[str] = "Judge's word error rate"
+    higher_is_better: ClassVar[bool] = False
+
+    def values(self, drawn: Drawn) -> np.ndarray:
+        assert isinstance(drawn.view, SoundView)
+        wrong, every = heard_errors(drawn.view.asked, drawn.view.heard).T
+        return ratio(drawn.counts @ wrong, drawn.counts @ every)

@@ -34,8 +34,8 @@ def griffin_lim(power: Tensor, window: Tensor, step: int, rounds: int = ROUNDS) 
     The first phases are the same in every call, so that the same power gives the same sound.
     """
     size = 2 * (power.shape[2] - 1)
-    wanted = power.sqrt().mT
     length = power.shape[1] * step
+    wanted = F.pad(power.sqrt().mT, (0, max(0, -(-size // step) - power.shape[1])))  # no shorter than a window
     how = {"n_fft": size, "hop_length": step, "win_length": len(window), "window": window}
     draw = torch.Generator().manual_seed(0)
     angles = torch.rand(wanted.shape[1:], generator=draw).to(wanted.device) * (2 * torch.pi)
@@ -43,7 +43,7 @@ def griffin_lim(power: Tensor, window: Tensor, step: int, rounds: int = ROUNDS) 
     before = torch.zeros_like(phases)
     samples = torch.istft(wanted * phases, center=True, **how)
     for _ in range(rounds):
-        made = torch.stft(F.pad(samples, (0, step)), center=True, return_complex=True, **how)[:, :, : wanted.shape[2]]
+        made = torch.stft(F.pad(samples, (0, step)), center=True, pad_mode="constant", return_complex=True, **how)[:, :, : wanted.shape[2]]
         ahead = made + MOMENTUM * (made - before)
         before = made
         phases = ahead / ahead.abs().clamp(min=SMALL)

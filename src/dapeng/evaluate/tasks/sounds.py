@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from dapeng.columns.base import Column
+from dapeng.columns.quoting import as_texts
 from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
+from dapeng.evaluate.listeners import Listener, listener_at
 from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
 from dapeng.metrics.base import View
-from dapeng.metrics.sounds import MelDistortion, SoundView
+from dapeng.metrics.sounds import MelDistortion, SoundView, heard_errors
 
 
 @tasks
@@ -20,18 +23,38 @@ class Sounds(Task):
 
     type: Literal["audio"] = "audio"
     headline: ClassVar[str] = "mel_distortion"
-    beside: ClassVar[tuple[str, ...]] = ("mel_distortion", "seconds_off")
+    beside: ClassVar[tuple[str, ...]] = ("understood", "misheard", "mel_distortion", "seconds_off")
     floor: ClassVar[str] = "silence"
+
+    def first(self, column: Column, applying: Collection[str]) -> str:
+        """Whether a judge understands it, where there is one."""
+        return "understood" if "understood" in applying else self.headline
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> SoundView:
         said = column.sounds(dict(prediction))  # type: ignore[attr-defined]
-        made = bool(np.asarray(prediction["length"]).any())
-        return SoundView(said, [np.asarray(v, np.int16) for v in values], column.rate, made)  # type: ignore[attr-defined]
+        made, rate = bool(np.asarray(prediction["length"]).any()), column.rate  # type: ignore[attr-defined]
+        wanted, judge = [np.asarray(v, np.int16) for v in values], _judge(column)
+        if judge is None or "asked" not in prediction or not made:
+            return SoundView(said, wanted, rate, made)
+        asked = as_texts(prediction["asked"]).tolist()
+        return SoundView(said, wanted, rate, made, asked, judge.hear(said, rate), judge.hear(wanted, rate))
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, SoundView)
         said, true = view.seconds.mean(0).tolist() if view.rows else (0.0, 0.0)
-        return {"sounds": {"rate": view.rate, "seconds_made": said, "seconds_true": true}}
+        found: dict[str, Any] = {"sounds": {"rate": view.rate, "seconds_made": said, "seconds_true": true}}
+        judge = _judge(column)
+        if judge is not None and len(view.heard):
+            right = [heard_errors(view.asked, h)[:, 0] == 0 for h in (view.heard, view.real)]
+            found["judge"] = judge.name
+            found["recognised"] = {n: float(r.mean()) for n, r in zip(("made", "real"), right)}
+        return found
+
+    def remark(self, found: dict[str, Any]) -> str:
+        right = found.get("recognised")
+        if right is None:
+            return "No judge listens: spectra alone are compared (say judge: RUN of the output)."
+        return f"{found['judge']} hears what was asked in {right['made']:.1%} of the sounds that were made and in {right['real']:.1%} of the true ones."
 
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
@@ -60,4 +83,9 @@ class Sounds(Task):
 
     def kept(self, column: Column, prediction: Prediction, values: np.ndarray) -> dict[str, np.ndarray]:
         view = self.view(column, prediction, values)
-        return {"mel_distortion": view.distortions} if view.made else {}
+        heard = {"heard": np.array(view.heard, object)} if len(view.heard) else {}
+        return {"mel_distortion": view.distortions, **heard} if view.made else {}
+
+
+def _judge(column: Any) -> Listener | None:
+    return None if column.judge is None else listener_at(str(column.judge.resolve()))
