@@ -41,7 +41,9 @@ def main() -> None:
         table = pq.read_table(run.path / "predictions.parquet").to_pydict()
         truth = table[f"{name}.truth"]
         print(f"{path}: {len(truth):,} test rows\n    product         {figures(table[f'{name}.wrote'], truth)}")
-        parts = open_data(Data(**{k: v for k, v in data_of(run.folder).items() if k in Data.model_fields}), Path.cwd()).parts
+        parts = open_data(
+            Data(**{k: v for k, v in data_of(run.folder).items() if k in Data.model_fields}), Path.cwd()
+        ).parts
         columns = run.product.inputs
         seen = {p: parts[p].read([*columns, name]) for p in ("train", "test")}
         inputs = {p: Inputs(dict(columns), {}, {c: t.column(c) for c in columns}) for p, t in seen.items()}
