@@ -85,7 +85,7 @@ def test_logits_of_ragged_prompts_and_of_steps_behind_them_are_the_network_s(nam
     a, b = theirs.start(3, 64), ours.start(3, 64)
     for _ in range(4):
         found, wanted = theirs.step(ids, a, lengths), ours.step(ids, b, lengths)
-        torch.testing.assert_close(found, wanted, atol=2e-3, rtol=1e-3)  # keys and values are kept in half precision
+        torch.testing.assert_close(found, wanted, atol=5e-3, rtol=1e-3)  # keys and values are kept in half precision
         ids, lengths = wanted.argmax(1)[:, None], None
 
 

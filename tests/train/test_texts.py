@@ -35,7 +35,7 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_digits_are_spelt_out_and_judged(spelling: Any) -> None:
     found = spelling.metrics["outputs"]["words"]
     figures = {n: m["value"] for n, m in found["metrics"].items()}
-    assert figures["exact_match"] > 0.8
+    assert figures["exact_match"] > 0.7
     assert figures["token_f1"] > 0.9
     assert figures["bits_per_byte"] < 0.3
     assert 1 <= figures["perplexity"] < 1.5

@@ -41,6 +41,11 @@ def _SILENT(level: int, text: bytes, data: Any) -> None:
     """What it tells of itself is not for users."""
 
 
+def _tiled(library: Any) -> bool:
+    """Whether it would multiply small integers in AMX tiles: its weights laid out for them end the process (0.3.36), whatever their size."""
+    return b"AMX_INT8 = 1" in library.llama_print_system_info()
+
+
 class Held:
     """Rows of a running batch, as `Writing` takes and joins them: the numbers of their sequences."""
 
@@ -103,6 +108,7 @@ class LlamaSteps:
         self.library, self._threads = bindings(), threads
         options = self.library.llama_model_default_params()
         options.load_mode = self.library.LLAMA_LOAD_MODE_NONE  # read whole, so that the file can go
+        options.use_extra_bufts = not _tiled(self.library)
         self._own: dict[str, Any] = {"model": self.library.llama_model_load_from_file(str(path).encode(), options)}
         if not self._own["model"]:
             raise RunError("llama.cpp could not load the model that was written for it", hint="--engine native")

@@ -23,6 +23,8 @@ from dapeng.learners.design import Design, Weighing
 from dapeng.learners.signed import fit_signed
 
 Gives = Literal["one", "tags", "number", "vector"]
+AT_ONCE = 2**14
+"""Rows that are multiplied at once, in double precision."""
 MOST_TAGS = 300
 """Labels of a set that are learnt one after the other."""
 
@@ -195,7 +197,10 @@ class LinearLearner(Learner):
         self.gives: Gives = gives or ("one" if classes else "number")
 
     def margins(self, x: Any) -> np.ndarray:
-        return np.asarray(x @ self.weights.T) + self.bias
+        """(N, A) in double precision: in single, a row's last digits depend on where among others it lies."""
+        weights = self.weights.T.astype(np.float64)
+        parts = [np.asarray(x[i : i + AT_ONCE] @ weights) for i in range(0, x.shape[0], AT_ONCE)]
+        return (np.concatenate(parts) if parts else np.zeros((0, weights.shape[1]))) + self.bias
 
     def goodness(self, x: Any, wanted: np.ndarray) -> float:
         found = self.margins(x)
