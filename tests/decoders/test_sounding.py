@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import shutil
@@ -196,7 +197,11 @@ def test_a_judge_hears_what_was_asked_and_goes_with_the_run(tmp_path: Path) -> N
         {"name": "ears", **common, "inputs": {"clip": "audio"}, "outputs": {"text": "category"}, "model": "linear"},
         runs=tmp_path / "ears",
     )
-    clip = {"type": "audio", "judge": str(ears.path), "decoder": {**SPEECH["outputs"]["clip"]["decoder"], "embed_dim": 8}}
+    clip = {
+        "type": "audio",
+        "judge": str(ears.path),
+        "decoder": {**SPEECH["outputs"]["clip"]["decoder"], "embed_dim": 8},
+    }
     spec = {
         **common,
         "inputs": SPEECH["inputs"],
@@ -237,3 +242,19 @@ def _twice(folder: Path) -> Path:
 def test_words_that_are_misheard_are_counted() -> None:
     asked, heard = ["One two three.", "four", ""], ["one too", "four", "five"]
     assert heard_errors(asked, heard).tolist() == [[2.0, 3.0], [0.0, 1.0], [1.0, 0.0]]
+
+
+def test_a_server_answers_with_a_wav_file_and_its_page_with_a_player(spoken: Any) -> None:
+    from dapeng.serve import protocol
+    from dapeng.serve.engine import Engine
+    from dapeng.serve.page import Page
+
+    engine = Engine(spoken.product, "spoken")
+    answers = engine.answers(engine.check([{"text": "ab"}]).rows)
+    content = base64.b64decode(answers[0]["clip"]["value"])
+    assert content == spoken.predict(pd.DataFrame({"text": ["ab"]}))["clip"].to_pylist()[0]
+    (sent,) = protocol.answer(engine, answers, None)["outputs"]
+    assert sent["datatype"] == "BYTES"
+    page = Page(engine, ["spoken"])
+    assert '"kinds": {"clip": "sound"}' in page.html(False).decode()
+    assert any(b"media-src data:" in value for _, value in page.headers(False))

@@ -11,6 +11,7 @@ import torch
 from dapeng.columns.log_mel import FLOOR, filters, log_mel, sizes, window
 from dapeng.nn.griffin_lim import griffin_lim, spectrum
 from dapeng.nn.monotonic import aligned, spread
+from dapeng.nn.speech import Speech
 
 
 def every_way(fit: np.ndarray, tokens: int, frames: int) -> list[int]:
@@ -68,3 +69,18 @@ def test_a_sound_of_one_frame_is_made_too() -> None:
     made = griffin_lim(torch.rand(2, 1, 129), torch.hann_window(200), 80)
     assert made.shape == (2, 80)
     assert torch.isfinite(made).all()
+
+
+def test_what_is_too_smooth_is_made_as_lively_as_the_truth() -> None:
+    torch.manual_seed(0)
+    net = Speech(4, 4, 16, 6, 3, (1,), 0.0).train()
+    tokens, mask, general = torch.randn(8, 3, 4), torch.ones(8, 3, dtype=torch.bool), torch.randn(8, 4)
+    bands = 2 * torch.randn(8, 40, 6)
+    for _ in range(400):
+        net.known(tokens, mask, general, bands, torch.full((8,), 40))
+    said = net.eval().known(tokens, mask, general, bands, torch.full((8,), 40)).bands
+    real = torch.ones(8, 40, dtype=torch.bool)
+    livelier = net.livelier(said, real)
+    assert float(livelier.std(1).mean() / said.std(1).mean()) == pytest.approx(float(net.lively.mean()), rel=0.1)
+    assert float(net.lively.mean()) > 1.5
+    torch.testing.assert_close(livelier.mean(1), said.mean(1))

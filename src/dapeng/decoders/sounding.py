@@ -80,7 +80,11 @@ class SoundingDecoder(Decoder):
         samples, length = self.made(features, size)
         samples = F.pad(samples, (0, max(0, self.most - samples.shape[1])))[:, : self.most]
         misfit = samples.new_zeros(len(samples)) if target is None else self.loss(features, target).float()
-        return {"samples": samples.round().clamp(-32768, 32767), "length": length.clamp(max=self.most).float(), "misfit": misfit}
+        return {
+            "samples": samples.round().clamp(-32768, 32767),
+            "length": length.clamp(max=self.most).float(),
+            "misfit": misfit,
+        }
 
     def judged(self, features: Any, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss alone: a sound takes longer to make than many to judge."""

@@ -36,7 +36,15 @@ class SpeechOptions(SoundingOptions):
 
     type: Literal["speech"] = "speech"
     needs: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled"})
-    tiny: ClassVar[dict[str, Any]] = {"embed_dim": 16, "dilations": [1, 2], "bands": 8, "channels": 8, "skip": 8, "depth": 3, "dropout": 0.0}
+    tiny: ClassVar[dict[str, Any]] = {
+        "embed_dim": 16,
+        "dilations": [1, 2],
+        "bands": 8,
+        "channels": 8,
+        "skip": 8,
+        "depth": 3,
+        "dropout": 0.0,
+    }
     vocoder: Literal["griffin_lim", "wavenet"] = "griffin_lim"
     """What makes samples of bands: phases that agree with each other, without learning; or a WaveNet that learns beside."""
     embed_dim: int = Field(192, ge=2, le=65_536)
@@ -74,7 +82,9 @@ class SpeechDecoder(SoundingDecoder):
         self.mel = LogMel(weights, window(length), size, self.step, mean, std, FLOOR)
         for name, value in {"weights": weights, "hann": window(length), "mean": mean, "std": std}.items():
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32), persistent=False)
-        self.speech = Speech(widths.tokens or 1, widths.pooled or 1, o.embed_dim, o.bands, o.kernel, o.dilations, o.dropout)
+        self.speech = Speech(
+            widths.tokens or 1, widths.pooled or 1, o.embed_dim, o.bands, o.kernel, o.dilations, o.dropout
+        )
         vocodes = o.vocoder == "wavenet"
         self.told = Conditions(o.bands, 2 * o.channels) if vocodes else None
         self.wavenet = o.wavenet(2 * o.channels) if vocodes else None
@@ -118,6 +128,7 @@ class SpeechDecoder(SoundingDecoder):
             told = self.told(bands, real).repeat_interleave(self.step, 1)
             samples = by_parts(self.wavenet, told, len(bands), told.shape[1], self.o)
         else:
+            bands = self.speech.livelier(bands, real)
             power = (torch.exp(bands * self.std + self.mean) - FLOOR).clamp(min=0) * real[..., None]
             samples = griffin_lim(spectrum(power, self.weights), self.hann, self.step) * FULL_SCALE
         heard = real.repeat_interleave(self.step, 1)

@@ -69,7 +69,9 @@ class SoundView(View):
     @cached_property
     def seconds(self) -> np.ndarray:
         """(N, 2) how long both last."""
-        return np.array([[len(a), len(b)] for a, b in zip(self.said, self.wanted)], np.float64).reshape(-1, 2) / self.rate
+        return (
+            np.array([[len(a), len(b)] for a, b in zip(self.said, self.wanted)], np.float64).reshape(-1, 2) / self.rate
+        )
 
 
 def cepstra(samples: np.ndarray, rate: int) -> np.ndarray:

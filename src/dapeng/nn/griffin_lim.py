@@ -43,7 +43,9 @@ def griffin_lim(power: Tensor, window: Tensor, step: int, rounds: int = ROUNDS) 
     before = torch.zeros_like(phases)
     samples = torch.istft(wanted * phases, center=True, **how)
     for _ in range(rounds):
-        made = torch.stft(F.pad(samples, (0, step)), center=True, pad_mode="constant", return_complex=True, **how)[:, :, : wanted.shape[2]]
+        made = torch.stft(F.pad(samples, (0, step)), center=True, pad_mode="constant", return_complex=True, **how)[
+            :, :, : wanted.shape[2]
+        ]
         ahead = made + MOMENTUM * (made - before)
         before = made
         phases = ahead / ahead.abs().clamp(min=SMALL)

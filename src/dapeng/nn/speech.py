@@ -1,7 +1,8 @@
 """From the tokens of a text to the mel bands of speech, all frames at once: how long each token lasts, and how it then sounds.
 
 Durations that are found while training: Kim et al.: Glow-TTS, 2020 (https://arxiv.org/abs/2005.11129). All frames at once from durations:
-Ren et al.: FastSpeech, 2019 (https://arxiv.org/abs/1905.09263).
+Ren et al.: FastSpeech, 2019 (https://arxiv.org/abs/1905.09263). What is said of many voices is smoother than any of them, and is made as
+lively again: Toda, Tokuda: A Speech Parameter Generation Algorithm Considering Global Variance, 2007.
 
 Legend: B rows, S tokens, F frames, D width, M bands.
 """
@@ -20,6 +21,8 @@ from dapeng.nn.monotonic import aligned, spread
 
 PLACES = 8
 """Waves that say where in its token a frame lies."""
+SLOWLY = 0.01
+"""How fast what is known of liveliness follows a batch."""
 
 
 class Sung(NamedTuple):
@@ -31,9 +34,16 @@ class Sung(NamedTuple):
 
 
 class Speech(nn.Module):
-    """Tokens (B, S, C) and what holds for all of them (B, G) -> bands. known: true bands (B, F, M) and their number (B,)."""
+    """Tokens (B, S, C) and what holds for all of them (B, G) -> bands (B, F, M).
 
-    def __init__(self, tokens: int, general: int, dim: int, bands: int, kernel: int, dilations: Sequence[int], dropout: float):
+    lively: (M,) how much further the true bands of a sound stray from their mean than those that are said.
+    """
+
+    lively: Tensor
+
+    def __init__(
+        self, tokens: int, general: int, dim: int, bands: int, kernel: int, dilations: Sequence[int], dropout: float
+    ):
         super().__init__()
         self.tokens = nn.Linear(tokens, dim)
         self.general = nn.Linear(general, dim)
@@ -44,6 +54,7 @@ class Speech(nn.Module):
         self.places = nn.Linear(2 * PLACES + 1, dim)
         self.sounding = DilatedStack(dim, kernel, dilations, dropout)
         self.head = nn.Linear(dim, bands)
+        self.register_buffer("lively", torch.ones(bands))
 
     def read(self, tokens: Tensor, mask: Tensor, general: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, D) of the tokens, and the logarithm of how many frames each lasts (B, S)."""
@@ -67,10 +78,19 @@ class Speech(nn.Module):
             counts = aligned(fit, mask.sum(1), frames) * mask
         drafts, _, real = spread(first, counts, bands.shape[1])
         said, _ = self.sound(x, counts, bands.shape[1])
+        if self.training:
+            with torch.no_grad():
+                more = (_deviation(bands, real) / _deviation(said, real).clamp(min=1e-3)).clamp(0.5, 2).mean(0)
+                self.lively.lerp_(more.to(self.lively.dtype), SLOWLY)
         apart = _mean((said - bands).abs().mean(2), real)
         draft = _mean((drafts - bands).square().mean(2), real)
         off = _mean((lasts - counts.clamp(min=1).float().log()).square(), mask)
         return Sung(said, real, apart + 0.5 * draft + 0.5 * off)
+
+    def livelier(self, bands: Tensor, real: Tensor) -> Tensor:
+        """Bands (B, F, M) that stray from their mean as far as true ones do."""
+        mean = _mean(bands, real[..., None])[:, None]
+        return mean + self.lively * (bands - mean)
 
     def unknown(self, tokens: Tensor, mask: Tensor, general: Tensor, most: int) -> tuple[Tensor, Tensor]:
         """Bands (B, F, M) and how many frames are real (B,), at most so many."""
@@ -83,8 +103,14 @@ class Speech(nn.Module):
         return bands, frames
 
 
+def _deviation(x: Tensor, real: Tensor) -> Tensor:
+    """(B, M) over the real frames of (B, F, M)."""
+    seen = real[..., None]
+    return _mean((x - _mean(x, seen)[:, None]).square(), seen).sqrt()
+
+
 def _mean(x: Tensor, real: Tensor) -> Tensor:
-    """(B,) over what is real of (B, F)."""
+    """(B,) or (B, M) over the real frames of (B, F) or (B, F, M)."""
     return (x * real).sum(1) / real.sum(1).clamp(min=1)
 
 
@@ -99,7 +125,9 @@ class Conditions(nn.Module):
         return F.silu(self.layer((bands * real[..., None]).mT)).mT
 
 
-def pieces(samples: Tensor, real: Tensor, frames: Tensor, told: Tensor, step: int, size: int, anywhere: bool) -> tuple[Tensor, Tensor, Tensor]:
+def pieces(
+    samples: Tensor, real: Tensor, frames: Tensor, told: Tensor, step: int, size: int, anywhere: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stretches of `size` frames, cut anywhere or in the middle: samples (B, T), which are real (B, T), what is told of each (B, T, K).
 
     samples, real: (B, N). frames: (B,) how many are real. told: (B, F, K), a frame for `step` samples.
@@ -114,5 +142,3 @@ def pieces(samples: Tensor, real: Tensor, frames: Tensor, told: Tensor, step: in
     where = where.clamp(max=samples.shape[1] - 1)
     counted = real.gather(1, where) & there & inside.repeat_interleave(step, 1)
     return samples.gather(1, where), counted, some.repeat_interleave(step, 1)
-
-

@@ -36,7 +36,9 @@ class GatedLayer(nn.Module):
         if self.told is not None and condition is not None:
             z = z + self.told(condition)
         signal, gate = z.chunk(2, -1)
-        return self.out(torch.tanh(signal) * torch.sigmoid(gate)).split([self.channels, self.out.out_features - self.channels], -1)
+        return self.out(torch.tanh(signal) * torch.sigmoid(gate)).split(
+            [self.channels, self.out.out_features - self.channels], -1
+        )
 
 
 class WaveNet(nn.Module):
@@ -106,7 +108,13 @@ class Cached:
         weight = net.head.weight
         self.kept = [weight.new_zeros(layer.dilation, rows, layer.channels) for layer in net.layers]  # type: ignore[arg-type]
         self.weights = [
-            (layer.past.weight.T.contiguous(), layer.now.weight.T.contiguous(), layer.now.bias, layer.out.weight.T.contiguous(), layer.out.bias)
+            (
+                layer.past.weight.T.contiguous(),
+                layer.now.weight.T.contiguous(),
+                layer.now.bias,
+                layer.out.weight.T.contiguous(),
+                layer.out.bias,
+            )
             for layer in net.layers
         ]
         self.told: list[Tensor] | None = None

@@ -192,7 +192,11 @@ class Product:
         refused = [n for n in made if not pointed or self.model is None or self.model.decoders[n].searches]
         if refused:
             which = MADE[self.outputs[refused[0]].answers]
-            hint = "predict, evaluate, chat and serve are there" if self.written else "predict, evaluate and serve are there"
+            hint = (
+                "predict, evaluate, chat and serve are there"
+                if self.written
+                else "predict, evaluate and serve are there"
+            )
             raise RunError(f"{refused[0]} is {which}: {what} such is not there yet", hint=hint)
 
     def _check(self, source: Source, known: bool = False) -> None:
