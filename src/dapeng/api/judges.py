@@ -11,6 +11,7 @@ from dapeng.core.errors import DapengError, Problem, SpecError
 from dapeng.core.files import Held, lock
 from dapeng.core.machine import cache_folder
 from dapeng.core.run import RunFolder, runs_in
+from dapeng.evaluate.tasks.base import task_of
 
 RECIPE = "recipe:"
 LONGEST_WAIT = 3600.0
@@ -23,13 +24,10 @@ def with_judges(outputs: dict[str, Any], base: Path | None) -> dict[str, Any]:
 
 
 def _with_judge(name: str, options: Any, base: Path | None) -> Any:
-    from dapeng.evaluate.judges import judge_at
-    from dapeng.evaluate.listeners import listener_at
-
     asked: str = options.judge
     try:
         path = _of_recipe(asked.removeprefix(RECIPE)) if asked.startswith(RECIPE) else (base or Path()) / asked
-        (listener_at if options.type == "audio" else judge_at)(str(path.resolve()))
+        task_of(options.task or options.type).judge(path.resolve())
     except DapengError as error:
         raise SpecError([Problem(f"outputs.{name}.judge", p.what, p.hint) for p in error.problems]) from None
     return options.model_copy(update={"judge": str(path.resolve())})

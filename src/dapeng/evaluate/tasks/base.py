@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,6 +74,10 @@ class Task(TaskOptions):
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         """What metrics.json holds of the product beside its figures."""
         return {}
+
+    def judge(self, path: Path) -> Any:
+        """The trained run in a folder, as what judges such outputs. Raises RunError where it can't."""
+        raise RunError(f"outputs of the kind {self.type} have no judge", hint="leave judge out")
 
     def remark(self, found: dict[str, Any]) -> str:
         """A sentence for the end of the verdict, out of its part of metrics.json; empty: none."""

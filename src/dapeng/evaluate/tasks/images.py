@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -27,6 +28,9 @@ class Images(Task):
     headline: ClassVar[str] = "fid"
     beside: ClassVar[tuple[str, ...]] = ("fid", "kid", "recognised", "recognised_of_real", "fid_pixels")
     floor: ClassVar[str] = "the mean picture"
+
+    def judge(self, path: Path) -> Judge:
+        return judge_at(str(path))
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> ImageView:
         drawn = np.asarray(prediction["pixels"]).round().clip(0, 255).astype(np.uint8)

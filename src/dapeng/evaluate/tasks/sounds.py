@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +30,9 @@ class Sounds(Task):
     def first(self, column: Column, applying: Collection[str]) -> str:
         """Whether a judge understands it, where there is one."""
         return "understood" if "understood" in applying else self.headline
+
+    def judge(self, path: Path) -> Listener:
+        return listener_at(str(path))
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> SoundView:
         said = column.sounds(dict(prediction))  # type: ignore[attr-defined]
