@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from dapeng.train.optimisers.adam import Adam
 from tests.contract.parts import fitted
 from tests.systems.training import train
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from dapeng.models.model import Model
 from dapeng.nn.features import Widths
 from dapeng.nn.tables import Tables
 from dapeng.objectives.adversarial import CRITIC, GENERATOR, Adversarial, critic_loss, generator_loss
+from dapeng.train.optimisers.adam import Adam
 
 SMALL: dict[str, Any] = {"dcgan": DCGAN(width=8, noise=4), "r3gan": R3GAN(width=8, noise=4, blocks=1, group=4)}
 
