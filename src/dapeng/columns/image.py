@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LOOK_AT = 1000
 LARGEST_FOLLOWED = 512
 """Longer side of pictures that boxes or masks lie in, where nothing is said."""
-MOST_DRAWN, MOST_BYTES = 10_000, 1 << 28
+MOST_DRAWN, MOST_BYTES = 5_000, 1 << 28
 """Pictures that are drawn for test rows, and what they may take of memory."""
 
 
@@ -54,6 +54,7 @@ class Image(ColumnOptions):
     type: Literal["image"] = "image"
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "augment", "views", "window")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "weight", "judge", "shows")
+    drawn: ClassVar[bool] = True
     holds: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
