@@ -118,7 +118,7 @@ def test_what_is_missing_of_a_picture_is_drawn_and_the_rest_stays(run: Any) -> N
 
 def test_pictures_are_drawn_from_nothing_too(tmp_path: Path) -> None:
     run = trained(tmp_path, {"picture": {"type": "image", "decoder": FLOW}}, {}, train=TRAIN, evaluate={"resamples": 0})
-    assert "No judge is named" in run.metrics["verdict"]
+    assert "Without a judge, pixels alone are compared" in run.metrics["verdict"]
     assert run.predict([{"any": 1}, {"any": 2}]).num_rows == 2
 
 
