@@ -151,10 +151,11 @@ def stirred(net: nn.Module) -> Any:
 @pytest.mark.parametrize("options", [Flow, Diffusion])
 def test_the_same_seed_gives_a_row_the_same_picture_whatever_stands_beside_it(options: Any) -> None:
     net = stirred(decoder(options))
-    rows, features = torch.arange(6), Features(pooled=torch.randn(6, 6))
+    rows, pooled = torch.arange(6), torch.randn(6, 6)
+    features = Features(pooled=pooled)
     with torch.no_grad():
         every = net.predict(features, 6, rows=rows)["drawn"]
-        alone = net.predict(Features(pooled=features.pooled[4:5]), 1, rows=rows[4:5])["drawn"]
+        alone = net.predict(Features(pooled=pooled[4:5]), 1, rows=rows[4:5])["drawn"]
         other = net.predict(features, 6, rows=rows, seed=1)["drawn"]
     torch.testing.assert_close(alone[0], every[4], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(other, every)

@@ -43,7 +43,8 @@ class Images(Task):
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, ImageView)
-        judge, found = _judge(column), {"shape": list(view.wanted.shape[1:])}
+        judge = _judge(column)
+        found: dict[str, Any] = {"shape": list(view.wanted.shape[1:])}
         if judge is None:
             return found
         found["judge"] = judge.name
