@@ -48,7 +48,13 @@ def writing() -> tuple[dict[str, Any], dict[str, Any]]:
     return {}, {"t": text(True, tokeniser="characters", decoder=decoder)}
 
 
-WHERE = {"rbm": pictures, "preference": writing}
+def drawing() -> tuple[dict[str, Any], dict[str, Any]]:
+    decoder = {"type": "dcgan", "width": 8, "noise": 4}
+    outputs = {"y": fitted("image", "y", target=True, size=8, decoder=decoder)}
+    return {"x": fitted("category", "x", encoder="embedding")}, outputs
+
+
+WHERE = {"rbm": pictures, "preference": writing, "adversarial": drawing}
 """What an objective is tried over; every other over one text that is read."""
 
 
@@ -139,7 +145,7 @@ def test_the_loss_falls_on_eight_rows(tag: str) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("tag", [t for t in TAGS if t not in ("masked", "rbm")])
+@pytest.mark.parametrize("tag", [t for t in TAGS if t not in ("masked", "rbm", "adversarial")])
 def test_two_micro_batches_are_one_batch(tag: str) -> None:
     """Of those that draw nothing; a draw is made a micro-batch at a time."""
     whole, batch = made(tag)

@@ -79,7 +79,7 @@ def test_kid_is_the_mean_over_pairs_one_by_one() -> None:
     counts = np.array([1, 2, 0, 1, 1, 3, 1], np.float64)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> float:
-        return (a @ b / 3 + 1) ** 3
+        return float(a @ b / 3 + 1) ** 3
 
     total = pairs = 0.0
     for i in range(7):

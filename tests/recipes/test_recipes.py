@@ -51,6 +51,16 @@ def based(name: str, folder: Path) -> list[str]:
     return found
 
 
+def judged(name: str, folder: Path) -> list[str]:
+    """Runs of the recipes that judge what a recipe draws, after two steps."""
+    outputs = load_spec(str(api.recipe_file(name))).spec.outputs
+    judges = {n: o.judge for n, o in outputs.items() if getattr(o, "judge", None)}
+    short = [*SHORT, "train.steps=2"]
+    return [
+        f"outputs.{n}.judge={api.train(j, overrides=short, runs=folder / 'judges').path}" for n, j in judges.items()
+    ]
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp_path: Path) -> None:
     if name == "by-hand":
@@ -61,7 +71,9 @@ def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp
     try:
         outputs = load_spec(str(api.recipe_file(name))).spec.outputs  # untrained ones write long texts
         alone = [f"outputs.{n}.decoder.beams=1" for n, o in outputs.items() if getattr(o.decoder, "beams", 1) > 1]
-        run = api.train(f"recipe:{name}", overrides=[*SHORT, *alone, *based(name, tmp_path)], runs=tmp_path)
+        run = api.train(
+            f"recipe:{name}", overrides=[*SHORT, *alone, *based(name, tmp_path), *judged(name, tmp_path)], runs=tmp_path
+        )
     except DataError as error:
         if "sample" in str(error) and "DAPENG_SAMPLES" in str(error):
             pytest.skip(f"its data can't be had here: {str(error)[:100]}")

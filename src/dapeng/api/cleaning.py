@@ -182,6 +182,8 @@ def _say_across(session: Session) -> None:
     inputs = session.chosen.inputs
     if not inputs and session.spec.data.duplicates != "keep":  # of a model without inputs, what it writes
         inputs = session.chosen.outputs
+    elif all(o.drawn for o in session.chosen.outputs.values()):  # the same is asked again and again, and answered anew
+        return
     of = "have the inputs of a row of" if session.chosen.inputs else "equal a row of"
     if not inputs or session.rows > MOST_COMPARED or any(o.reads_files for o in inputs.values()):
         return

@@ -54,6 +54,6 @@ def _finished(place: Path) -> Path | None:
 
 def _trained(train: Any, recipe: str, place: Path) -> Path:
     say(f"judge: training {RECIPE}{recipe} once, to judge what is drawn; it is kept in {place}")
-    run = train(f"{RECIPE}{recipe}", runs=place)
+    run = train(f"{RECIPE}{recipe}", overrides=["evaluate.baselines=[]"], runs=place)
     say(f"judge: {RECIPE}{recipe} is trained")
     return RunFolder(run.path).path

@@ -92,12 +92,17 @@ def split_rows(spec: Spec, chosen: Chosen, opened: Opened, source: Source, rows:
     return Parts(split, reason, sides, None, notes)
 
 
+def _tabular(chosen: Chosen) -> bool:
+    """Whether models of these columns are cheap enough to be trained several times."""
+    return all(o.tabular for o in chosen.inputs.values()) and not any(o.drawn for o in chosen.outputs.values())
+
+
 def _inner(split: Any, spec: Spec, given: np.ndarray | None, chosen: Chosen) -> bool:
     """Whether the rows that train are too few to spare some for choosing, and rows to test on are given."""
     if not isinstance(split, GivenSplit) or given is None or spec.data.split is not None:
         return False
     train, validation, test = counts(given)
-    tabular = all(o.tabular for o in chosen.inputs.values())
+    tabular = _tabular(chosen)
     plain = (
         spec.train.strategy == "single" and spec.model == "auto" and not spec.train.pretrain and not spec.train.phases
     )

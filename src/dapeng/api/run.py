@@ -83,6 +83,16 @@ class Run:
             raise DataError(f"{source.name} has no rows")
         return pa.concat_tables(parts)
 
+    def fill(self, data: Any, pictures: Any, keep: Any, **options: Any) -> np.ndarray:
+        """Pictures of which a part is known, the rest drawn to go with it and with what the rows ask for (inpainting).
+
+        data: rows, as `predict`. pictures: (N, C, Y, X) uint8. keep: (N, Y, X), true where a pixel stays. options: seed, steps, guidance.
+        Returns (N, C, Y, X) uint8. Raises RunError where this run draws no pictures in steps.
+        """
+        from dapeng.product.filling import fill
+
+        return fill(self.product, source_of(data), np.asarray(pictures), np.asarray(keep), options)
+
     def write(
         self,
         prompt: str | list[Any] = "",

@@ -24,6 +24,7 @@ from dapeng.models.build import Choices, build_model, parameters, with_encoders
 from dapeng.models.model import Model
 from dapeng.nn.features import Features
 from dapeng.objectives.base import total
+from dapeng.train.network import phases_of
 
 ROWS = 2_000
 SHOWN = 8
@@ -114,8 +115,7 @@ def step(spec: Spec, folder: Path | None) -> str:
     look = Look(spec, folder)
     size = 1 if look.store.rows == 1 else 4
     batch = look.batch(list(range(min(size, look.store.rows))))
-    asked = spec.train.phases or ([spec.train.pretrain] if spec.train.pretrain is not None else [])
-    first = asked[0].objective.parts(look.model)[0] if asked else _supervised()
+    first = phases_of(spec.train, look.model)[0].objective
     objective = first.build(look.model, {}, {**look.inputs, **look.outputs})
     rate = spec.train.learning_rate if spec.train.learning_rate != "auto" else 1e-3
     optimiser = spec.train.optimiser.build([{"params": objective.trainable("model")}], rate)
@@ -160,12 +160,6 @@ def _keep(seen: list[tuple[str, Tensor]], name: str) -> Any:
             seen.append((f"{name} ({type(module).__name__})", output))
 
     return hook
-
-
-def _supervised() -> Any:
-    from dapeng.core.kinds import objectives
-
-    return objectives.members()["supervised"]()
 
 
 def _features(f: Features) -> list[tuple[str, str]]:

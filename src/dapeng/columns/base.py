@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Cells: TypeAlias = pa.Array | pa.ChunkedArray
+Arrays: TypeAlias = dict[str, np.ndarray]
 Answers: TypeAlias = Literal["label", "labels", "number", "numbers", "text", "boxes", "picture", "sound"]
 """What an output says of a row, for those who hand answers on (tables, servers, exports)."""
 
@@ -268,9 +269,7 @@ class Column(ABC):
         """Whether what is asked for is so rare that the likeliest answer is mostly no answer."""
         return False
 
-    def noted(
-        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Cells]
-    ) -> dict[str, np.ndarray]:
+    def noted(self, prediction: Arrays, inputs: Mapping[str, Column], cells: Callable[[str], Cells]) -> Arrays:
         """A prediction with what judging needs to know of the rows' inputs beside it. cells: of an input, by its name, in the same rows."""
         return prediction
 

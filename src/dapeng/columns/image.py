@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.base import Answers, Bad, Cells, Dims, Encoded, Entry, Summary
 from dapeng.columns.cells import raw_cells
 from dapeng.columns.image_reader import ImageReader
-from dapeng.columns.judged import asked_labels, judge_in, leave_judge
+from dapeng.columns.judged import Judged
 from dapeng.columns.medical import parted
 from dapeng.columns.pictures import (
     CONVERTED,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LOOK_AT = 1000
 LARGEST_FOLLOWED = 512
 """Longer side of pictures that boxes or masks lie in, where nothing is said."""
-MOST_DRAWN, MOST_BYTES = 10_000, 1 << 28
+MOST_DRAWN, MOST_BYTES = 5_000, 1 << 28
 """Pictures that are drawn for test rows, and what they may take of memory."""
 
 
@@ -54,6 +54,7 @@ class Image(ColumnOptions):
     type: Literal["image"] = "image"
     input_only: ClassVar[tuple[str, ...]] = ("encoder", "augment", "views", "window")
     output_only: ClassVar[tuple[str, ...]] = ("decoder", "weight", "judge", "shows")
+    drawn: ClassVar[bool] = True
     holds: ClassVar[bool] = True
     reads_files: ClassVar[bool] = True
     levels: ClassVar[dict[str, list[dict[str, Any]]]] = {
@@ -211,7 +212,7 @@ class ImageSummary(Summary):
         return (side, side)
 
 
-class ImageColumn(Column):
+class ImageColumn(Judged):
     """pixels (B, C, Y, X) uint8; where boxes or masks lie in them also affine (B, 2, 3), which brought them to this size."""
 
     answers: ClassVar[Answers] = "picture"
@@ -220,25 +221,10 @@ class ImageColumn(Column):
     def __init__(self, name: str, options: Image, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.shape: tuple[int, int, int] = (state["channels"], state["height"], state["width"])
-        self.judge = None if options.judge is None else Path(options.judge)
-        """Folder of the run that judges drawn pictures."""
 
     @property
     def most_tested(self) -> int:
         return max(1, min(MOST_DRAWN, MOST_BYTES // int(np.prod(self.shape))))
-
-    def leave(self, folder: Path) -> None:
-        if self.judge is not None:
-            leave_judge(self.judge, self.name, folder)
-
-    def find(self, folder: Path) -> None:
-        self.judge = judge_in(self.name, folder) or self.judge
-
-    def noted(
-        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Any]
-    ) -> dict[str, np.ndarray]:
-        asked = None if self.judge is None else asked_labels(self.options.shows, inputs, cells)
-        return prediction if asked is None else {**prediction, "asked": asked}
 
     @property
     def places(self) -> float:
@@ -354,6 +340,11 @@ class ImageColumn(Column):
         """What training can say cheaply: less the error of what is learnt, or of the pixels."""
         error = prediction["error"] if "error" in prediction else self.losses(prediction, wanted)
         return "less_error", -float(np.mean(error, dtype=np.float64)) if len(error) else 0.0
+
+    def apart(self, found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+        """The mean difference of pixels from 0 to 1: a step of rounding at one pixel is nothing."""
+        each = [np.abs(np.asarray(found[n], np.float32) - np.asarray(wanted[n], np.float32)).mean() for n in wanted]
+        return float(max(each)) / 255
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
         """Of each row a PNG."""

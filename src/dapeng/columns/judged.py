@@ -10,11 +10,33 @@ from typing import Any
 
 import numpy as np
 
+from dapeng.columns.base import Column
 from dapeng.core.run import BESIDE, RunFolder
 
 KEPT = ("run.json", "spec.yaml", "columns.json", "product.json", "metrics.json", "weights.safetensors", BESIDE)
 """Files of a run that it needs to predict, and to say who it is."""
 JUDGES = "judges"
+
+
+class Judged(Column):
+    """A column whose drawn answers may be judged by a run. judge: its folder, if any."""
+
+    def __init__(self, name: str, options: Any, state: dict[str, Any], target: bool):
+        super().__init__(name, options, state, target)
+        self.judge: Path | None = None if options.judge is None else Path(options.judge)
+
+    def leave(self, folder: Path) -> None:
+        if self.judge is not None:
+            leave_judge(self.judge, self.name, folder)
+
+    def find(self, folder: Path) -> None:
+        self.judge = judge_in(self.name, folder) or self.judge
+
+    def noted(
+        self, prediction: dict[str, np.ndarray], inputs: Mapping[str, Column], cells: Callable[[str], Any]
+    ) -> dict[str, np.ndarray]:
+        asked = None if self.judge is None else asked_labels(self.options.shows, inputs, cells)  # type: ignore[attr-defined]
+        return prediction if asked is None else {**prediction, "asked": asked}
 
 
 def label_keys(labels: Any) -> np.ndarray:

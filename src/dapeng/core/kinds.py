@@ -71,6 +71,8 @@ class ColumnOptions(Options):
     """True if other columns can lie in a cell of it, as boxes do in a picture (`dapeng.core.followed`)."""
     lies_in_picture: ClassVar[bool] = False
     """True if a cell says something about places in a picture: then `of` names it, and its size is known where cells are encoded."""
+    drawn: ClassVar[bool] = False
+    """True if as an output it is drawn, anew for each row: rows that ask for the same are no leak."""
     by_pixel: ClassVar[bool] = False
     """True if its answer is one for each pixel of a picture, so that answers for parts of it make up the whole."""
     task: ClassVar[str] = ""

@@ -13,7 +13,7 @@ from dapeng.core.registry import Options
 from dapeng.core.shape import Shape
 from dapeng.core.wording import Finding, nearest
 
-REFERENCES = ("like", "of")
+REFERENCES = ("like", "of", "shows")
 """Keys of a column that name another column."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +26,7 @@ class Decoder(nn.Module):
     """True if a prediction says, beside its own answer, how likely the true one is, where that is at hand."""
     draws: ClassVar[bool] = False
     """True if a prediction begins with noise: then it is told which `rows` it is of, so that each has its own."""
-    phase: ClassVar[dict[str, Any]] = {}
+    phase: Mapping[str, Any] = MappingProxyType({})
     """The phase of training that teaches it, as a spec would say it, where the spec names none; empty: a supervised one."""
     searches: ClassVar[bool] = False
     """True if a prediction is found step by step, with branches on data: no function of tensors that an export could hold."""

@@ -20,7 +20,7 @@ from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder, rows_present, where_present
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.noise import row_normal
-from dapeng.nn.paths import SOLVERS, Path, even_times
+from dapeng.nn.paths import SOLVERS, Path, Velocity, even_times
 
 PLACE = 7
 """Beside the seed, in the draws of rows that are judged."""
@@ -63,6 +63,8 @@ class DrawingDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     draws: ClassVar[bool] = True
+    fills: ClassVar[bool] = True
+    """It can draw what is missing of a picture."""
 
     def __init__(self, column: Any, widths: Widths | None, o: DrawingOptions):
         super().__init__()
@@ -110,15 +112,20 @@ class DrawingDecoder(Decoder):
         seed: int | None = None,
         guidance: float | None = None,
         steps: int | None = None,
+        known: Tensor | None = None,
+        keep: Tensor | None = None,
         **options: Any,
     ) -> dict[str, Tensor]:
-        """{"drawn": (B, C, Y, X)} between -1 and 1. rows: (B,) of which the noise is a function, with the seed."""
+        """{"drawn": (B, C, Y, X)} between -1 and 1. rows: (B,) of which the noise is a function, with the seed.
+
+        known, keep: of every row that is asked about pictures (N, C, Y, X) between -1 and 1, and where they stay, (N, 1, Y, X).
+        """
         device = next(self.parameters()).device
         rows = torch.arange(size, device=device) if rows is None else rows
         noise = row_normal(rows, self.shape, self.o.seed if seed is None else seed)
         condition, scale = self.condition(features), self.o.guidance if guidance is None else guidance
 
-        def velocity(x: Tensor, t: float) -> Tensor:
+        def guided(x: Tensor, t: float) -> Tensor:
             at = torch.full_like(x[:, 0, 0, 0], t)
             if condition is None or self.nothing is None or scale == 1.0:
                 return self.denoiser(x, at, condition).float()
@@ -126,8 +133,21 @@ class DrawingDecoder(Decoder):
             said, alone = self.denoiser(torch.cat([x, x]), torch.cat([at, at]), both).float().chunk(2)
             return alone + scale * (said - alone)
 
+        velocity = guided
+        if known is not None and keep is not None:
+            at = rows - options.get("first", 0)
+            velocity = self._around(guided, known[at], keep[at])
         solve = SOLVERS[self.o.solver]
         return {"drawn": solve(self.path, velocity, noise, even_times(steps or self.o.steps)).clamp(-1, 1)}
+
+    def _around(self, velocity: Velocity, known: Tensor, keep: Tensor) -> Velocity:
+        """The same, but what is known of the pictures is where every step leads: the rest is drawn to go with it (inpainting)."""
+
+        def said(x: Tensor, t: float) -> Tensor:
+            clean = torch.where(keep, known, self.path.clean(x, velocity(x, t), t))
+            return self.path.leads_to(x, clean, t)
+
+        return said
 
     def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Of rows that validate the loss alone: drawing them would take many looks a row."""

@@ -21,7 +21,7 @@ def nearest_pictures(
     """Distances of drawn pictures and of real ones, which did not train, to their nearest training pictures.
 
     All (N, C, Y, X) uint8; `trained` are the positions in `stored` of those that trained. Distances are root mean squares of pixels, 0
-    to 1. copies: drawn ones that are nearer than half of what is usual among real ones. shown: of the nearest drawn ones, the row among
+    to 1. copies: drawn ones that are nearer than half of what is usual among real ones; copies_of_real: real ones that are. shown: of the nearest drawn ones, the row among
     `drawn`, and the position of its training picture.
     """
     if not len(drawn) or not len(trained):
@@ -35,6 +35,7 @@ def nearest_pictures(
         "drawn": [round(float(v), 5) for v in far],
         "real": [round(float(v), 5) for v in usual],
         "copies": int((far < COPY * np.median(usual)).sum()),
+        "copies_of_real": int((usual < COPY * np.median(usual)).sum()),
         "shown": [{"row": int(at[i]), "trained": int(which[i]), "apart": float(far[i])} for i in order],
     }
 

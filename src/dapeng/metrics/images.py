@@ -81,7 +81,7 @@ def small(pictures: np.ndarray) -> np.ndarray:
     grey = pictures.astype(np.float32).mean(1) / 255
     rows, columns = (np.linspace(0, side, min(SMALL, side) + 1).astype(int)[:-1] for side in grey.shape[1:])
     sums = np.add.reduceat(np.add.reduceat(grey, rows, 1), columns, 2)
-    counts = np.diff(np.append(rows, grey.shape[1]))[:, None] * np.diff(np.append(columns, grey.shape[2]))
+    counts = np.outer(np.diff([*rows, grey.shape[1]]), np.diff([*columns, grey.shape[2]]))
     return (sums / counts).reshape(len(grey), -1).astype(np.float64)
 
 

@@ -36,6 +36,10 @@ class Path(Protocol):
         """The picture that follows from what it said."""
         ...
 
+    def leads_to(self, noisy: Tensor, clean: Tensor, t: float) -> Tensor:
+        """What the network would have said if this picture followed from it; t < 1."""
+        ...
+
     def slope(self, noisy: Tensor, said: Tensor, t: float) -> Tensor:
         """How the noisy picture moves with time."""
         ...
@@ -56,6 +60,9 @@ class Straight:
     def clean(self, noisy: Tensor, said: Tensor, t: float) -> Tensor:
         return noisy + (1 - t) * said
 
+    def leads_to(self, noisy: Tensor, clean: Tensor, t: float) -> Tensor:
+        return (clean - noisy) / (1 - t)
+
     def slope(self, noisy: Tensor, said: Tensor, t: float) -> Tensor:
         return said
 
@@ -74,6 +81,9 @@ class Arc:
 
     def clean(self, noisy: Tensor, said: Tensor, t: float) -> Tensor:
         return self.alpha(t) * noisy - self.sigma(t) * said
+
+    def leads_to(self, noisy: Tensor, clean: Tensor, t: float) -> Tensor:
+        return (self.alpha(t) * noisy - clean) / self.sigma(t)
 
     def slope(self, noisy: Tensor, said: Tensor, t: float) -> Tensor:
         return said * (-math.pi / 2)  # d/dt (alpha x + sigma noise) = pi / 2 (sigma x - alpha noise)

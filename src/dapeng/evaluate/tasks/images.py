@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dapeng.columns.base import Column
+from dapeng.core.console import warn
 from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
 from dapeng.evaluate.judges import Judge, judge_at
@@ -46,7 +47,8 @@ class Images(Task):
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, ImageView)
-        judge, found = _judge(column), {"shape": list(view.wanted.shape[1:])}
+        judge = _judge(column)
+        found: dict[str, Any] = {"shape": list(view.wanted.shape[1:])}
         if judge is None:
             return found
         found["judge"] = judge.name
@@ -72,4 +74,9 @@ class Images(Task):
 
 
 def _judge(column: Any) -> Judge | None:
-    return None if column.judge is None else judge_at(str(column.judge.resolve()))
+    if column.judge is None:
+        return None
+    if not column.judge.is_dir():
+        warn(f"{column.name}: its judge {column.judge} is gone: pixels alone are compared")
+        return None
+    return judge_at(str(column.judge.resolve()))

@@ -66,7 +66,8 @@ def _nearest(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
     said = (
         f"Learnt by heart? Of {len(near['drawn']):,} drawn pictures the nearest of {near['searched']:,} training pictures is usually "
         f"{number(float(drawn), 3)} away (root mean square of the pixels, 0 to 1); of as many real pictures that did not train, "
-        f"{number(float(usual), 3)}. {near['copies']:,} drawn ones are nearer than half of that."
+        f"{number(float(usual), 3)}. {near['copies']:,} drawn ones are nearer than half of that, and {near['copies_of_real']:,} "
+        "real ones."
     )
     cells = cells_of(folder, [name], [s["trained"] for s in near["shown"]])
     if cells.why_not:
