@@ -64,10 +64,3 @@ def log_mel(samples: np.ndarray, rate: int, bands: int) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, length)[: count * step : step]
     power = np.abs(np.fft.rfft(frames * window(length), size)) ** 2
     return np.log(power @ filters(rate, bands, size).T + FLOOR).astype(np.float32)
-
-
-def dct(bands: int, count: int) -> np.ndarray:
-    """(M, count): the orthonormal cosine transform (DCT-II) of the bands, as far as it is asked for."""
-    waves = np.sqrt(2 / bands) * np.cos(np.pi / bands * (np.arange(bands)[:, None] + 0.5) * np.arange(count))
-    waves[:, 0] *= np.sqrt(0.5)
-    return waves

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dapeng.columns.log_mel import dct, log_mel
+from dapeng.columns.log_mel import log_mel
+from dapeng.core.cosines import dct
 from dapeng.core.kinds import metrics
 from dapeng.metrics.base import Drawn, Metric, View, ratio
 from dapeng.metrics.transcripts import edits

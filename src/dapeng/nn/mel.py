@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dapeng.columns.log_mel import dct
+from dapeng.core.cosines import dct
 from dapeng.nn.transforms import transformed
 
 FULL_SCALE = 32768.0
