@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dapeng.columns.log_mel import log_mel
-from dapeng.core.cosines import dct
 from dapeng.core.kinds import metrics
 from dapeng.metrics.base import Drawn, Metric, View, ratio
 from dapeng.metrics.transcripts import edits
@@ -77,6 +76,8 @@ class SoundView(View):
 
 def cepstra(samples: np.ndarray, rate: int) -> np.ndarray:
     """(F, 12) the shape of the spectrum over time, from log-mel bands in nats of amplitude."""
+    from dapeng.nn.mel import dct  # and torch with it
+
     x = log_mel(samples if len(samples) else np.zeros(1, np.int16), rate, BANDS) / 2
     return x @ dct(BANDS, CEPSTRA)[:, 1:] * np.sqrt(2 / BANDS)
 

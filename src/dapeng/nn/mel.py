@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dapeng.core.cosines import dct
 from dapeng.nn.transforms import transformed
 
 FULL_SCALE = 32768.0
@@ -84,6 +83,13 @@ class LogMel(nn.Module):
         power = F.linear((real.square() + imaginary.square()).mT, self.filters)  # (B, F, M)
         x = (torch.log(power + self.floor) - self.mean) * self.scale
         return x if self.cosines is None else x @ self.cosines
+
+
+def dct(bands: int, count: int) -> np.ndarray:
+    """(M, count): the orthonormal cosine transform (DCT-II) of the bands, as far as it is asked for."""
+    waves = math.sqrt(2 / bands) * np.cos(math.pi / bands * (np.arange(bands)[:, None] + 0.5) * np.arange(count))
+    waves[:, 0] *= math.sqrt(0.5)
+    return waves
 
 
 class Samples(nn.Module):
