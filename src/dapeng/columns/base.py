@@ -8,7 +8,7 @@ or paths for pictures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -313,6 +313,17 @@ class Column(ABC):
     def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction
+
+    def controls(self) -> dict[str, Callable[[dict[str, Any], Any], dict[str, Any]]]:
+        """What can be taken from its cells to see whether a network goes by it, in words, and how.
+
+        That is (tensors by layout name, draw) -> tensors; draw(n) gives (B, n) numbers from 0 to 1, each row its own.
+        """
+        return {}
+
+    def looks(self) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
+        """Other looks at the same cells (the other clips of a video), whose predictions are averaged with that of the first: tensors -> tensors."""
+        return []
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
         """Values for the user, one a row: a label, a number, a list of them."""

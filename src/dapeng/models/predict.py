@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,14 +49,16 @@ def predict_rows(
     batch_size: int = 512,
     device: str = "cpu",
     autocast: torch.dtype | None = None,
+    change: Callable[[Batch], Batch] | None = None,
 ) -> Predictions:
-    """Predictions for positions of a store; padding and batching don't change them beyond rounding."""
+    """Predictions for positions of a store; padding and batching don't change them beyond rounding. change: of each batch before it is read."""
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     order: list[np.ndarray] = []
     keys = [g.key for g in store.inputs] + [n for n, d in model.decoders.items() if d.sees_target and n in store.stored]
     model.eval()
     with autocasting(device, autocast):
         for batch in batches(store, rows, fitting(store, keys, batch_size), keys):
+            batch = batch if change is None else change(batch)
             moved = batch.to(device) if device != "cpu" else batch
             found = predict_batch(model, moved, outputs)
             parts.append(as_arrays(found))
