@@ -144,6 +144,8 @@ class Column(ABC):
     """True if `matrix` is one column of amounts, which can be compared with those of other columns."""
     answers: ClassVar[Answers] = "number"
     """What `decode` gives for a row."""
+    unscaled: ClassVar[bool] = False
+    """True if what is predicted has no scale of its own: a threshold holds for the very network that it was chosen for."""
 
     def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
         self.name, self.options, self.state, self.target = name, options, state, target
