@@ -23,7 +23,7 @@ class Anomalies(Task):
 
     type: Literal["anomaly"] = "anomaly"
     headline: ClassVar[str] = "image_auroc"
-    beside: ClassVar[tuple[str, ...]] = ("image_auroc", "pixel_auroc", "image_auprc", "misses", "false_alarms")
+    beside: ClassVar[tuple[str, ...]] = ("image_auroc", "pixel_auroc", "image_auprc")
     floor: ClassVar[str] = "the same score"
     decides: ClassVar[bool] = True
 
@@ -39,13 +39,13 @@ class Anomalies(Task):
             for n, f in (("good", ~view.faulty), ("faulty", view.faulty))
         }
         frame = list(column.frame)  # type: ignore[attr-defined]
-        return {"frame": frame, "cut": column.cut, "scores": {"edges": edges.tolist(), **bars}}
+        return {"frame": frame, "called_from": column.cut, "scores": {"edges": edges.tolist(), **bars}}
 
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
     ) -> tuple[list[Wrong], int]:
         """Rows on the wrong side of the threshold, the farthest from it first."""
-        cut = found.get("cut")
+        cut = found.get("called_from")
         if cut is None:
             return [], 0
         scores = np.asarray(tensors["score"], np.float32)
@@ -57,8 +57,8 @@ class Anomalies(Task):
         made = [
             Wrong(
                 int(rows[i]),
-                words[faulty[i]],
-                words[said[i]],
+                words[int(faulty[i])],
+                words[int(said[i])],
                 float(scores[i]),
                 f"score {scores[i]:.3g}, threshold {cut:.3g}",
             )

@@ -40,7 +40,11 @@ def _scores(name: str, found: dict[str, Any]) -> Safe:
         for low, high, good, faulty in zip(scores["edges"], scores["edges"][1:], scores["good"], scores["faulty"])
         if good or faulty
     ]
-    cut = "no threshold could be chosen" if found["cut"] is None else f"threshold {number(found['cut'], 4)}"
+    cut = (
+        "no threshold could be chosen"
+        if found["called_from"] is None
+        else f"threshold {number(found['called_from'], 4)}"
+    )
     return table(join(own(name), f": scores of test rows ({cut})"), ["Score", "Good", "Faulty"], rows, [1, 2])
 
 
@@ -56,7 +60,7 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
     cells = cells_of(folder, [n for n, kind in shown_as(folder).items() if kind == "image"], [int(rows[i]) for i in at])
     if cells.why_not:
         return el("p", cells.why_not[:1].upper() + cells.why_not[1:] + ".", class_="note")
-    hottest = found["cut"] or float(np.quantile(heat, 0.999))
+    hottest = found["called_from"] or float(np.quantile(heat, 0.999))
     used, cards = 0, []
     for i in at:
         words = f"{'faulty' if faulty[i] else 'good'}, score {number(float(tensors['score'][i]), 4)}"
