@@ -19,7 +19,7 @@ from dapeng.columns.anomaly import Anomaly, is_faulty
 from dapeng.core.kinds import decoders
 from dapeng.data.batch import Cells
 from dapeng.evaluate.views import figures
-from dapeng.nn.anomaly import coreset, nearest, smoothed
+from dapeng.nn.anomaly import coreset, nearest, reaches, smoothed
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Tables
 from dapeng.samples.textures import picture_of
@@ -47,8 +47,16 @@ def column(cells: list[Any], **options: Any) -> Any:
 def test_the_nearest_patch_is_that_of_all_distances_whatever_the_chunks() -> None:
     torch.manual_seed(0)
     patches, memory = torch.randn(2, 7, 5), torch.randn(600, 5)
-    wanted = torch.cdist(patches, memory).amin(-1) / 5**0.5
-    torch.testing.assert_close(nearest(patches, memory), wanted, rtol=1e-4, atol=1e-5)
+    reach = torch.rand(600) + 0.5
+    wanted = (torch.cdist(patches, memory) / reach).amin(-1)
+    torch.testing.assert_close(nearest(patches, memory, reach), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reach_is_how_far_the_patches_of_its_kind_lie() -> None:
+    torch.manual_seed(0)
+    memory = torch.tensor([[0.0, 0.0], [100.0, 0.0]])
+    pool = torch.cat([memory[:1] + torch.randn(5000, 2), memory[1:] + 4 * torch.randn(5000, 2)])
+    torch.testing.assert_close(reaches(pool, memory), torch.tensor([2.0, 32.0]).sqrt(), rtol=0.05, atol=0)
 
 
 def test_a_coreset_leaves_no_patch_far_off() -> None:

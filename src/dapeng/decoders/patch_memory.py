@@ -19,7 +19,7 @@ from dapeng.core.kinds import DecoderOptions, NormOptions, decoders, norms
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.decoders.autoencoder import Redrawing, taught
-from dapeng.nn.anomaly import coreset, nearest, patches_of, smoothed
+from dapeng.nn.anomaly import coreset, nearest, patches_of, reaches, smoothed
 from dapeng.nn.features import Features, Widths
 
 POOL = 40_000
@@ -31,7 +31,7 @@ class PatchMemory(DecoderOptions):
     """Remembers patches of good pictures, as the encoder's maps show them, and measures how far those of a new picture are from them.
 
     Paper: Roth et al., 2021, https://arxiv.org/abs/2106.08265
-    Example: `outputs: {fault: {type: anomaly, decoder: {type: patch_memory, size: 2000, strides: [4, 8]}}}`
+    Example: `outputs: {fault: {type: anomaly, decoder: {type: patch_memory, size: 2000, strides: [8, 16]}}}`
     """
 
     type: Literal["patch_memory"] = "patch_memory"
@@ -40,7 +40,7 @@ class PatchMemory(DecoderOptions):
     size: int = Field(1000, ge=1, le=100_000)
     """Patches that are remembered: those that leave no other far off."""
     strides: list[int] | Literal["auto"] = "auto"
-    """Pixels from place to place of the maps that are looked at. auto: 4 and 8 where there are such, else the finest two."""
+    """Pixels from place to place of the maps that are looked at. auto: 8 and 16 where there are such, else the finest two."""
     smooth: float = Field(2.0, gt=0, le=64)
     """Deviation in pixels of the Gaussian under which distances are looked at."""
     norm: Annotated[NormOptions, norms.choice("maps", default="batch")] = DEFAULT
@@ -57,6 +57,7 @@ class PatchMemoryDecoder(Redrawing):
     """maps (B, C_i, Y_i, X_i) -> score (B,), heat (B, Y, X). The memory is filled once training has ended (`remember`, `remembered`)."""
 
     memory: Tensor
+    reach: Tensor
     middle: Tensor
     scale: Tensor
     filled: Tensor
@@ -66,6 +67,7 @@ class PatchMemoryDecoder(Redrawing):
         self.smooth, self.levels = o.smooth, _levels(widths, o.strides)
         dim = sum(widths.maps[i][0] for i in self.levels)
         self.register_buffer("memory", torch.zeros(o.size, dim))
+        self.register_buffer("reach", torch.ones(o.size))
         self.register_buffer("middle", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("filled", torch.zeros(()))
@@ -79,7 +81,7 @@ class PatchMemoryDecoder(Redrawing):
     def heat(self, features: Features, errors: Tensor) -> Tensor:
         """Distances from the memory; as long as it is empty, errors of what is drawn again."""
         size = features.maps[self.levels[0]].shape[2:]
-        far = nearest(self.patches(features), self.memory).unflatten(1, size)
+        far = nearest(self.patches(features), self.memory, self.reach).unflatten(1, size)
         far = F.interpolate(far[:, None], size=errors.shape[1:], mode="bilinear", align_corners=False)[:, 0]
         return smoothed(torch.where(self.filled > 0, far, errors), self.smooth)
 
@@ -102,15 +104,18 @@ class PatchMemoryDecoder(Redrawing):
         device = self.memory.device
         self.middle.copy_(pool.mean(0))
         self.scale.copy_(1 / pool.std(0, correction=0).clamp(min=1e-4))
-        chosen = coreset((pool - self.middle.cpu()) * self.scale.cpu(), len(self.memory), 0)
+        pool = (pool - self.middle.cpu()) * self.scale.cpu()
+        chosen = coreset(pool, len(self.memory), 0)
         # fewer patches than places: some lie there twice, which changes no distance
-        self.memory.copy_(chosen[torch.arange(len(self.memory)) % len(chosen)].to(device))
+        places = torch.arange(len(self.memory)) % len(chosen)
+        self.memory.copy_(chosen[places].to(device))
+        self.reach.copy_(reaches(pool, chosen)[places].to(device))
         self.filled.fill_(1.0)
 
 
 def _levels(widths: Widths, asked: list[int] | str) -> list[int]:
     """Which maps are looked at, the finest first."""
     strides = [s for _, s in widths.maps]
-    wanted = [4, 8] if isinstance(asked, str) else asked
+    wanted = [8, 16] if isinstance(asked, str) else asked
     found = [i for i, s in enumerate(strides) if s in wanted]
     return found or list(range(len(strides)))[:2]

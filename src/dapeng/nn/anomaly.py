@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 PATCHES_AT_ONCE = 256
 """Remembered patches that are compared with at a time."""
+FEW = 3
+"""Patches that the mean over all counts as, in the reach of one."""
 
 
 class Back(nn.Module):
@@ -41,15 +43,32 @@ def patches_of(maps: tuple[Tensor, ...], levels: list[int]) -> Tensor:
     return torch.cat(same, 1).flatten(2).mT
 
 
-def nearest(patches: Tensor, memory: Tensor) -> Tensor:
-    """(B, P) distance of each patch (B, P, D) to the closest of a memory (M, D), a root mean square over the elements."""
-    size, best = patches.shape[-1], None
-    squares = (patches**2).sum(-1)
-    for part in memory.split(PATCHES_AT_ONCE):
-        found = ((part**2).sum(-1) - 2 * patches @ part.T).amin(-1)
+def nearest(patches: Tensor, memory: Tensor, reach: Tensor) -> Tensor:
+    """(B, P) distance of each patch (B, P, D) to the closest of a memory (M, D), each in its own reach (M,)."""
+    best = None
+    squares = (patches**2).sum(-1, keepdim=True)
+    for part, scale in zip(memory.split(PATCHES_AT_ONCE), reach.split(PATCHES_AT_ONCE)):
+        found = ((squares + (part**2).sum(-1) - 2 * patches @ part.T).clamp(min=0) / scale**2).amin(-1)
         best = found if best is None else torch.minimum(best, found)
     assert best is not None
-    return ((squares + best).clamp(min=0) / size).sqrt()
+    return best.sqrt()
+
+
+def reaches(pool: Tensor, memory: Tensor) -> Tensor:
+    """(M,) how far the patches of a pool (N, D) lie from the remembered one that is closest to them, so that a coarse surface is not
+    stranger than a fine one; a root mean square, drawn to that of all where they are few (as densities are in Breunig et al.: LOF, 2000).
+    """
+    near, at = (torch.cat(t) for t in zip(*(_closest(part, memory) for part in pool.split(1024))))
+    sums = torch.zeros(len(memory)).index_add(0, at, near)
+    counts = torch.zeros(len(memory)).index_add(0, at, torch.ones(len(at)))
+    return ((sums + FEW * near.mean()) / (counts + FEW)).clamp(min=1e-12).sqrt()
+
+
+def _closest(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) squared distance to the closest of a memory, and which it is."""
+    found = (patches**2).sum(1, keepdim=True) + (memory**2).sum(1) - 2 * patches @ memory.T
+    least, at = found.min(1)
+    return least.clamp(min=0), at
 
 
 def coreset(pool: Tensor, count: int, seed: int) -> Tensor:

@@ -115,7 +115,7 @@ def _scratched(picture: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarr
         at = at + 0.5 * np.array([np.cos(turn), np.sin(turn)])
         turn += 0.5 * bend
     width = draw.uniform(0.6, 1.2)
-    depth = draw.uniform(0.18, 0.32) * draw.choice([-1, 1])
+    depth = draw.uniform(0.22, 0.4) * draw.choice([-1, 1])
     strength = np.exp(-away / (2 * width**2))
     return picture + depth * strength, strength > 0.3
 
@@ -126,7 +126,7 @@ def _dented(picture: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray,
     y, x = np.mgrid[:SIDE, :SIDE]
     across, down = (x - centre[0]) / radii[0], (y - centre[1]) / radii[1]
     inside = np.exp(-((across**2 + down**2) ** 2))
-    slope = draw.uniform(0.22, 0.35) * (across * np.cos(side) + down * np.sin(side)) * inside
+    slope = draw.uniform(0.4, 0.6) * (across * np.cos(side) + down * np.sin(side)) * inside
     return picture + slope, across**2 + down**2 < 1
 
 
