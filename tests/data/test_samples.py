@@ -48,7 +48,7 @@ PARTS = {
     "fsdd_strings": {"train": 2_400, "test": 300},
     "stamps_spoken": {"train": 6_472, "validation": 412, "test": 306},
     "stamps": {"train": 634, "validation": 69, "test": 82},
-    "moving_digits": {"train": 1_700, "validation": 200, "test": 500},
+    "moving_digits": {"train": 1_500, "validation": 200, "test": 300},
     "sort_of_clevr": {"train": 192_000, "validation": 4_000, "test": 4_000},
     "textures": {"train": 450, "validation": 60, "test": 300},
     "digits": {"all": 1_797},

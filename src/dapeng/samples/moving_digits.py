@@ -30,19 +30,19 @@ FILES = (("mp4", "mpeg4", "yuv420p"), ("avi", "mjpeg", "yuvj420p"), ("gif", None
 
 @samples
 class MovingDigits(Sample):
-    """2,400 made videos of 16 frames, 48 x 48 pixels, in MP4, AVI and GIF files: digits of MNIST go round a loop, one way or the other, slowly or fast;
-    1,700, 200 and 500 train, validate and test.
+    """2,000 made videos of 16 frames, 48 x 48 pixels, in MP4, AVI and GIF files: digits of MNIST go round a loop, one way or the other, slowly or fast;
+    1,500, 200 and 300 train, validate and test.
     """
 
     type: Literal["moving_digits"] = "moving_digits"
     licence: ClassVar = Mnist.licence
     source: ClassVar = "Made of " + Mnist.source
-    rows: ClassVar = 2_400
+    rows: ClassVar = 2_000
     size: ClassVar = Mnist.size
     columns: ClassVar = ("clip", "motion", "digit")
     target: ClassVar = "motion"
     origins: ClassVar = Mnist.origins
-    videos: ClassVar[dict[str, int]] = {"train": 1_700, "validation": 200, "test": 500}
+    videos: ClassVar[dict[str, int]] = {"train": 1_500, "validation": 200, "test": 300}
 
     def load(self) -> dict[str, Source]:
         known = Mnist().load()
