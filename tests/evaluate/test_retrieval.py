@@ -141,6 +141,11 @@ def test_the_whole_way_from_pictures_and_words_to_who_belongs_to_whom(tmp_path: 
     assert near > far + 0.3
 
 
+def test_parts_of_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="telling the rows of a batch from each other"):
+        dapeng.train(rows(40, 0), **{**SPEC, "train": {**SPEC["train"], "accumulate": 2}}, runs=tmp_path)
+
+
 def test_two_inputs_are_matched_and_no_third(tmp_path: Path) -> None:
     inputs = {**SPEC["inputs"], "pair2": "category"}
     made = [{**r, "pair2": "x"} for r in rows(20, 0)]

@@ -128,6 +128,17 @@ def test_a_fault_that_is_smaller_than_a_pixel_is_still_there() -> None:
     assert np.argwhere(codes[0]).tolist() == [[5, 2]]
 
 
+def test_heat_of_large_pictures_has_one_place_for_several_pixels() -> None:
+    whole = np.zeros((250, 201), np.uint8)
+    whole[249, 200] = 255
+    made = Anomaly().fitted("x", {**column([mask()]).state, "frame": [250, 201]}, True)
+    assert (made.step, made.frame) == (3, (84, 67))
+    assert np.argwhere(made.encode(pa.array([png(whole)])).tensors["codes"][0]).tolist() == [[83, 66]]
+    heat = made.kept(np.ones((250, 201), np.float32))
+    np.testing.assert_allclose(heat, np.ones((84, 67)))
+    np.testing.assert_allclose(made.placing(np.eye(2, 3)), np.eye(2, 3) / 3)
+
+
 @pytest.mark.parametrize("tag", sorted(decoders.fitting("anomaly")))
 def test_faulty_rows_that_train_teach_nothing(tag: str) -> None:
     made = column([mask()] * 3, decoder={"type": tag})

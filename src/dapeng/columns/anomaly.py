@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 GOOD, FAULTY, UNKNOWN = 0, 1, 255
 """Codes of pixels; unknown ones are those of a faulty picture without a mask."""
+LARGEST_SIDE = 96
+"""Longest side of heat maps and of masks as they are kept; those of larger pictures have one place for several pixels."""
 PICTURE = re.compile(r"\.(png|bmp|tiff?|gif|webp|pgm|ppm|jpe?g)$", re.IGNORECASE)
 
 
@@ -133,7 +135,7 @@ class AnomalySummary(Summary):
 
 
 class AnomalyColumn(Column):
-    """codes (B, Y, X) uint8 at the size at which the picture is read: 0 good, 1 faulty, 255 somewhere in a faulty picture."""
+    """codes (B, Y, X) uint8: 0 good, 1 faulty, 255 somewhere in a faulty picture. Y, X: `frame`, the size at which the picture is read by `step`."""
 
     answers: ClassVar[Answers] = "label"
     unscaled: ClassVar[bool] = True
@@ -141,7 +143,9 @@ class AnomalyColumn(Column):
 
     def __init__(self, name: str, options: Anomaly, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
-        self.frame: tuple[int, int] = (state["frame"][0], state["frame"][1])
+        self.read: tuple[int, int] = (state["frame"][0], state["frame"][1])
+        self.step = -(-max(self.read) // LARGEST_SIDE)
+        self.frame = (-(-self.read[0] // self.step), -(-self.read[1] // self.step))
         self.channels: int = state["channels"]
         """Of the picture that it lies in."""
 
@@ -174,15 +178,29 @@ class AnomalyColumn(Column):
         return Encoded({"codes": codes}, None if present.all() else present, bad=bad, extents=extents)
 
     def _fitted(self, mask: np.ndarray) -> np.ndarray:
-        """A mask at the size at which the picture is read; a fault that is too small for it leaves one pixel."""
+        """A mask at the size at which it is kept: faulty where any pixel is; a fault that is too small to be read leaves one place."""
         how = self.state["resize"]
-        out = fit_nearest(mask.astype(np.uint8), *self.frame, how, GOOD)
+        out = fit_nearest(mask.astype(np.uint8), *self.read, how, GOOD)
         if mask.any() and not out.any():
-            place = placement(mask.shape[1], mask.shape[0], *self.frame, how)
+            place = placement(mask.shape[1], mask.shape[0], *self.read, how)
             y, x = np.argwhere(mask)[0]
-            at = [int(np.clip(v, 0, n - 1)) for v, n in zip(place @ [x, y, 1.0], self.frame[::-1])]
+            at = [int(np.clip(v, 0, n - 1)) for v, n in zip(place @ [x, y, 1.0], self.read[::-1])]
             out[at[1], at[0]] = FAULTY
-        return out
+        return self._blocks(out).max((1, 3))
+
+    def _blocks(self, x: np.ndarray) -> np.ndarray:
+        """(Y, step, X, step) of a picture as it is read."""
+        (high, wide), step = self.frame, self.step
+        x = np.pad(x, [(0, n * step - s) for n, s in zip((high, wide), x.shape)], mode="edge")
+        return x.reshape(high, step, wide, step)
+
+    def kept(self, heat: np.ndarray) -> np.ndarray:
+        """(Y, X) of heat at the size at which the picture is read: means of what lies together."""
+        return self._blocks(heat).mean((1, 3))
+
+    def placing(self, affine: Any) -> Any:
+        """(..., 2, 3) from pixels of a picture as it came to places of heat, out of that to pixels as they are read."""
+        return affine / self.step
 
     def placed(self, encoded: Encoded, picture: Encoded) -> Encoded:
         """Masks that have another size than their picture are bad."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -52,6 +53,7 @@ class Redrawing(Decoder):
     def __init__(self, column: Any, widths: Widths, norm: NormOptions):
         super().__init__()
         self.frame: tuple[int, int] = column.frame
+        self.step: int = column.step
         channels, stride = widths.maps[-1]
         self.back = Back(channels, stride, column.channels, norm)
 
@@ -91,7 +93,10 @@ class Redrawing(Decoder):
         heat, affine = self.heat(features, errors), features.affine
         if affine is None:
             affine = torch.eye(2, 3, device=heat.device).expand(heat.shape[0], 2, 3)
-        return {"score": heat.amax((1, 2)), "heat": heat, "affine": affine}
+        kept = heat
+        if self.step > 1:  # the last place of a side may have fewer pixels
+            kept = F.avg_pool2d(heat[:, None], self.step, ceil_mode=True, count_include_pad=False)[:, 0]
+        return {"score": heat.amax((1, 2)), "heat": kept, "affine": affine / self.step}
 
 
 class AutoencoderDecoder(Redrawing):

@@ -23,6 +23,8 @@ class Decoder(nn.Module):
     reads: tuple[str, ...] | None = None
     sees_target: ClassVar[bool] = False
     """True if a prediction says, beside its own answer, how likely the true one is, where that is at hand."""
+    compares: ClassVar[bool] = False
+    """True if a row is learnt by telling it from the others of its batch: micro-batches, and other processes' rows, would leave it fewer."""
     searches: ClassVar[bool] = False
     """True if a prediction is found step by step, with branches on data: no function of tensors that an export could hold."""
 

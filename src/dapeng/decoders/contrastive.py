@@ -69,6 +69,7 @@ class ContrastiveDecoder(Decoder):
     """Target: keys (B,) of rows. An element is a row; what it is told from are the other rows of its batch."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    compares: ClassVar[bool] = True
 
     def __init__(self, dim: int, widths: dict[str, Widths], o: Contrastive):
         super().__init__()

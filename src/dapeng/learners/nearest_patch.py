@@ -66,7 +66,7 @@ class NearestPatch(LearnerOptions):
 
 
 class PatchLearner(Learner):
-    """score: the largest distance of a patch; heat: those of all, as a picture."""
+    """score: the largest distance of a patch; heat: those of all, as a picture; as the column has them."""
 
     name = "nearest_patch"
 
@@ -80,16 +80,17 @@ class PatchLearner(Learner):
     def predict(self, inputs: Inputs) -> dict[str, np.ndarray]:
         from scipy import ndimage
 
-        heat, affines = [], []
+        heat, scores, affines = [], [], []
         for pixels, affine in pictures_of(inputs, self.picture):
             patches, grid = self.o.patches(pixels)
             x = ((patches - self.middle) @ self.turn).astype(np.float32)
             away = (self.squares - 2 * x @ self.memory.T).min(1) + (x**2).sum(1)
             far = np.sqrt(np.maximum(away, 0)).reshape(grid)
-            heat.append(self._spread(far, pixels.shape[1:], ndimage))
-            affines.append(affine)
-        every = np.stack(heat).astype(np.float32)
-        return {"score": every.max((1, 2)), "heat": every, "affine": np.stack(affines).astype(np.float32)}
+            heat.append(self.column.kept(self._spread(far, pixels.shape[1:], ndimage)))
+            scores.append(far.max())
+            affines.append(self.column.placing(affine))
+        every = {"score": np.array(scores), "heat": np.stack(heat), "affine": np.stack(affines)}
+        return {n: a.astype(np.float32) for n, a in every.items()}
 
     def _spread(self, far: np.ndarray, size: tuple[int, ...], ndimage: Any) -> np.ndarray:
         """(Y, X): each pixel has the distance of the patches around it, between their middles."""

@@ -17,6 +17,7 @@ import torch
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, warn
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
 from dapeng.data.feed import Feed, Rows, batches
@@ -133,6 +134,7 @@ def train_network(
     Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
+    _refuse_parts_of_a_batch(train, model)
     count = drawn(inputs, outputs, store, rows)
     unit = "rows" if packed(inputs, outputs, store) is None else "windows of text"
     budget = advise(inputs, count, outputs)
@@ -236,6 +238,16 @@ def train_network(
             final()
         trained.validation = final.predictions
     return trained
+
+
+def _refuse_parts_of_a_batch(train: Train, model: Model) -> None:
+    """Raise SpecError where rows of a batch are told from each other, and not all of them are seen at once."""
+    if any(d.compares for d in model.decoders.values()) and (train.accumulate > 1 or train.strategy != "single"):
+        where = "train.accumulate" if train.accumulate > 1 else "train.strategy"
+        what = "an output is learnt by telling the rows of a batch from each other: parts of it would leave fewer to tell from"
+        raise SpecError(
+            [Problem(where, what, "train.accumulate=1 train.strategy=single, and a larger train.batch_size")]
+        )
 
 
 def _remember(
