@@ -11,7 +11,7 @@ from dapeng.core.kinds import learners
 from dapeng.learners.base import Inputs, Target
 from dapeng.learners.telling import TellingOptions
 
-MOST = 50_000
+MOST = 10_000
 """Training rows that are looked through, evenly chosen."""
 AT_ONCE = 1 << 24
 
@@ -26,7 +26,7 @@ class NearestPicture(TellingOptions):
     type: Literal["nearest_picture"] = "nearest_picture"
 
     def reads(self, inputs: Inputs, target: Target) -> bool:
-        return any(inputs.columns[n].type != "text" for n in inputs.matrices)
+        return any(inputs.columns[n].type != "text" for n in inputs.cells)
 
     def learn(self, inputs: Inputs, answers: Sequence[str]) -> Callable[[Inputs], list[str]]:
         every = -(-inputs.rows // MOST)
@@ -47,5 +47,6 @@ class NearestPicture(TellingOptions):
 
 def _numbers(inputs: Inputs) -> np.ndarray:
     """(N, k) of all inputs that are no texts; what is missing is 0."""
-    parts = [np.asarray(m, np.float32) for n, m in inputs.matrices.items() if inputs.columns[n].type != "text"]
+    seen = {n: c for n, c in inputs.cells.items() if inputs.columns[n].type != "text"}
+    parts = [np.asarray(inputs.columns[n].matrix(c, inputs.base), np.float32) for n, c in seen.items()]
     return np.nan_to_num(np.concatenate(parts, 1))
