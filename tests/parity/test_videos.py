@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,12 @@ import torch.nn.functional as F
 from dapeng.core.kinds import encoders, norms
 from dapeng.data.batch import Cells
 from dapeng.encoders.r2plus1d import Convolution, middle
-from tests.contract.parts import batch_of, with_encoder
+from tests.contract.parts import batch_of, fitted
+
+
+def video(tag: str, changes: dict[str, Any] | None = None, **options: Any) -> Any:
+    """A column of videos, fitted on its examples, read by an encoder at the size in which it is tried."""
+    return fitted("video", "x", encoder={"type": tag, **encoders.members()[tag].tiny, **(changes or {})}, **options)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(16, 16), (16, 32), (64, 64), (64, 128), (3, 64)])
@@ -33,7 +40,7 @@ def test_a_separable_kernel_gives_what_its_product_gives_in_three_dimensions() -
 
 
 def test_an_encoder_reads_the_first_clip_alone_and_looks_turn_the_others_to_it() -> None:
-    column = with_encoder("video", "r2plus1d", frames=4, clips=3)
+    column = video("r2plus1d", frames=4, clips=3)
     cells = batch_of({"x": column})["x"]
     network = column.options.encoder.build([column], None).eval()
     frames = cells["frames"]
@@ -48,7 +55,7 @@ def test_an_encoder_reads_the_first_clip_alone_and_looks_turn_the_others_to_it()
 
 
 def test_shuffled_frames_are_the_same_frames_of_the_same_clip() -> None:
-    column = with_encoder("video", "frames", frames=4, clips=2)
+    column = video("frames", frames=4, clips=2)
     cells = batch_of({"x": column})["x"]
     draw = np.random.default_rng(0)
     found = column.controls()["frames shuffled"](cells.tensors, lambda n: draw.random((8, n)))["frames"]
@@ -61,7 +68,7 @@ def test_shuffled_frames_are_the_same_frames_of_the_same_clip() -> None:
 @pytest.mark.parametrize("inner", ["resnet_small", "lenet", "vit"])
 def test_any_network_of_pictures_reads_frames_as_it_reads_pictures(inner: str) -> None:
     tiny = encoders.members()[inner].tiny
-    column = with_encoder("video", "frames", network={"type": inner, **tiny}, size=32)
+    column = video("frames", {"network": {"type": inner, **tiny}}, size=32)
     cells = batch_of({"x": column})["x"]
     network = column.options.encoder.build([column], None).eval()
     seen: list[torch.Tensor] = []
