@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-EXTRAS := dev,export,serve,zh,private,hf,text,excel,sql,datasets,remote,tensorboard,mlflow,gguf,constrain,medical
+EXTRAS := dev,export,serve,zh,private,hf,text,excel,sql,datasets,remote,tensorboard,mlflow,gguf,constrain,medical,video
 WORKERS ?= 2
 # one thread a process: the tests run side by side. A process that dies ends them, instead of files that nobody runs any more
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1

@@ -23,7 +23,8 @@ WIDTHS = Widths(pooled=16, tokens=8, maps=((4, 1), (8, 2)))
 def features(rows: int) -> Features:
     torch.manual_seed(0)
     maps = (torch.randn(rows, 4, 8, 8), torch.randn(rows, 8, 4, 4))
-    return Features(torch.randn(rows, 16), torch.randn(rows, 5, 8), torch.ones(rows, 5, dtype=torch.bool), maps)
+    real, pixels = torch.ones(rows, 5, dtype=torch.bool), torch.randn(rows, 3, 8, 8)
+    return Features(torch.randn(rows, 16), torch.randn(rows, 5, 8), real, maps, pixels=pixels)
 
 
 def read_by(decoder: Any, rows: int) -> Any:
@@ -33,7 +34,9 @@ def read_by(decoder: Any, rows: int) -> Any:
     torch.manual_seed(0)
     cells = batch_of({n: fitted("text", n, tokeniser="words") for n in decoder.reads}, rows=rows)
     ids = {n: cells[n]["ids"] for n in decoder.reads}
-    return {n: Features(tokens=torch.randn(*i.shape, 8), mask=cells[n]["mask"], ids=i) for n, i in ids.items()}
+    return {
+        n: Features(torch.randn(rows, 16), torch.randn(*i.shape, 8), cells[n]["mask"], ids=i) for n, i in ids.items()
+    }
 
 
 def decoder_of(kind: str, tag: str, loss: str | None = None, widths: Widths = WIDTHS):
@@ -41,9 +44,9 @@ def decoder_of(kind: str, tag: str, loss: str | None = None, widths: Widths = WI
     inputs: dict[str, Any] = {}
     further: dict[str, Any] = {}
     if member.unfused:
-        inputs = {"a": fitted(kind, "a", tokeniser="words")}
-        further = {"like": inputs["a"]}
-        inputs["b"] = fitted(kind, "b", tokeniser="words", **further)
+        inputs = {"a": fitted("text", "a", tokeniser="words")}
+        further = {"like": inputs["a"]} if kind == "text" else {}
+        inputs["b"] = fitted("text", "b", tokeniser="words", **further)
     column = fitted(kind, "y", target=True, decoder={"type": tag}, **({"loss": loss} if loss else {}), **further)
     options: Any = column.options
     reads = options.decoder.reads(column, inputs)

@@ -46,7 +46,11 @@ PARTS = {
     "isbi2012": {"train": 25, "test": 5},
     "fsdd": {"train": 2_700, "test": 300},
     "fsdd_strings": {"train": 2_400, "test": 300},
-    "stamps_spoken": {"train": 5_752, "validation": 719, "test": 719},
+    "stamps_spoken": {"train": 6_472, "validation": 412, "test": 306},
+    "stamps": {"train": 634, "validation": 69, "test": 82},
+    "moving_digits": {"train": 1_500, "validation": 200, "test": 300},
+    "sort_of_clevr": {"train": 192_000, "validation": 4_000, "test": 4_000},
+    "textures": {"train": 450, "validation": 60, "test": 300},
     "digits": {"all": 1_797},
     "iris": {"all": 150},
     "wine": {"all": 178},
@@ -271,3 +275,67 @@ def test_members_of_an_archive_are_read_in_place(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zip"], "nothing is unpacked to disk"
     with pytest.raises(DataError, match=r"holds no file 'none\.txt'"):
         finding.member(path, "none.txt")
+
+
+def test_questions_on_shapes_are_answered_as_the_pictures_show_and_no_answer_is_a_habit() -> None:
+    from dapeng.samples.sort_of_clevr import ALONE, AMONG, COLOURS, Scene, made
+
+    def draw() -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(3))
+
+    table = pa.table(made(60, draw()))
+    assert table.equals(pa.table(made(60, draw())))  # the same every time
+    assert pa.compute.value_counts(table.column("kind")).to_pylist() == [
+        {"values": k, "counts": 600} for k in dict.fromkeys(table.column("kind").to_pylist())
+    ]
+    rows = table.to_pylist()
+    for asked in (*ALONE, *AMONG):
+        answers = [r["answer"] for r in rows if r["asked"] == asked]
+        assert 120 < len(answers) < 280
+        assert max(answers.count(a) for a in set(answers)) < 0.66 * len(answers)
+    generator = np.random.Generator(np.random.Philox(4))
+    for _ in range(20):
+        scene = Scene(generator)
+        apart = np.abs(scene.centres[:, None] - scene.centres[None]).max(2) + 99 * np.eye(6)
+        assert apart.min() > 10
+        for thing, colour in enumerate(COLOURS):
+            far = [float(np.hypot(*(c - scene.centres[thing]))) for c in scene.centres]
+            others = [i for i in range(6) if i != thing]
+            nearest = min(others, key=lambda i: far[i])
+            assert scene.answer("closest", thing) == scene.answer("shape", nearest), colour
+
+
+def test_videos_of_every_motion_show_the_same_frames_in_another_order() -> None:
+    from dapeng.samples.moving_digits import MOTIONS, PLACES, frames_of
+
+    digit = np.zeros((28, 28), np.uint8)
+    digit[8:20, 12:16] = 255
+    seen = {}
+    for motion, step in MOTIONS.items():
+        frames = frames_of(digit, np.zeros_like(digit), step, np.random.Generator(np.random.Philox(5)))
+        assert frames.shape[0] == PLACES
+        bright = np.argwhere(frames > 128)
+        seen[motion] = np.stack([bright[bright[:, 0] == t][:, 1:].mean(0) for t in range(PLACES)])
+    first = seen["clockwise"]
+    for motion, places in seen.items():
+        away = np.linalg.norm(first[:, None] - places[None], axis=2)
+        assert away.min(0).max() < 0.5
+        assert away.min(1).max() < 0.5
+        assert (np.abs(first - places).max() < 0.5) == (motion == "clockwise")
+
+
+def test_a_faulty_surface_differs_from_a_good_one_where_its_mask_says() -> None:
+    from dapeng.samples.textures import SURFACES, picture_of
+
+    for kind in ("scratch", "dent"):
+        inside, outside = [], []
+        for surface in SURFACES:
+            for seed in range(10):
+                good, none = picture_of(surface, "good", np.random.Generator(np.random.Philox(seed)))
+                bad, mask = picture_of(surface, kind, np.random.Generator(np.random.Philox(seed)))
+                assert not none.any()
+                assert 10 < (mask > 0).sum() < 800
+                away = np.abs(good.astype(float) - bad)
+                inside.append(away[mask > 0].mean())
+                outside.append(away[mask == 0].mean())
+        assert np.mean(inside) > 4 * np.mean(outside)

@@ -122,3 +122,32 @@ def test_what_says_nothing_of_how_likely_a_text_is_has_no_bits(run: Any) -> None
     assert "perplexity" not in rows["nearest_text"]
     report = (run.path / "report.html").read_text(encoding="utf-8")
     assert "nearest_text" in report or "nearest training row" in report
+
+
+def test_the_nearest_picture_gives_the_answer_of_the_row_that_looks_most_alike() -> None:
+    from tests.trained import png
+
+    colours = {"red": (200, 20, 20), "blue": (20, 20, 200), "grey": (120, 120, 120)}
+    cells = pa.array([png(np.full((8, 8, 3), c)) for c in colours.values()], pa.binary())
+    from dapeng.columns.image import Image
+
+    summary = Image().summary(False)
+    summary.add(cells)
+    inputs = {"photo": Image().fitted("photo", summary.result(), False)}
+    told = column([*colours, "." * 64], True)
+    seen = Inputs(inputs, {}, {"photo": pa.chunked_array([cells])})
+    new = pa.array([png(np.full((8, 8, 3), c)) for c in ((10, 30, 180), (130, 125, 118), (230, 40, 30))], pa.binary())
+    options = learners.members()["nearest_picture"]()
+    target = Target(told, np.array(list(colours), object))
+    assert options.reads(seen, target)
+    learner = options.fit(seen, target, None, 1.0, 0).learner
+    assert told.decode(learner.predict(Inputs(inputs, {}, {"photo": pa.chunked_array([new])}))) == [
+        "blue",
+        "grey",
+        "red",
+    ]
+
+
+def test_the_usual_text_is_the_most_frequent_one() -> None:
+    rows = {"x": ["a", "b", "c", "d"]}
+    assert answered("usual_text", rows, ["A", "B", "B", "C"], {"x": ["e", "f"]}) == ["B", "B"]

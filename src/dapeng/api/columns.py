@@ -32,6 +32,8 @@ class Chosen:
     roles: dict[str, str] = field(default_factory=dict)
     guesses: list[Guess] = field(default_factory=list)
     reasons: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    apart: list[str] = field(default_factory=list)
+    """By whose values figures are shown apart."""
 
     @property
     def worded(self) -> bool:
@@ -42,22 +44,22 @@ class Chosen:
     def needed(self) -> list[str]:
         """Columns of the data that take part."""
         roles = [c for r, c in self.roles.items() if r in ("weight", "group", "time", *BESIDE)]
-        return list(dict.fromkeys([*self.inputs, *self.outputs, *roles]))
+        return list(dict.fromkeys([*self.inputs, *self.outputs, *roles, *self.apart]))
 
 
 def from_spec(spec: Spec, source: Source) -> Chosen:
     """The spec's columns. Raises DataError, with the nearest name, for one that the data doesn't have."""
     roles = {role: column for column, role in spec.columns.items()}
     problems = []
-    for section, names in (("inputs", spec.inputs), ("outputs", spec.outputs), ("columns", spec.columns)):
-        for name in names:
-            if name not in source.names:
-                near = difflib.get_close_matches(name, source.names, 1)
-                hint = f"did you mean {near[0]!r}?" if near else "its columns are " + ", ".join(source.names[:20])
-                problems.append(Problem(f"{section}.{name}", f"{source.name} has no column {name!r}", hint))
+    named = [(f"{section}.{n}", n) for section in ("inputs", "outputs", "columns") for n in getattr(spec, section)]
+    for where, name in [*named, *(("evaluate.by", n) for n in spec.evaluate.apart)]:
+        if name not in source.names:
+            near = difflib.get_close_matches(name, source.names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "its columns are " + ", ".join(source.names[:20])
+            problems.append(Problem(where, f"{source.name} has no column {name!r}", hint))
     if problems:
         raise DataError(problems)
-    return Chosen(dict(spec.inputs), dict(spec.outputs), roles)
+    return Chosen(dict(spec.inputs), dict(spec.outputs), roles, apart=spec.evaluate.apart)
 
 
 def settle(chosen: Chosen, base: Path | None) -> None:

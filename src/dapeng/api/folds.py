@@ -399,6 +399,7 @@ def _network_anew(session: Session, fold: Fold) -> None:
         and spec.train.strategy == "single"
         and session.limit is None
     )
+    plain = plain and not any(c.unscaled for c in product.outputs.values())
     few = len(fold.rows) <= FEW_ROWS and packed(product.inputs, product.outputs, fold.store) is None
     if trained is None or not len(fold.validation) or not shared or not plain or not few:
         return

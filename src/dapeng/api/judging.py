@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from dapeng.columns.base import strings
 from dapeng.core.duration import words
 from dapeng.core.files import write_yaml
 from dapeng.core.spec import plain
 from dapeng.data.table import cells_of
+from dapeng.evaluate.apart import apart
+from dapeng.evaluate.controls import controlled
 from dapeng.evaluate.memorised import memorised
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, verdict
@@ -49,6 +52,11 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
     how = session.parts.describe()
     found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed)
     found["notes"] = [words for c in outputs.values() if (words := c.decision())]
+    shown = apart(session.spec.evaluate, outputs, wanted, judged, _by(session, rows), session.spec.train.seed)
+    under = controlled(fold.product, fold.store, rows, wanted) if len(known) == 1 else {}
+    for name in outputs:
+        found["outputs"][name] |= {"apart": shown[name]} if shown.get(name) else {}
+        found["outputs"][name] |= {"controls": under[name]} if name in under else {}
     if "weight" in session.chosen.roles:
         column = session.chosen.roles["weight"]
         found["notes"] += [f"{column} weighs rows in training; here every test row counts once."]
@@ -71,6 +79,14 @@ def _truth(session: Session, fold: Fold, name: str, rows: np.ndarray) -> tuple[n
     column = fold.product.outputs[name]
     wanted, present = truth(fold.store, name, column, rows)
     return column.verbatim(cells_of(session.source, name, rows)) if column.lossy else wanted, present
+
+
+def _by(session: Session, rows: np.ndarray) -> dict[str, list[str]]:
+    """The values of the columns by which figures are shown apart."""
+    return {
+        n: [v or "" for v in strings(cells_of(session.source, n, rows)).to_pylist()]
+        for n in session.spec.evaluate.apart
+    }
 
 
 def _by_heart(fold: Fold, name: str, column: Any, rows: np.ndarray, said: Any, wanted: Any) -> dict[str, Any] | None:

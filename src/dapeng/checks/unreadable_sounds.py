@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from dapeng.checks.base import Check, Finding, Seen
-from dapeng.columns.audio import Audio, located
-from dapeng.columns.cells import raw_cells
+from dapeng.columns.audio import Audio
+from dapeng.columns.cells import located, raw_cells
 from dapeng.core.kinds import checks
 
 SOUNDS = 200

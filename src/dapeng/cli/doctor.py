@@ -26,6 +26,7 @@ EXTRAS = {
     "hf": "public weights and layouts of Hugging Face",
     "gguf": "language models as llama.cpp runs them",
     "llama": "language models written by llama.cpp (built from source)",
+    "video": "videos as inputs: MP4, AVI, MKV, WebM, GIF",
     "medical": "slices of NIfTI and DICOM scans as pictures and masks",
     "constrain": "texts that are kept to a regular expression or a JSON schema",
     "excel": "workbooks of Excel and LibreOffice",

@@ -19,11 +19,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
-from dapeng.columns.cells import named_files, raw_cells
+from dapeng.columns.cells import located, named_files, raw_cells
 from dapeng.columns.log_mel import centres, log_mel
 from dapeng.columns.sound_reader import SoundReader
 from dapeng.core import kinds
-from dapeng.core.files import from_text
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, TransformOptions
 from dapeng.core.registry import DEFAULT, AutoIsNone
 
@@ -129,14 +128,6 @@ class Audio(ColumnOptions):
 def is_sound(content: bytes) -> bool:
     """Whether bytes begin as a file of sound does."""
     return (content[:4] in (b"RIFF", b"RF64") and content[8:12] == b"WAVE") or content.startswith(HEADS)
-
-
-def located(cell: Any, base: Path | None) -> bytes | Path:
-    """The bytes, or the file that a cell names."""
-    if isinstance(cell, bytes):
-        return cell
-    path = Path(str(cell))
-    return from_text(path if path.is_absolute() or base is None else base / path)
 
 
 class AudioSummary(Summary):

@@ -145,6 +145,8 @@ class Column(ABC):
     """True if `matrix` is one column of amounts, which can be compared with those of other columns."""
     answers: ClassVar[Answers] = "number"
     """What `decode` gives for a row."""
+    unscaled: ClassVar[bool] = False
+    """True if what is predicted has no scale of its own: a threshold holds for the very network that it was chosen for."""
 
     def __init__(self, name: str, options: ColumnOptions, state: dict[str, Any], target: bool):
         self.name, self.options, self.state, self.target = name, options, state, target
@@ -329,6 +331,17 @@ class Column(ABC):
     def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction
+
+    def controls(self) -> dict[str, Callable[[dict[str, Any], Any], dict[str, Any]]]:
+        """What can be taken from its cells to see whether a network goes by it, in words, and how.
+
+        That is (tensors by layout name, draw) -> tensors; draw(n) gives (B, n) numbers from 0 to 1, each row its own.
+        """
+        return {}
+
+    def looks(self) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
+        """Other looks at the same cells (the other clips of a video), whose predictions are averaged with that of the first: tensors -> tensors."""
+        return []
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[Any]:
         """Values for the user, one a row: a label, a number, a list of them."""

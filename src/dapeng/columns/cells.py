@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from dapeng.columns.base import Cells, one_array
+from dapeng.core.files import from_text
 
 
 def raw_cells(cells: Cells) -> list[Any]:
@@ -27,3 +28,11 @@ def named_files(cells: Cells, base: Path | None) -> Iterator[Path]:
     for cell in raw_cells(cells):
         if isinstance(cell, str):
             yield Path(cell) if base is None else base / cell
+
+
+def located(cell: Any, base: Path | None) -> bytes | Path:
+    """The bytes, or the file that a cell names."""
+    if isinstance(cell, bytes):
+        return cell
+    path = Path(str(cell))
+    return from_text(path if path.is_absolute() or base is None else base / path)

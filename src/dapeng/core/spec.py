@@ -204,8 +204,15 @@ class Evaluate(Options):
     """Level of the intervals."""
     costs: dict[str, list[list[float]]] | None = None
     """By output: what each mistake costs, rows are true labels in order, columns predictions."""
+    by: list[str] | str = Field(default=[], max_length=20)
+    """Columns of the data by whose values figures are shown apart, beside those of all rows: kinds of questions, sites, speakers."""
     errors_shown: int = Field(12, ge=0, le=1000)
     """Worst errors shown in the report."""
+
+    @property
+    def apart(self) -> list[str]:
+        """Names of the columns by whose values figures are shown apart."""
+        return [self.by] if isinstance(self.by, str) else list(self.by)
 
 
 class Spec(Options):

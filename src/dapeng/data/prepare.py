@@ -32,6 +32,8 @@ from dapeng.data.table import Block, Source
 IN_MEMORY = 1 << 30
 TOKENS_IN_MEMORY = 1 << 27
 """Stores up to so many bytes live in memory."""
+ROWS, BYTES_AT_ONCE = 65_536, 1 << 28
+"""Rows that are encoded at once, and bytes of their arrays."""
 MOST_TOLD = 10_000
 """Quarantined cells that are kept with their reasons."""
 
@@ -204,6 +206,13 @@ class Prepared:
         return out
 
     @property
+    def at_once(self) -> int:
+        """Rows that are encoded at once: fewer of large pictures and videos."""
+        fixed = [d for _, layout in self.shapes().values() for d in layout.values() if not d.ragged]
+        size = sum(int(np.prod(d.sizes(B=1))) * np.dtype(d.dtype).itemsize for d in fixed)
+        return max(1, min(ROWS, BYTES_AT_ONCE // max(size, 1)))
+
+    @property
     def in_memory(self) -> int:
         """Bytes of arrays up to which they are held in memory: fewer where texts are laid behind each other, and few are looked at."""
         return TOKENS_IN_MEMORY if any(c.window for c in self.columns.values()) else IN_MEMORY
@@ -260,7 +269,7 @@ class Prepared:
         store = Store(0, {}, self.inputs, self.targets)
         counts: dict[str, int] = {}
         out: list[np.ndarray] = []
-        for block in source.blocks(names):
+        for block in source.blocks(names, self.at_once):
             part, bad = self.encode(block, source)
             gathering.add(part)
             for row, column, reason in bad:

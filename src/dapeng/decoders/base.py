@@ -28,6 +28,8 @@ class Decoder(nn.Module):
     """True if a prediction begins with noise: then it is told which `rows` it is of, so that each has its own."""
     phase: Mapping[str, Any] = MappingProxyType({})
     """The phase of training that teaches it, as a spec would say it, where the spec names none; empty: a supervised one."""
+    compares: ClassVar[bool] = False
+    """True if a row is learnt by telling it from the others of its batch: micro-batches, and other processes' rows, would leave it fewer."""
     searches: ClassVar[bool] = False
     """True if a prediction is found step by step, with branches on data: no function of tensors that an export could hold."""
 

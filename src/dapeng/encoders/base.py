@@ -39,11 +39,12 @@ class Encoder(nn.Module):
     def forward(self, cells: Cells, embedded: Tensor | None = None) -> Features:
         if "pooled" in cells:  # worked out before: nothing of this network is trained
             return Features(pooled=cells["pooled"], present=cells.present)
-        features = self.read(self.embed(cells) if embedded is None else embedded, cells)
+        embedded = self.embed(cells) if embedded is None else embedded
+        features = self.read(embedded, cells)
         if self.widths.aligned and "ids" in cells and features.tokens is not None:
             features = replace(features, ids=cells["ids"])
-        if "affine" in cells:
-            features = replace(features, affine=cells["affine"])
+        if "affine" in cells:  # something lies in the picture, and may be compared with it
+            features = replace(features, affine=cells["affine"], pixels=embedded)
         if features.present is not None or cells.present is None or cells.present.dim() > 1:
             return features
         return replace(features, present=cells.present)

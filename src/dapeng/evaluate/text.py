@@ -35,7 +35,19 @@ def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
         parts += ["", _leaderboard(found)]
     if found.get("per_class"):
         parts += ["", _per_class(found["per_class"])]
+    for column, rows in found.get("apart", {}).items():
+        parts += ["", _apart(column, rows, found["headline"])]
+    if found.get("controls"):
+        shown = [(f"{c['column']} {c['control']}".strip(), c["value"]) for c in found["controls"]]
+        parts += ["", table(shown, ("the network alone", found["headline"]))]
     return parts
+
+
+def _apart(column: str, rows: list[dict[str, Any]], metric: str) -> str:
+    """The headline for each value of a column, of the product and of its baselines."""
+    members = list(dict.fromkeys(m for row in rows for m in row["members"]))
+    body = [[r["value"], r["rows"], *(r["members"].get(m, {}).get("value") for m in members)] for r in rows]
+    return table(body, (column, "rows", *(f"{metric}, {m}" for m in members)))
 
 
 def _shown(metric: str, figure: dict[str, Any]) -> tuple[Any, Any, Any]:

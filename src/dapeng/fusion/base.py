@@ -45,7 +45,7 @@ class Fusion(nn.Module):
         if not (self.training and self.modality_dropout):
             return parts
         pooled = [p.pooled for p in parts.values() if p.pooled is not None]
-        there = torch.stack([_present(p, pooled[0].shape[0]) for p in parts.values()], 1)  # (B, inputs)
+        there = torch.stack([present(p, pooled[0].shape[0]) for p in parts.values()], 1)  # (B, inputs)
         kept = there & (torch.rand(there.shape, device=there.device) >= self.modality_dropout)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         return {name: replace(part, present=kept[:, i]) for i, (name, part) in enumerate(parts.items())}
@@ -62,7 +62,8 @@ class Fusion(nn.Module):
         return torch.where(part.present[:, None], part.pooled, blank)
 
 
-def _present(part: Features, size: int) -> Tensor:
+def present(part: Features, size: int) -> Tensor:
+    """(B,) whether an input is there at all."""
     assert part.pooled is not None
     return torch.ones(size, dtype=torch.bool, device=part.pooled.device) if part.present is None else part.present
 

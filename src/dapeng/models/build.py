@@ -129,7 +129,7 @@ def chosen_fusion(spec: Spec, inputs: Mapping[str, Column], choices: Choices) ->
     if getattr(options, "hidden", None) != "auto":
         return options
     decoders: list[Any] = [getattr(o, "decoder", None) for o in spec.outputs.values()]
-    if not any(d is None or "pooled" in d.needs for d in decoders):
+    if not any(d is None or ("pooled" in d.needs and not d.unfused) for d in decoders):
         choices.add("fusion.hidden", [], "no decoder looks at all inputs as one vector")
         return fusions.members()[options.type](**{**options.model_dump(), "hidden": []})
     first = inputs[groups[0].columns[0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -51,8 +51,12 @@ def predict_rows(
     device: str = "cpu",
     autocast: torch.dtype | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    change: Callable[[Batch], Batch] | None = None,
 ) -> Predictions:
-    """Predictions for positions of a store; padding and batching don't change them beyond rounding. options: of the decoders."""
+    """Predictions for positions of a store; padding and batching don't change them beyond rounding.
+
+    options: of the decoders. change: of each batch before it is read.
+    """
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     order: list[np.ndarray] = []
     keys = [g.key for g in store.inputs] + [n for n, d in model.decoders.items() if d.sees_target and n in store.stored]
@@ -60,6 +64,7 @@ def predict_rows(
     with autocasting(device, autocast):
         drawn = [d for n, c in outputs.items() if model.decoders[n].draws for d in c.predictions().values()]
         for batch in batches(store, rows, fitting(store, keys, batch_size, drawn), keys):
+            batch = batch if change is None else change(batch)
             moved = batch.to(device) if device != "cpu" else batch
             found = predict_batch(model, moved, outputs, **options)
             parts.append(as_arrays(found))

@@ -19,6 +19,7 @@ class Features:
     maps: pictures, finest first, (B, C_i, Y/s_i, X/s_i). present: (B,) bool, is this input there at all; None: it is.
     ids: (B, T) of the elements that the tokens stand for, in the column's own vocabulary: for what copies out of a text.
     affine: (B, 2, 3) from pixels of the picture as it came to pixels as they were read: for what lies in it; None: they are the same.
+    pixels: (B, C, Y, X) of a picture, as it was read: for what is compared with it.
     """
 
     pooled: Tensor | None = None
@@ -28,6 +29,7 @@ class Features:
     present: Tensor | None = None
     ids: Tensor | None = None
     affine: Tensor | None = None
+    pixels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def _flatten(f: Features):
         "present": f.present,
         "ids": f.ids,
         "affine": f.affine,
+        "pixels": f.pixels,
     }
     there = [n for n, t in parts.items() if t is not None]  # what is not there is no leaf: vmap takes tensors alone
     return [*(parts[n] for n in there), list(f.maps)], there

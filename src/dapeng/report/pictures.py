@@ -13,6 +13,8 @@ import numpy as np
 LARGEST_SIDE = 176
 SHARP_SIDE = 64
 """Pictures this small are enlarged without smoothing."""
+STRIP_SIDE = 56
+"""Side of a frame of a video."""
 FOR, AGAINST = np.array([11, 95, 127], np.float32), np.array([178, 58, 38], np.float32)
 NINTHS = (
     ("at the upper left", "at the top", "at the upper right"),
@@ -30,6 +32,22 @@ def data_uri(cell: str | bytes, base: Path | None) -> tuple[str, int, int] | Non
     except Unreadable:
         return None
     return _written(picture), *picture.size
+
+
+def strip_uri(cell: str | bytes, base: Path | None, count: int = 8) -> tuple[str, int, int] | None:
+    """A data: address of some frames of the video in a cell, side by side, its width and height; None where it can't be read."""
+    from PIL import Image
+
+    from dapeng.columns.cells import located
+    from dapeng.columns.video import Video
+
+    reader = Video(frames=count, clips=1).reader(3, STRIP_SIDE, STRIP_SIDE)
+    try:
+        frames = reader.sampled(located(cell, base))
+    except ValueError:
+        return None
+    strip = Image.fromarray(np.concatenate(list(frames.transpose(0, 2, 3, 1)), 1))
+    return _written(strip, strip.width), *strip.size
 
 
 def scaled_uri(cell: str | bytes, base: Path | None, side: int) -> tuple[str, int, int] | None:

@@ -17,13 +17,14 @@ import torch
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
 from dapeng.core.console import say, warn
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.files import Lines
 from dapeng.core.spec import Phase, Spec, Train
-from dapeng.data.feed import Feed, Rows
+from dapeng.data.feed import Feed, Rows, batches
 from dapeng.data.stored import Store
 from dapeng.models.build import Choices
 from dapeng.models.model import Model
-from dapeng.models.predict import Predictions
+from dapeng.models.predict import Predictions, autocasting
 from dapeng.objectives.base import Objective
 from dapeng.train import machine
 from dapeng.train.ema import Average
@@ -141,6 +142,7 @@ def train_network(
     Raises TrainingError; Stopped on SIGTERM or Ctrl-C, after a checkpoint.
     """
     train = spec.train
+    _refuse_parts_of_a_batch(train, model)
     count = drawn(inputs, outputs, store, rows)
     unit = "rows" if packed(inputs, outputs, store) is None else "windows of text"
     budget = advise(inputs, count, outputs)
@@ -239,6 +241,7 @@ def train_network(
                 model.load_state_dict(state.best)
             number += 1
     model.eval()
+    _remember(model, store, rows, micro, device, autocast)
     trained.seconds, trained.cpu_seconds = time.monotonic() - began, time.process_time() - began_cpu
     if len(validation):
         final = Validator(model, store, validation, outputs, weights, 4 * micro, device, autocast, known)
@@ -247,6 +250,34 @@ def train_network(
             final()
         trained.validation = final.predictions
     return trained
+
+
+def _refuse_parts_of_a_batch(train: Train, model: Model) -> None:
+    """Raise SpecError where rows of a batch are told from each other, and not all of them are seen at once."""
+    if any(d.compares for d in model.decoders.values()) and (train.accumulate > 1 or train.strategy != "single"):
+        where = "train.accumulate" if train.accumulate > 1 else "train.strategy"
+        what = "an output is learnt by telling the rows of a batch from each other: parts of it would leave fewer to tell from"
+        raise SpecError(
+            [Problem(where, what, "train.accumulate=1 train.strategy=single, and a larger train.batch_size")]
+        )
+
+
+def _remember(
+    model: Model, store: Store, rows: np.ndarray, size: int, device: str, autocast: torch.dtype | None
+) -> None:
+    """Show the training rows once more to decoders that keep something of them, now that the network stays as it is."""
+    keeping: dict[str, Any] = {n: d for n, d in model.decoders.items() if hasattr(d, "remember")}
+    if not keeping:
+        return
+    with torch.inference_mode(), autocasting(device, autocast):
+        for number, batch in enumerate(batches(store, np.sort(rows), size)):
+            moved = batch.to(device) if device != "cpu" else batch
+            parts = model.encode(moved)
+            fused = model.fusion(parts) if model.fusion is not None else None
+            for name, decoder in keeping.items():
+                decoder.remember(model.read_by(decoder, parts, fused), moved[name], number)
+    for decoder in keeping.values():
+        decoder.remembered()
 
 
 def _calibrated(model: Model, outputs: Mapping[str, Column], final: Validator, store: Store, rows: np.ndarray) -> bool:

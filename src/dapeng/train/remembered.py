@@ -53,7 +53,7 @@ def remembered(
     names = [n for n in frozen(model, inputs) if 4 * len(rows) * (model.encoders[n].widths.pooled or 0) <= MOST_BYTES]
     if not names or getattr(model.fusion, "reads_tokens", False):
         return None
-    if any(d.needs != frozenset({"pooled"}) or d.reads for d in model.decoders.values()):
+    if any(d.needs != frozenset({"pooled"}) for d in model.decoders.values()):
         return None
     say(
         f"{', '.join(names)}: nothing of the network is trained, so its features are worked out once, for {len(rows):,} rows"

@@ -26,7 +26,14 @@ def views_of(inputs: Mapping[str, Column]) -> list[Callable[[Batch], Batch]]:
         asked = getattr(column.options, "views", "one")
         if asked != "one":
             return [partial(_seen, name=name, change=change) for change in CHANGES[asked]]
+        if looks := column.looks():
+            return [partial(_looked, name=name, look=look) for look in looks]
     return []
+
+
+def _looked(batch: Batch, name: str, look: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Batch:
+    cells = batch[name]
+    return batch.replace({name: Cells(look(cells.tensors), cells.present)})
 
 
 def _seen(batch: Batch, name: str, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -43,7 +43,8 @@ SOUNDS = (
     ".aiff",
     ".au",
 )
-MEDIA = {"image": (PICTURES, "pictures"), "audio": (SOUNDS, "sounds")}
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
+MEDIA = {"video": (VIDEOS, "videos"), "image": (PICTURES, "pictures"), "audio": (SOUNDS, "sounds")}
 """Endings of files by the column that they make, where they are at least half of a folder; and what they are, in words."""
 PART_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -8,7 +8,7 @@ from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.evaluate.tasks.base import Task, Wrong
 from dapeng.report.html import Safe, el, join, number, own, percent, table
-from dapeng.report.pictures import data_uri
+from dapeng.report.pictures import data_uri, strip_uri
 from dapeng.report.rows import Rows, cells_of, cut, shown_as, task_in, worst
 from dapeng.report.section import Section, outputs, resolved
 
@@ -17,6 +17,8 @@ MOST_CELL = 60
 MOST_COLUMNS = 12
 MOST_BYTES = 1_500_000
 """Of pictures in one report."""
+SEEN: dict[str, Any] = {"image": data_uri, "video": strip_uri}
+"""Columns that are shown as pictures, and how."""
 
 
 @sections
@@ -49,7 +51,7 @@ def _output(folder: RunFolder, name: str, found: dict[str, Any], count: int) -> 
 
 def _shown(shown: list[Wrong], rows: Rows, types: dict[str, str], name: str, task: Task) -> Safe:
     kinds = set(types.values())
-    if rows.cells and "image" in kinds:
+    if rows.cells and kinds & set(SEEN):
         return _pictures(shown, rows, types, task)
     if task.long or (rows.cells and kinds == {"text"}):
         return _texts(shown, rows, types, task)
@@ -73,21 +75,24 @@ def _below(wrong: Wrong, task: Task) -> Safe:
 
 
 def _pictures(shown: list[Wrong], rows: Rows, types: dict[str, str], task: Task) -> Safe:
-    column = next(n for n, t in types.items() if t == "image")
+    column, show = next((n, SEEN[t]) for n, t in types.items() if t in SEEN)
     used, cards = 0, []
     for wrong in shown:
         cell = rows.cells.get(wrong.row, {}).get(column)
         cell = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
-        made = data_uri(cell, rows.base) if isinstance(cell, (str, bytes)) else None
+        made = show(cell, rows.base) if isinstance(cell, (str, bytes)) else None
         used += len(made[0]) if made else 0
         if used > MOST_BYTES:
             cards.append(el("li", f"{len(shown) - len(cards)} more are not shown: the report would grow too large"))
             break
-        cards.append(_card(wrong, made, rows, task))
+        cards.append(_card(wrong, made, rows, task, [n for n, t in types.items() if t == "text"]))
     return el("ul", *cards, class_="gallery")
 
 
-def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, task: Task) -> Safe:
+def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, task: Task, beside: list[str]) -> Safe:
+    """A picture with what was said of it, and the texts that were read beside it."""
+    cells = rows.cells.get(wrong.row, {})
+    texts = [_cell(n, cells.get(n), len(beside) > 1) for n in beside]
     where = rows.where.get(wrong.row, f"row {wrong.row}")
     if made is None:
         picture: Safe = el("p", "can't be read any more", class_="quiet")
@@ -96,7 +101,7 @@ def _card(wrong: Wrong, made: tuple[str, int, int] | None, rows: Rows, task: Tas
         small = "sharp" if max(width, height) <= 64 else None
         alt = f"Test picture, true {wrong.truth}, said {wrong.said}"
         picture = el("img", src=uri, alt=alt, width=width, height=height, class_=small, loading="lazy")
-    return el("li", picture, _answer(wrong, task), el("p", where, class_="quiet"))
+    return el("li", picture, *texts, _answer(wrong, task), el("p", where, class_="quiet"))
 
 
 def _texts(shown: list[Wrong], rows: Rows, types: dict[str, str], task: Task) -> Safe:
