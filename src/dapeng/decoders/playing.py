@@ -25,6 +25,9 @@ class PlayingOptions(DecoderOptions):
     """The phase that teaches it where the spec names none."""
     noise: int = Field(64, ge=1, le=65_536)
     """Numbers that a picture is made from, beside what the inputs say."""
+    truncation: float = Field(1.0, gt=0, le=1)
+    """Factor of that noise where pictures are drawn after training: below 1 they are surer and less different (Brock et al., 2018,
+    https://arxiv.org/abs/1809.11096)."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of that noise: each row of the data has its own, and the same seed gives the same pictures."""
 
@@ -80,16 +83,23 @@ class PlayingDecoder(Decoder):
         drawn = self._drawn(features, torch.arange(x.shape[0], device=x.device), None)
         return where_present((drawn - x).square().mean((1, 2, 3)), target)
 
-    def _drawn(self, features: Features | None, rows: Tensor, seed: int | None) -> Tensor:
+    def _drawn(self, features: Features | None, rows: Tensor, seed: int | None, truncation: float = 1.0) -> Tensor:
         noise = row_normal(rows, (self.o.noise,), self.o.seed if seed is None else seed)
-        return self.generator(noise, self.condition(features))
+        return self.generator(noise * truncation, self.condition(features))
 
     def predict(
-        self, features: Features | None, size: int, rows: Tensor | None = None, seed: int | None = None, **options: Any
+        self,
+        features: Features | None,
+        size: int,
+        rows: Tensor | None = None,
+        seed: int | None = None,
+        truncation: float | None = None,
+        **options: Any,
     ) -> dict[str, Tensor]:
         """{"drawn": (B, C, Y, X)} between -1 and 1. rows: (B,) of which the noise is a function, with the seed."""
         rows = torch.arange(size, device=next(self.parameters()).device) if rows is None else rows
-        return {"drawn": self._drawn(features, rows, seed).clamp(-1, 1)}
+        factor = self.o.truncation if truncation is None else truncation
+        return {"drawn": self._drawn(features, rows, seed, factor).clamp(-1, 1)}
 
     def judged(self, features: Features | None, target: Cells, size: int) -> tuple[Tensor, dict[str, Tensor]]:
         loss = self.loss(features, target)
