@@ -58,9 +58,7 @@ class Images(Task):
 
     def remark(self, found: dict[str, Any]) -> str:
         if "judge" not in found:
-            return (
-                "No judge is named: pixels alone are compared (say judge: RUN of the output for FID by its features)."
-            )
+            return "Without a judge, pixels alone are compared (judge: RUN of the output gives FID by its features)."
         said = f"FID and KID are by the features of {found['judge']}"
         right = found.get("recognised")
         if right is None:
