@@ -53,7 +53,7 @@ class SoundingColumn(AudioColumn):
     ) -> dict[str, np.ndarray]:
         """Beside it, letter by letter, what a judge should hear."""
         shows = self.options.shows or _only(inputs, "text") or _only(inputs, "category")
-        if self.judge is None or shows not in inputs:
+        if self.judge is None or shows is None or shows not in inputs:
             return prediction
         texts = [c or "" for c in strings(cells(shows)).to_pylist()]
         return {**prediction, "asked": as_numbers(texts, LONGEST_ASKED)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class VideoReader:
     """Videos to uint8 frames of one size, with numpy, Pillow and PyAV.
@@ -80,17 +82,17 @@ class VideoReader:
         """A file, or the bytes of one."""
 
         def __init__(self, cell, reader):
+            import importlib
             import io
 
             try:
-                import av
+                self.av = importlib.import_module("av")
             except ImportError:
                 raise ValueError(
                     "videos are read with PyAV, which is not installed: pip install 'dapeng[video]'"
                 ) from None
-            self.av = av
             self.source = io.BytesIO(cell) if isinstance(cell, bytes) else open(cell, "rb")  # noqa: SIM115
-            self.container = None
+            self.container: Any = None
             try:
                 self._open(reader)
             except BaseException:

@@ -72,6 +72,10 @@ class SpeechDecoder(SoundingDecoder):
     """Reads the tokens of a text, and what all inputs say together."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled"})
+    weights: Tensor
+    hann: Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, column: Any, widths: Widths, o: SpeechOptions):
         super().__init__(column)

@@ -37,7 +37,7 @@ def controlled(product: Product, store: Store, rows: np.ndarray, truth: Truth) -
     found: dict[str, list[dict[str, Any]]] = {o: [] for o in judged}
     for name, what, change in [("", "as it is", None), *each]:
         shown = None if change is None else partial(_changed, name=name, change=change)
-        said = predict_rows(model, store, rows, product.outputs, 512, product.device, product.autocast, shown)
+        said = predict_rows(model, store, rows, product.outputs, 512, product.device, product.autocast, change=shown)
         for output in judged:
             column, (values, present) = product.outputs[output], truth[output]
             at = np.flatnonzero(present)

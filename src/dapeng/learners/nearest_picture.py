@@ -40,7 +40,7 @@ class NearestPicture(TellingOptions):
             block = max(1, AT_ONCE // len(answers))
             for start in range(0, len(asked), block):
                 found += (sizes - 2 * asked[start : start + block] @ known.T).argmin(1).tolist()
-            return [answers[i] for i in found]
+            return [str(answers[i]) for i in found]
 
         return answer
 

@@ -52,7 +52,9 @@ class SoundView(View):
         return len(self.wanted)
 
     def take(self, rows: np.ndarray) -> SoundView:
-        parts = [[p[i] for i in rows] if len(p) else () for p in (self.asked, self.heard, self.real)]
+        parts: list[list[str]] = [
+            [str(p[i]) for i in rows] if len(p) else [] for p in (self.asked, self.heard, self.real)
+        ]
         return SoundView([self.said[i] for i in rows], [self.wanted[i] for i in rows], self.rate, self.made, *parts)
 
     def same(self, other: View) -> bool:

@@ -11,6 +11,7 @@ Legend: B rows, T samples, C channels, S skip channels, K width of the condition
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,14 +49,14 @@ class WaveNet(nn.Module):
         super().__init__()
         self.says = says
         self.entry = says.entry(channels)
-        self.layers = nn.ModuleList(GatedLayer(channels, skip, condition, d) for d in dilations)
+        self.layers: Any = nn.ModuleList(GatedLayer(channels, skip, condition, d) for d in dilations)
         self.end = nn.Linear(skip, skip)
         self.head = nn.Linear(skip, says.size)
 
     @property
     def reach(self) -> int:
         """Samples that what is said depends on."""
-        return 1 + sum(layer.dilation for layer in self.layers)  # type: ignore[misc]
+        return 1 + sum(layer.dilation for layer in self.layers)
 
     def forward(self, heard: Tensor, condition: Tensor | None) -> Tensor:
         """heard: (B, T) as `says.seen` gives them, one sample before those that are told."""
@@ -106,7 +107,7 @@ class Cached:
     def __init__(self, net: WaveNet, rows: int, condition: Tensor | None):
         self.net, self.condition = net, condition
         weight = net.head.weight
-        self.kept = [weight.new_zeros(layer.dilation, rows, layer.channels) for layer in net.layers]  # type: ignore[arg-type]
+        self.kept = [weight.new_zeros(layer.dilation, rows, layer.channels) for layer in net.layers]
         self.weights = [
             (
                 layer.past.weight.T.contiguous(),
@@ -124,7 +125,7 @@ class Cached:
         if self.condition is None or at % self.ahead:
             return
         part = self.condition[:, at : at + self.ahead].transpose(0, 1)
-        self.told = [layer.told(part) + layer.now.bias for layer in self.net.layers]  # type: ignore[operator]
+        self.told = [layer.told(part) + layer.now.bias for layer in self.net.layers]
 
     def step(self, heard: Tensor, at: int) -> Tensor:
         """(B,) of one sample -> (B, V) of the next."""
