@@ -54,7 +54,7 @@ def _board(name: str, found: dict[str, Any]) -> Safe:
 
 def _short(found: dict[str, Any], metric: str) -> str:
     """A column's heading: long names by their usual letters."""
-    return found["titles"][metric] if len(found["titles"][metric]) < 10 else metric.replace("_", " ").upper()
+    return found["titles"][metric] if len(found["titles"][metric]) < 11 else metric.replace("_", " ").upper()
 
 
 def _row(row: dict[str, Any], metric: str, domain: tuple[float, float]) -> list[Any]:

@@ -41,7 +41,7 @@ def _players(folder: RunFolder, name: str, rate: int) -> Safe | None:
     tensors, rows = tested_tensors(folder, name)
     if rows is None or not len(rows) or not np.asarray(tensors["length"]).any():
         return None
-    at = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))
+    at = np.sort(np.random.default_rng(0).permutation(len(rows))[:SHOWN])  # evenly spaced ones may all ask for the same
     read = [n for n, kind in shown_as(folder).items() if kind not in ("image", "audio")]
     cells = cells_of(folder, read, [int(r) for r in rows[at]])
     cards, used = [], 0
@@ -54,7 +54,7 @@ def _players(folder: RunFolder, name: str, rate: int) -> Safe | None:
             break
         cards.append(card)
     head = el("p", own(name), ": the true sound of a test row, and the one that was made of its inputs.", class_="note")
-    return join(head, el("ul", *cards, class_="gallery drawn"))
+    return join(head, el("ul", *cards, class_="gallery drawn heard"))
 
 
 def _card(cells: dict[str, Any], row: int, true: np.ndarray, said: np.ndarray, rate: int) -> tuple[Safe, int]:
