@@ -162,7 +162,7 @@ def test_views_are_averaged_and_one_view_is_the_picture_as_it_is() -> None:
     plain, batch, outputs = model_of("one")
     twice, _, _ = model_of("mirror")
     wanted = predict_batch(plain, batch, outputs)["y"]["probabilities"]
-    flipped = batch.replace({"x": Cells({"pixels": mirrored(batch["x"]["pixels"])})})
+    flipped = batch.replace({"x": Cells({"pixels": mirrored(batch["x"]["pixels"])}, batch["x"].present)})
     other = predict_batch(plain, flipped, outputs)["y"]["probabilities"]
     found = predict_batch(twice, batch, outputs)["y"]["probabilities"]
     torch.testing.assert_close(found, (wanted + other) / 2)
