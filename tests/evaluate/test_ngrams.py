@@ -13,8 +13,9 @@ import pytest
 
 import dapeng
 from dapeng.core.kinds import columns, learners
+from dapeng.generate.kneser_ney import FALLBACK, KneserNey
 from dapeng.learners.base import Inputs, Target
-from dapeng.learners.ngrams import FALLBACK, KneserNey, sequence
+from dapeng.learners.ngrams import sequence
 
 
 def column(texts: list[str], tokeniser: str = "characters"):
