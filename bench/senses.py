@@ -28,6 +28,7 @@ from dapeng.core.console import emit, say, table
 from dapeng.core.spec import Data, Spec
 from dapeng.data.feed import TableFeed
 from dapeng.data.open import open_data
+from dapeng.data.prepare import Prepared
 from dapeng.export.flat import Flat, batches_of, example
 from dapeng.models.predict import predict_batch
 from dapeng.nn.sample_values import MuLaw
@@ -41,11 +42,11 @@ from dapeng.train.strategies import Single
 
 RATE = 1e-3
 RECIPES = {
-    "detector (detect-cells)": ("detect-cells", "image", 8),
+    "detector (detect-cells)": ("detect-cells", "photo", 8),
     "recogniser (spoken-digits)": ("spoken-digits", "clip", 32),
 }
 SHORT = [
-    "train.steps=3",
+    "train.steps=60",
     "train.epochs=auto",
     "data.max_rows=400",
     "train.threads=1",
@@ -63,7 +64,7 @@ def trained(recipe: str, column: str, folder: Path) -> Any:
 
 def store_of(run: Any) -> Any:
     """Rows of the recipe's training part, encoded, with their targets."""
-    return run.product.store(part(run, "train"), known=True)
+    return Prepared(run.product.inputs, run.product.outputs, None, 0.01).store(part(run, "train"))
 
 
 def part(run: Any, name: str) -> Any:
