@@ -111,6 +111,16 @@ def test_what_is_made_can_be_read_again(spoken: Any) -> None:
     assert column.guess(pa.array(found["clip"].to_pylist()), False)[0] > 0.9
 
 
+def test_the_command_line_writes_wav_files_beside_its_table(spoken: Any, tmp_path: Path) -> None:
+    from dapeng.cli.results import write_table
+
+    write_table(spoken.predict(pd.DataFrame({"text": ["ab", "c"]})), str(tmp_path / "said.csv"), "csv")
+    lines = (tmp_path / "said.csv").read_text("utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["clip", "said-clip/000001.wav", "said-clip/000002.wav"]
+    assert len(samples_of((tmp_path / "said-clip" / "000001.wav").read_bytes())) > 200
+    assert "mel cepstral distortion (dB)" in spoken.metrics["verdict"]
+
+
 def test_explaining_is_refused_in_words(spoken: Any) -> None:
     with pytest.raises(RunError, match="a sound that is made: explaining such is not there yet"):
         spoken.explain()

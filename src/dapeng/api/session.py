@@ -23,6 +23,7 @@ from dapeng.core.spec import Spec
 from dapeng.data.held import SMALL_BYTES, TEXT_BYTES, hold
 from dapeng.data.open import Opened, open_data
 from dapeng.data.table import Source
+from dapeng.evaluate.candidates import refuse_unfit
 from dapeng.models.build import Choices
 
 FEWEST_ROWS = 8
@@ -83,6 +84,7 @@ def begin(
         else from_spec(spec, whole)
     )
     settle(chosen, loaded.folder)
+    refuse_unfit(spec.model_copy(update={"outputs": chosen.outputs}))
     chosen.outputs = with_judges(chosen.outputs, loaded.folder)
     if targets:
         spec = spec.model_copy(update={"inputs": chosen.inputs, "outputs": chosen.outputs})

@@ -11,6 +11,9 @@ from dapeng.core.errors import DataError
 from dapeng.core.files import json_text
 from dapeng.core.run import file_name
 
+ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".wav"}
+"""Of files that outputs are written to."""
+
 
 def show(result: Any, as_json: bool) -> None:
     """Write a result: what has `text()` says how it reads for people, plain values are laid out here."""
@@ -69,7 +72,7 @@ def write_table(rows: Any, to: str | None, form: str) -> None:
 
 
 def _with_files(frame: Any, to: Path) -> Any:
-    """The table with pictures as files in a folder beside it, and their paths, which start from its own folder, in their place."""
+    """The table with pictures and sounds as files in a folder beside it, and their paths, which start from its own folder, in their place."""
     import pyarrow as pa
 
     from dapeng.core.files import write_bytes
@@ -81,11 +84,17 @@ def _with_files(frame: Any, to: Path) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         paths: list[str | None] = []
         for row, cell in enumerate(frame.column(at).to_pylist(), 1):
-            paths.append(None if cell is None else f"{folder.name}/{row:06d}.png")
-            if cell is not None:
-                write_bytes(folder / f"{row:06d}.png", cell)
+            name = None if cell is None else f"{row:06d}{_ending(cell)}"
+            paths.append(None if name is None else f"{folder.name}/{name}")
+            if name is not None:
+                write_bytes(folder / name, cell)
         frame = frame.set_column(at, pa.field(field.name, pa.string()), pa.array(paths, pa.string()))
     return frame
+
+
+def _ending(content: bytes) -> str:
+    """How the name of a file with this content ends, by the mark that it begins with."""
+    return next((end for mark, end in ENDINGS.items() if content.startswith(mark)), ".bin")
 
 
 def _arrow(rows: Any) -> Any:

@@ -40,6 +40,21 @@ def chosen_learners(spec: Spec, output: str, inputs: Inputs, target: Target) -> 
     return dict(sorted(readable.items(), key=lambda i: (not i[1][1], i[0] != "constant")))
 
 
+def refuse_unfit(spec: Spec) -> None:
+    """Raise SpecError for outputs that the one kind of model which is asked for can't answer."""
+    if spec.model in ("auto", "network"):
+        return
+    problems = []
+    for name, column in spec.outputs.items():
+        task = column.task or column.type
+        fit = [t for t, o in learners.fitting(task).items() if o.product]
+        if spec.model not in fit and not any(task in type(o).fits and type(o).product for o in spec.learners.values()):
+            what = f"model: {spec.model} has no answer of type {column.type}, which {name} is"
+            problems.append(Problem(f"outputs.{name}", what, "model=" + " or ".join(["network", *fit])))
+    if problems:
+        raise SpecError(problems)
+
+
 def any_learner(spec: Spec, task: str) -> bool:
     """Whether any learner may be fitted for an output of this task, as a product or as a baseline."""
     members = learners.fitting(task)

@@ -85,8 +85,8 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
 
 
 def in_a_sentence(title: str) -> str:
-    """A metric's title where it doesn't stand first: letters that stand for words stay large (AUROC, chrF2)."""
-    return title if any(c.isupper() for c in title.split()[0][1:]) else title.lower()
+    """A metric's title where it doesn't stand first: words with large letters inside stay as they are (AUROC, chrF2, dB)."""
+    return " ".join(w if any(c.isupper() for c in w[1:]) else w.lower() for w in title.split())
 
 
 def _known(found: dict[str, Any], metric: str) -> bool:
