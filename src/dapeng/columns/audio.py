@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
-from dapeng.columns.cells import located, named_files, raw_cells
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.cells import guessed_files, located, named_files, raw_cells
 from dapeng.columns.log_mel import centres, log_mel
 from dapeng.columns.sound_reader import SoundReader
 from dapeng.core import kinds
@@ -37,7 +37,6 @@ PARTS = 8
 """Equal parts of a sound, of each of which classical learners see the spectrum."""
 SUFFIX = re.compile(r"\.(wav|wave|flac|ogg|oga|opus|mp3|aiff?|aifc|au|snd|w64|rf64|caf)$", re.IGNORECASE)
 HEADS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b".snd", b"FORM", b"caff")
-SURE = 0.95
 
 
 @kinds.columns
@@ -97,14 +96,7 @@ class Audio(ColumnOptions):
     @classmethod
     def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
         """How surely these are sounds: names of sound files, or bytes that begin like them."""
-        some = [c for c in raw_cells(one_array(cells)[:1000]) if c is not None]
-        if not some or as_target:
-            return 0.0, ""
-        named = sum(isinstance(c, str) and bool(SUFFIX.search(c)) for c in some)
-        held = sum(isinstance(c, bytes) and is_sound(c) for c in some)
-        if max(named, held) < SURE * len(some):
-            return 0.0, ""
-        return SURE, "paths of sounds" if named else "bytes of sounds"
+        return (0.0, "") if as_target else guessed_files(cells, SUFFIX, is_sound, "sounds")
 
     def summary(self, target: bool) -> AudioSummary:
         return AudioSummary(self)

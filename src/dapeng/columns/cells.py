@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pyarrow as pa
 
 from dapeng.columns.base import Cells, one_array
 from dapeng.core.files import from_text
+
+LOOKED_AT = 1000
+"""Cells by which a kind of file is guessed, and the share of them that must be of it, which is as sure as it then is."""
+SURE = 0.95
 
 
 def raw_cells(cells: Cells) -> list[Any]:
@@ -36,3 +41,15 @@ def located(cell: Any, base: Path | None) -> bytes | Path:
         return cell
     path = Path(str(cell))
     return from_text(path if path.is_absolute() or base is None else base / path)
+
+
+def guessed_files(
+    cells: Cells, named: re.Pattern[str], begins: Callable[[bytes], bool], what: str
+) -> tuple[float, str]:
+    """How surely cells are files of a kind, by their names or by the bytes that they begin with; and why."""
+    some = [c for c in raw_cells(one_array(cells)[:LOOKED_AT]) if c is not None]
+    paths = sum(isinstance(c, str) and bool(named.search(c)) for c in some)
+    held = sum(isinstance(c, bytes) and begins(c) for c in some)
+    if not some or max(paths, held) < SURE * len(some):
+        return 0.0, ""
+    return SURE, f"paths of {what}" if paths else f"bytes of {what}"

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
-from dapeng.columns.cells import located, named_files, raw_cells
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.cells import guessed_files, located, named_files, raw_cells
 from dapeng.columns.video_reader import VideoReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
@@ -32,7 +32,6 @@ SMALL = 12
 FEW = 8
 """Frames that classical learners see."""
 SUFFIX = re.compile(r"\.(mp4|m4v|mov|avi|mkv|webm)$", re.IGNORECASE)
-SURE = 0.95
 
 
 @kinds.columns
@@ -95,14 +94,7 @@ class Video(ColumnOptions):
     @classmethod
     def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
         """How surely these are videos: names of video files, or bytes that begin like them."""
-        some = [c for c in raw_cells(one_array(cells)[:1000]) if c is not None]
-        if not some or as_target:
-            return 0.0, ""
-        named = sum(isinstance(c, str) and bool(SUFFIX.search(c)) for c in some)
-        held = sum(isinstance(c, bytes) and is_video(c) for c in some)
-        if max(named, held) < SURE * len(some):
-            return 0.0, ""
-        return SURE, "paths of videos" if named else "bytes of videos"
+        return (0.0, "") if as_target else guessed_files(cells, SUFFIX, is_video, "videos")
 
     def summary(self, target: bool) -> VideoSummary:
         return VideoSummary(self)
