@@ -84,10 +84,12 @@ def _with_files(frame: Any, to: Path) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         paths: list[str | None] = []
         for row, cell in enumerate(frame.column(at).to_pylist(), 1):
-            name = None if cell is None else f"{row:06d}{_ending(cell)}"
-            paths.append(None if name is None else f"{folder.name}/{name}")
-            if name is not None:
-                write_bytes(folder / name, cell)
+            if cell is None:
+                paths.append(None)
+                continue
+            name = f"{row:06d}{_ending(cell)}"
+            paths.append(f"{folder.name}/{name}")
+            write_bytes(folder / name, cell)
         frame = frame.set_column(at, pa.field(field.name, pa.string()), pa.array(paths, pa.string()))
     return frame
 
