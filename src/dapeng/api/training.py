@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dapeng.api import folds
+from dapeng.api import ended, folds, learning
 from dapeng.api.folds import Fold
 from dapeng.api.judging import judge, save_resolved, save_tested
 from dapeng.api.session import Session
@@ -68,7 +68,7 @@ def _single(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
         folds.train(session, fold, resume)
     most = min(c.most_tested for c in fold.product.outputs.values())
     rows = on_side(session.parts.sides, 2, fold.store.left_out, most, session.spec.train.seed)
-    return fold, [folds.finished(session, fold, rows)]
+    return fold, [ended.finished(session, fold, rows)]
 
 
 def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]]:
@@ -89,7 +89,7 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
         epochs = max(float(np.median([t.best_epoch for t in tested if NETWORK in t.costs])), 1.0)
     if agreed(epochs):
         folds.train(session, final, resume, epochs, tested[-1].log)
-    learnt = folds.fit_all(session, final)
+    learnt = learning.fit_all(session, final)
     for o, column in outputs.items():
         shares = final.product.shares[o]
         final.product.learners[o] = {k: f.learner for k, f in learnt[o].items() if shares.get(k, 0) > 0}
@@ -98,11 +98,11 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
             there = {"constant": 1.0}
             final.product.learners[o]["constant"] = ConstantLearner.blind(column)
         final.product.shares[o] = {m: s / sum(there.values()) for m, s in there.items()}
-    folds.refit_all(session, final, learnt)
+    learning.refit_all(session, final, learnt)
     if not session.parts.held:
         return final, tested
     rows = on_side(session.parts.sides, 2, final.store.left_out)
-    return final, [folds.asked(session, final, learnt, dict(final.product.shares), rows)]
+    return final, [ended.asked(session, final, learnt, dict(final.product.shares), rows)]
 
 
 def _shares(session: Session, final: Fold, tested: list[Tested], output: str) -> dict[str, float]:
@@ -132,7 +132,7 @@ def _fold(session: Session, number: int, sides: np.ndarray, final: Fold, resume:
     if session.spec.model in ("auto", "network"):
         folds.train(session, fold, resume, log_start=log)
     # rows that test are those that can be read by the columns of all rows: a label that this fold never saw counts against it
-    found = folds.finished(session, fold, on_side(sides, 2, final.store.left_out))
+    found = ended.finished(session, fold, on_side(sides, 2, final.store.left_out))
     found.aligned(fold.product.outputs, final.product.outputs)
     path = session.folder.path / "metrics.jsonl"
     found.log = path.stat().st_size if path.exists() else 0

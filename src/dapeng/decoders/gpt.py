@@ -96,7 +96,7 @@ class GPT(PublicWriting):
             width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.num_heads,
             head_width=self.embed_dim // self.num_heads, hidden=4 * self.embed_dim if self.width == "auto" else self.width,
             norm="layer", eps=self.eps, activation=self.activation, gated=False, bias=self.bias, rotary=None,
-            positions=positions, dropout=self.dropout, cross=cross,
+            positions=positions, dropout=self.dropout, attention_dropout=self.in_attention, cross=cross,
         )  # fmt: skip
 
     def architecture(self, shape: Shape, tied: bool) -> dict[str, Any]:

@@ -68,7 +68,8 @@ class Llama(PublicWriting):
             width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.kv_heads or self.num_heads,
             head_width=self.embed_dim // self.num_heads if self.head_width == "auto" else self.head_width,
             hidden=hidden, eps=self.eps, qkv_bias=self.qkv_bias, activation=self.activation, gated=self.gated,
-            qk_norm=self.qk_norm, rotary=self.rotary_base, dropout=self.dropout, experts=self.experts, active=self.active_experts, cross=cross,
+            qk_norm=self.qk_norm, rotary=self.rotary_base, dropout=self.dropout, attention_dropout=self.in_attention,
+            experts=self.experts, active=self.active_experts, cross=cross,
         )  # fmt: skip
 
     def architecture(self, shape: Shape, tied: bool) -> dict[str, Any]:

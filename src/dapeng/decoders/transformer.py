@@ -47,5 +47,5 @@ class Transformer(BlockOptions):
             width=self.embed_dim, layers=self.num_layers, heads=self.num_heads, kv_heads=self.num_heads,
             head_width=self.embed_dim // self.num_heads, hidden=4 * self.embed_dim if self.width == "auto" else self.width,
             norm="layer", eps=self.eps, activation=self.activation, gated=False, bias=True, rotary=None, positions=positions,
-            dropout=self.dropout, cross=cross, waves=self.positions == "sinusoidal", pre_norm=self.pre_norm,
+            dropout=self.dropout, attention_dropout=self.in_attention, cross=cross, waves=self.positions == "sinusoidal", pre_norm=self.pre_norm,
         )  # fmt: skip

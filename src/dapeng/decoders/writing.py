@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -86,6 +86,12 @@ class BlockOptions(WritingOptions):
     """Blocks, one on the other."""
     num_heads: int = Field(4, ge=1, le=1024)
     """Attention heads of a block; divides embed_dim."""
+    attention_dropout: float | Literal["auto"] = Field("auto", ge=0, lt=1)
+    """Of what tokens see of each other, dear on a processor. auto: as dropout."""
+
+    @property
+    def in_attention(self) -> float:
+        return self.dropout if self.attention_dropout == "auto" else self.attention_dropout
 
     def shape(self, cross: int | None, longest: int) -> Shape:
         """The stack, over inputs of this width, for texts of so many tokens."""

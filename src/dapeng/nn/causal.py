@@ -55,6 +55,7 @@ class Shape:
     rotary: float | None = 10_000.0
     positions: int = 0
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     experts: int = 0
     active: int = 2
     cross: int | None = None
@@ -178,7 +179,7 @@ class CausalAttention(nn.Module):
             if view.bias is not None:
                 seen = view.bias.shape[-1]
                 k, v = (t[self.layer][:, :, :seen].to(q.dtype) for t in (view.cache.keys, view.cache.values))
-        drop = s.dropout if self.training else 0.0
+        drop = s.attention_dropout if self.training else 0.0
         mixed = attended(q, k, v, view.bias, drop, causal=view.bias is None or view.cache is None)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
@@ -202,7 +203,7 @@ class CrossAttention(nn.Module):
             view.kept[self.layer] = (k, v)
         k, v = view.kept[self.layer]
         q = self.query(x).unflatten(-1, (s.heads, s.head_width)).transpose(1, 2)
-        drop = s.dropout if self.training else 0.0
+        drop = s.attention_dropout if self.training else 0.0
         if view.each > 1:  # beams of a row look at the same tokens: they are so many queries of it
             q = q.unflatten(0, (-1, view.each)).transpose(1, 2).flatten(2, 3)
         mixed = F.scaled_dot_product_attention(q, k, v, view.beside_bias, drop)
