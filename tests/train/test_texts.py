@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,6 @@ def test_lines_are_answered_one_by_one(spelling: Any, capsys: Any, monkeypatch: 
         (["export", "RUN"], "exporting"),
         (["compress", "RUN"], "compressing"),
         (["explain", "RUN"], "explaining"),
-        (["predict", "RUN", "DATA"], "dapeng chat"),
         (["serve", "RUN"], "dapeng chat"),
         (["chat", "RUN", "--temp", "1"], "did you mean '--temperature'?"),
     ],
@@ -250,3 +250,47 @@ def test_free_text_as_a_target_is_proposed_as_text_to_be_written(tmp_path: Path,
     said = capsys.readouterr().out
     assert "en: text" in said
     assert "to be written" in said
+
+
+def test_answers_can_be_drawn_kept_to_an_expression_and_ended(spelling: Any) -> None:
+    rows = [{"digits": "1 2 3"}, {"digits": "4 5"}, {"digits": "6"}]
+    likeliest = spelling.predict(rows)["words"].to_pylist()
+    assert (
+        spelling.predict(rows, max_tokens=200)["words"].to_pylist() == likeliest
+    )  # the likeliest token, if nothing else is said
+    drawn = [spelling.predict(rows, temperature=5.0, seed=s)["words"].to_pylist() for s in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert spelling.predict(rows[:1], temperature=5.0)["words"].to_pylist() == drawn[0][:1]  # whatever else is written
+    kept = spelling.predict(rows, regex="(nine|eight) .{2}")["words"].to_pylist()
+    assert all(re.fullmatch("(nine|eight) .{2}", text) for text in kept)
+    ended = spelling.predict(rows, stop=" ")["words"].to_pylist()
+    assert ended == [text.split(" ")[0] for text in likeliest]
+    assert spelling.predict(rows, beams=3)["words"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"temprature": 1.0}, "temprature is no option of this run, which makes words"),
+        ({"guidance": 2.0}, "guidance is no option"),
+        ({"temperature": -1.0}, "temperature: expected from 0 to 100"),
+        ({"beams": 0}, "beams: expected a whole number"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(spelling: Any, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RunError, match=said):
+        spelling.predict([{"digits": "1"}], **options)
+
+
+def test_a_language_model_goes_on_with_each_row(language: Any, tmp_path: Path, capsys: Any) -> None:
+    beginnings = ["one ", "two "]
+    table = language.predict([{"words": b} for b in beginnings], temperature=0.0, max_tokens=8)
+    assert table["words"].to_pylist() == language.write(beginnings, temperature=0.0, max_tokens=8)
+    (tmp_path / "b.csv").write_text("words\none \n")
+    assert (
+        main(["predict", str(language.path), str(tmp_path / "b.csv"), "--temperature", "0", "--max-tokens", "8"]) == 0
+    )
+    assert table["words"][0].as_py() in capsys.readouterr().out
+    (tmp_path / "c.csv").write_text("other\none\n")
+    assert main(["predict", str(language.path), str(tmp_path / "c.csv")]) == 2
+    assert "has no column 'words'" in capsys.readouterr().err

@@ -68,11 +68,17 @@ class Run:
         """A table of predictions: the label or number, and the probability of each label; one row for each row of the data.
 
         data: a path, a data frame, a list of mappings. options: of drawn pictures (PNG bytes) the seed, and of those that are drawn in
-        steps also steps and guidance. A row that can't be read has empty predictions and a warning.
-        Raises DataError if a column is missing.
+        steps also steps and guidance; of written texts beams and length_penalty, or the settings of `write`, and then tokens are
+        drawn. Of a language model data has texts to go on with, in a column of its output's name.
+        A row that can't be read has empty predictions and a warning.
+        Raises DataError if a column is missing, RunError for an option that this run doesn't have.
         """
+        from dapeng.product.writing import asked, continued
+
         source = source_of(data)
-        parts = []
+        if self.product.goes_on:
+            return continued(self.product, source, options, self.engine())
+        parts, options = [], asked(self.product, options)
         for block, answer in self.product.stream(source, options=options):
             parts.append(table_of(self.product, answer, len(block)))
             for row, column, reason in answer.left_out[:5]:

@@ -15,29 +15,13 @@ from dapeng.cli import arguments
 from dapeng.core.console import coloured, emit, say
 from dapeng.core.errors import RunError
 
-SETTINGS: dict[str, tuple[type, str]] = {
-    "max_tokens": (int, "most tokens to write (256)"),
-    "temperature": (float, "0 takes the likeliest token always; 1 draws as the model believes (1)"),
-    "top_k": (int, "draw among so many of the likeliest; 0: all (0)"),
-    "top_p": (float, "draw among the likeliest that together have this probability (1)"),
-    "min_p": (float, "draw among those with this share of the likeliest's probability (0)"),
-    "repetition_penalty": (float, "above 1: tokens that are there already are less likely (1)"),
-    "seed": (int, "of the draws (0)"),
-}
-
 
 def add(parser: ArgumentParser) -> None:
     arguments.run(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="the text to go on with; lines of standard input if not given")
-    for name, (kind, words) in SETTINGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="N", type=kind, help=words)
-    parser.add_argument(
-        "--stop", metavar="TEXT", action="append", help="end where this text would come; repeat it for several"
-    )
+    arguments.writing(parser)
     parser.add_argument("--engine", metavar="NAME", default="auto", help="`dapeng help engines` lists them (auto)")
     parser.add_argument("--weights", metavar="KIND", default="auto", help="fp32, bf16, int8 or int4 (auto)")
-    parser.add_argument("--regex", metavar="R", help="an expression of Python's re that the whole text matches")
-    parser.add_argument("--schema", metavar="FILE", help="a JSON schema: the text is JSON that is valid by it")
 
 
 def run(args: Namespace) -> int:
@@ -45,11 +29,7 @@ def run(args: Namespace) -> int:
     from dapeng.columns.template import ANSWERS
 
     found = api.load(args.run)
-    settings: dict[str, Any] = {
-        n: getattr(args, n) for n in (*SETTINGS, "regex", "schema") if getattr(args, n) is not None
-    }
-    if args.stop:
-        settings["stop"] = tuple(args.stop)
+    settings = arguments.settings(args)
     engine = _engine(found, args)
     if args.prompt is not None:
         _answer(found, args.prompt, settings, engine)
@@ -102,12 +82,7 @@ def _answer(found: Any, prompt: Any, settings: dict[str, Any], engine: Any = Non
     product = found.product
     texts = [n for n, c in product.inputs.items() if c.type == "text"]
     if product.written and len(product.inputs) == len(texts) == 1:
-        if settings:
-            hint = "the decoder's beams were chosen in training"
-            raise RunError(
-                f"{next(iter(settings))} is for language models; this run answers as it was trained to", hint=hint
-            )
-        said = found.predict([{texts[0]: prompt}])[product.written[0]][0].as_py()
+        said = found.predict([{texts[0]: prompt}], **settings)[product.written[0]][0].as_py()
         emit(said)
         return said
     said = ""

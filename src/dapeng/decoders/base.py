@@ -33,6 +33,9 @@ class Decoder(nn.Module):
     searches: ClassVar[bool] = False
     """True if a prediction is found step by step, with branches on data: no function of tensors that an export could hold."""
 
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """Options of `predict` that a user can give where predictions are made."""
+
     def count(self, target: Cells) -> Tensor | int:
         """(B,) elements of each row, from the target alone; a plain number where nothing can be missing."""
         raise NotImplementedError

@@ -63,6 +63,7 @@ class DrawingDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     draws: ClassVar[bool] = True
+    takes: ClassVar[frozenset[str]] = frozenset({"seed", "steps", "guidance"})
     fills: ClassVar[bool] = True
     """It can draw what is missing of a picture."""
 

@@ -48,6 +48,7 @@ class PlayingDecoder(Decoder):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     draws: ClassVar[bool] = True
+    takes: ClassVar[frozenset[str]] = frozenset({"seed", "truncation"})
 
     def __init__(self, column: Any, widths: Widths | None, o: PlayingOptions):
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -15,8 +16,9 @@ from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder
-from dapeng.generate.beams import Found, beam_search
-from dapeng.generate.writing import Steps, Writing
+from dapeng.generate.beams import beam_search
+from dapeng.generate.sampling import Sampling
+from dapeng.generate.writing import Steps, Writing, stream
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.lora import is_adapter
@@ -115,10 +117,12 @@ class WritingDecoder(Decoder):
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     sees_target: ClassVar[bool] = True
     searches: ClassVar[bool] = True
+    takes: ClassVar[frozenset[str]] = frozenset({"settings", "beams", "length_penalty"})
 
     def __init__(self, writer: Any, column: Any, smoothing: float, options: WritingOptions):
         super().__init__()
         self.writer, self.smoothing = writer, smoothing
+        self.codec = column.codec
         self.bos, self.eos, self.longest = column.codec.bos, column.codec.eos, column.max_length
         self.unwritten: tuple[int, ...] = column.codec.unwritten
         self.window, self.alone = column.window, writer.shape.cross is None
@@ -211,28 +215,56 @@ class WritingDecoder(Decoder):
         return -self._nats(features, target, 0.0)
 
     def predict(
-        self, features: Features | None, size: int, target: Cells | None = None, **options: Any
+        self,
+        features: Features | None,
+        size: int,
+        target: Cells | None = None,
+        settings: Sampling | None = None,
+        beams: int | None = None,
+        length_penalty: float | None = None,
+        **options: Any,
     ) -> dict[str, Tensor]:
+        """settings: how tokens are drawn, one text a row; None: the likeliest text that so many beams find."""
         found = self.known(features, target, size)
         if features is None or features.tokens is None:  # without inputs every row would be told the same
             return found
         rows = features.tokens.shape[0]
         found["ids"] = torch.zeros(rows, self.longest, dtype=torch.int32)
-        for row, texts in enumerate(self._written(features.tokens, features.mask)):
-            ids = texts[0].ids if texts else []
+        said, mask = features.tokens, features.mask
+        penalty = self.length_penalty if length_penalty is None else length_penalty
+        best = partial(self._likeliest, beams=beams or self.beams, penalty=penalty)
+        written = best(said, mask) if settings is None else self._drawn(said, mask, settings)
+        for row, ids in enumerate(written):
             found["ids"][row, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
             if len(ids) < self.longest:
                 found["ids"][row, len(ids)] = self.eos
         return found
 
-    def _written(self, said: Tensor, mask: Tensor | None) -> Iterator[list[Found]]:
-        """The best texts for each row of (B, S, C), some rows after the other."""
-        some = max(1, WRITTEN_AT_ONCE // (self.beams * self.longest))
-        how = (self.eos, self.beams, self.longest, self.length_penalty, self.unwritten)
+    def _likeliest(self, said: Tensor, mask: Tensor | None, beams: int, penalty: float) -> Iterator[list[int]]:
+        """The best text for each row of (B, S, C), some rows after the other."""
+        some = max(1, WRITTEN_AT_ONCE // (beams * self.longest))
+        how = (self.eos, beams, self.longest, penalty, self.unwritten)
         for start in range(0, len(said), some):
             part, real = said[start : start + some], None if mask is None else mask[start : start + some]
             begin = torch.full((len(part), 1), self.bos, dtype=torch.int64, device=said.device)
-            yield from beam_search(self.writer, begin, *how, said=part, mask=real)
+            found = beam_search(self.writer, begin, *how, said=part, mask=real)
+            yield from (texts[0].ids if texts else [] for texts in found)
+
+    def _drawn(self, said: Tensor, mask: Tensor | None, settings: Sampling) -> list[list[int]]:
+        """A text for each row, token by token as the settings say, many rows at once."""
+        settings = replace(settings, max_tokens=min(settings.max_tokens, self.longest))
+        writing, first = Writing(self.writer, self.codec, device=said.device), len(said)
+        for row in range(first):
+            real = {} if mask is None else {"mask": mask[row : row + 1]}
+            writing.add([self.bos], settings, said=said[row : row + 1], **real)
+        ids: list[list[int]] = [[] for _ in range(first)]
+        texts = [""] * first
+        for piece in stream(writing):
+            texts[piece.request - 1] += piece.text
+            ids[piece.request - 1] += [] if piece.token is None else [piece.token]
+        if settings.stop:  # a stop text, or a part of one, is among the tokens, but not in the text
+            ids = [self.codec.encode([text])[0].tolist()[: self.longest] for text in texts]
+        return ids
 
     def known(self, features: Features | None, target: Cells | None, size: int) -> dict[str, Tensor]:
         """How likely a text is that is given, and nothing written."""

@@ -186,6 +186,11 @@ class Product:
         """Outputs that are texts, which the network writes token by token or points at."""
         return [n for n, c in self.outputs.items() if c.answers == "text"]
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is a language model: it reads nothing, and goes on with a text."""
+        return not self.inputs and len(self.outputs) == len(self.written) == 1 and self.model is not None
+
     def refuse_written(self, what: str, pointed: bool = False) -> None:
         """Raise RunError where there are such: `what` isn't there for them yet. pointed: it is where none is found step by step."""
         made = [n for n, c in self.outputs.items() if c.answers in MADE]

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dapeng.core.errors import Problem, RunError
+import pyarrow as pa
+
+from dapeng.core.errors import DataError, Problem, RunError
+from dapeng.data.table import Source
 from dapeng.generate.sampling import Sampling
 from dapeng.generate.writing import Piece, stream
 from dapeng.product.product import Product
@@ -54,6 +57,55 @@ def settings_of(**options: Any) -> Sampling:
         raise RunError(str(error)) from None
 
 
+DRAW = ("temperature", "top_k", "top_p", "min_p")
+"""Settings that speak of draws: where one is given, tokens are drawn; else the likeliest is taken."""
+
+
+def asked(product: Product, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of predictions as decoders take them: settings of writing, where there are some, as one. For runs that read something.
+
+    Raises RunError for an option that nothing in this run takes.
+    """
+    decoders: Any = {} if product.model is None else product.model.decoders
+    takes = frozenset().union(*(decoders[n].takes for n in decoders))
+    names = set(Sampling.__dataclass_fields__) if "settings" in takes else set()
+    for name in options:
+        if name not in takes | names:
+            known = sorted(takes - {"settings"} | names)
+            hint = "it takes " + ", ".join(known) if known else "leave it out"
+            raise RunError(f"{name} is no option of this run, which makes {', '.join(product.outputs)}", hint=hint)
+    given = {n: v for n, v in options.items() if n in names and v is not None}
+    rest = {n: v for n, v in options.items() if n not in names or n in takes}
+    _refuse_no_number(rest)
+    if not given.keys() - {"seed"}:
+        return rest
+    given.setdefault("temperature", 1.0 if any(n in given for n in DRAW) else 0.0)
+    return {**rest, "settings": settings_of(**given)}
+
+
+def _refuse_no_number(options: Mapping[str, Any]) -> None:
+    """Raise RunError for a number of beams, or a length penalty, that is none."""
+    for name, kind, low in (("beams", int, 1), ("length_penalty", (int, float), 0)):
+        value = options.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or value < low):
+            expected = "a whole number, 1 or more" if kind is int else "a number, 0 or more"
+            raise RunError(f"{name}: expected {expected}, found {value!r}")
+
+
+def continued(product: Product, source: Source, options: Mapping[str, Any], engine: Engine | None = None) -> pa.Table:
+    """What a language model writes behind the text of each row of a column of its output's name, as a table with this column.
+
+    Of a model of conversations a row is what a user says, or turns. Raises RunError as `written`, DataError where the column is missing.
+    """
+    column, _ = language_model(product)
+    if column.name not in source.names:
+        hint = f"a column {column.name} with texts to go on with, or dapeng chat RUN --prompt 'Once'"
+        raise DataError(Problem(source.name, f"has no column {column.name!r}", hint))
+    prompts = [c or "" for c in source.read([column.name]).column(column.name).to_pylist()]
+    texts = whole(product, prompts, settings_of(**options), engine)
+    return pa.table({column.name: pa.array([t.text for t in texts], pa.string())})
+
+
 def written(
     product: Product, prompts: Sequence[Any], settings: Sampling, engine: Engine | None = None
 ) -> Iterator[Piece]:
@@ -76,9 +128,10 @@ def written(
 
 def language_model(product: Product) -> tuple[Any, Any]:
     """The written column and its decoder. Raises RunError where the product is no language model."""
-    if len(product.outputs) != 1 or not product.written or product.inputs or product.model is None:
+    if not product.goes_on:
         raise _not_a_language_model(product)
     name = product.written[0]
+    assert product.model is not None
     product.model.eval()
     return product.outputs[name], product.model.decoders[name]
 
