@@ -355,7 +355,7 @@ class TransformOptions(Options):
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
     mixes: ClassVar[bool] = False
-    """True if rows are mixed with others of their batch, and their answers with them."""
+    """True if a row depends on others of its batch: they are mixed, and where it says so their answers with them."""
     carries: ClassVar[bool] = False
     """True if what lies in a picture stays where it belongs: nothing is moved, or the picture's affine tells how."""
 
