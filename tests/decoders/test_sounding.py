@@ -126,11 +126,19 @@ def test_explaining_is_refused_in_words(spoken: Any) -> None:
         spoken.explain()
 
 
-@pytest.mark.parametrize("vocoder", ["speech", "wavenet"])
-def test_a_wavenet_is_trained_and_makes_the_same_sound_again(tmp_path: Path, vocoder: str) -> None:
+WAVENET = {"type": "wavenet", "channels": 8, "skip": 8, "cycles": 1, "depth": 4}
+GAN = {"type": "gan", "channels": 16, "width": 2, "periods": [2, 3], "scales": 1, "piece": 0.1}
+MAKERS = {
+    "wavenet": WAVENET,
+    "bands and a wavenet": {"type": "speech", "embed_dim": 16, "vocoder": WAVENET},
+    "bands and two players": {"type": "speech", "embed_dim": 16, "vocoder": GAN},
+}
+
+
+@pytest.mark.parametrize("maker", sorted(MAKERS))
+def test_what_makes_samples_is_trained_and_makes_the_same_sound_again(tmp_path: Path, maker: str) -> None:
     frame(60).to_parquet(tmp_path / "tones.parquet")
-    small = {"channels": 8, "skip": 8, "cycles": 1, "depth": 4}
-    decoder = {"type": vocoder, **small, **({"vocoder": "wavenet", "embed_dim": 16} if vocoder == "speech" else {})}
+    decoder = MAKERS[maker]
     spec = {
         "data": str(tmp_path / "tones.parquet"),
         "inputs": SPEECH["inputs"],
@@ -148,11 +156,10 @@ def test_a_wavenet_is_trained_and_makes_the_same_sound_again(tmp_path: Path, voc
 
 def test_a_sound_without_any_input(tmp_path: Path) -> None:
     frame(40).to_parquet(tmp_path / "tones.parquet")
-    decoder = {"type": "wavenet", "channels": 8, "skip": 8, "cycles": 1, "depth": 4}
     spec = {
         "data": str(tmp_path / "tones.parquet"),
         "inputs": {},
-        "outputs": {"clip": {"type": "audio", "decoder": decoder}},
+        "outputs": {"clip": {"type": "audio", "decoder": WAVENET}},
         "model": "network",
         "train": {"steps": 5, "batch_size": 8, "threads": 1},
         "evaluate": {"resamples": 0},

@@ -28,6 +28,7 @@ norms = Registry("dapeng.layers.norms", "norm")
 initialisations = Registry("dapeng.layers.initialisations", "initialisation")
 layers = Registry("dapeng.layers.pictures", "layer")
 denoisers = Registry("dapeng.layers.denoisers", "denoiser")
+vocoders = Registry("dapeng.layers.vocoders", "vocoder")
 objectives = Registry("dapeng.objectives", "objective")
 optimisers = Registry("dapeng.train.optimisers", "optimiser")
 schedules = Registry("dapeng.train.schedules", "schedule")
@@ -286,6 +287,24 @@ class DenoiserOptions(Options):
 
         condition: D; None where there are none.
         """
+        raise NotImplementedError
+
+
+class VocoderOptions(Options):
+    """What makes samples of the mel bands that a decoder says."""
+
+    type: str
+    tiny: ClassVar[dict[str, Any]] = {}
+    """Options under which it is small enough to be tried in a second."""
+    phase: ClassVar[dict[str, Any]] = {}
+    """The phase of training that teaches it, as a spec would say it, where the spec names none; empty: a supervised one."""
+
+    def advice(self, rows: int) -> dict[str, Any]:
+        """What trains it well on so many rows, where that is not what its decoder advises: epochs, batch_size, learning_rate."""
+        return {}
+
+    def build(self, bands: Any) -> Any:
+        """The `dapeng.nn.vocoder.Vocoder` for bands that are made so (`dapeng.nn.vocoder.Bands`)."""
         raise NotImplementedError
 
 

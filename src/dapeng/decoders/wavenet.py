@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from dapeng.core.kinds import decoders
 from dapeng.data.batch import Cells
-from dapeng.decoders.sounding import SoundingDecoder, SoundingOptions, by_parts, general
+from dapeng.decoders.sounding import SoundingDecoder, SoundingOptions, general
+from dapeng.layers.wavenet import WaveNetOptions
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.speech import pieces
 
@@ -25,7 +26,7 @@ WAVES = 8
 
 
 @decoders
-class WavenetOptions(SoundingOptions):
+class WavenetOptions(SoundingOptions, WaveNetOptions):
     """Makes a sound sample by sample, of a class or any other inputs, or of none.
 
     Paper: van den Oord et al., 2016, https://arxiv.org/abs/1609.03499
@@ -75,7 +76,7 @@ class WavenetDecoder(SoundingDecoder):
         told = self._told(features, lengths.float(), -(-samples.shape[1] // STEP))
         frames = -(-lengths // STEP)
         some, counted, told = pieces(samples, real, frames, told, STEP, self.piece, self.training)
-        nats = (self.net.nats(some, told) * counted).sum(1) / counted.sum(1).clamp(min=1)
+        nats = (self.net.nats(some, told.repeat_interleave(STEP, 1)) * counted).sum(1) / counted.sum(1).clamp(min=1)
         if self.lasts is None:
             return nats
         off = self.lasts(general(features))[:, 0].float() + self.usual - lengths.clamp(min=1).float().log()
@@ -89,5 +90,5 @@ class WavenetDecoder(SoundingDecoder):
         lengths = lengths.round().clamp(1, self.most)
         most = int(lengths.max())
         told = self._told(features, lengths, -(-most // STEP)).repeat_interleave(STEP, 1)[:, :most]
-        samples = by_parts(self.net, told, size, most, self.o)
+        samples = self.o.drawn(self.net, told, size, most)
         return samples * (torch.arange(most, device=lengths.device) < lengths[:, None]), lengths
