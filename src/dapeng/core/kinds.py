@@ -194,6 +194,10 @@ class DecoderOptions(Options):
         """Names of the fitted inputs whose unfused features it reads for this output; None: the fused ones. Raises SpecError."""
         return None
 
+    def goes_along(self, column: Any) -> bool:
+        """Whether its answer goes along with this fitted input, so that an answer is of the input as it is and not of a random change."""
+        return False
+
     def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
         """What keeps it from producing this output, of these options, from these inputs: known before any data is read."""
         return iter(())
