@@ -96,8 +96,19 @@ def test_the_verdict_is_of_the_spectrum_and_the_length(spoken: Any) -> None:
     assert spoken.metrics["headline"]["metric"] == "mel_distortion"
 
 
+def test_the_verdict_says_how_long_a_second_of_sound_takes(spoken: Any) -> None:
+    pace = spoken.metrics["outputs"]["clip"]["pace"]
+    assert pace["of"] == "made"
+    assert pace["threads"] == 1
+    assert pace["real_time_factor"] == pytest.approx(pace["seconds"] / pace["sound"])
+    assert 0.05 < pace["sound"] / pace["rows"] < 0.4, "seconds of a sound of one to three letters"
+    assert f"Real-time factor {pace['real_time_factor']:.2g}:" in spoken.metrics["verdict"]
+    assert "one row at a time on 1 thread." in spoken.metrics["verdict"]
+
+
 def test_the_report_has_players_that_need_nothing_else(spoken: Any) -> None:
     page = (Path(spoken.path) / "report.html").read_text("utf-8")
+    assert "s for a second that is made (1 thread)" in page
     assert page.count("<audio") == 12
     assert "media-src data:" in page
     assert page.count('src="data:audio/wav;base64,UklGR') == 12
@@ -230,6 +241,7 @@ def test_a_judge_hears_what_was_asked_and_goes_with_the_run(tmp_path: Path) -> N
     found = run.metrics["outputs"]["clip"]
     assert run.metrics["headline"]["metric"] == "understood"
     assert found["recognised"]["real"] == 1.0
+    assert "pace" not in ears.metrics["outputs"]["text"], "no network listens there"
     assert found["recognised"]["made"] == found["metrics"]["understood"]["value"]
     assert "ears hears what was asked in" in run.metrics["verdict"]
     shutil.rmtree(tmp_path / "ears")

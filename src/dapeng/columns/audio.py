@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -231,6 +231,9 @@ class AudioColumn(Column):
 
     def layout(self) -> dict[str, Dims]:
         return {"samples": Dims("B T", "int16", low=-32768, high=32767), "mask": Dims("B T", "bool")}
+
+    def lasts(self, tensors: Mapping[str, Any]) -> float:
+        return float(tensors["mask"].sum()) / self.rate
 
     def normalisation(self, bands: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation (M,) of the logarithms of so many mel bands, in training."""
