@@ -269,6 +269,12 @@ class AudioColumn(Column):
                 continue
         return out
 
+    def matrix_again(self, cells: Cells, found: Encoded) -> np.ndarray:
+        assert found.lengths is not None
+        sounds = np.split(found.tensors["samples"], np.cumsum(found.lengths)[:-1])
+        nothing = np.full(2 * BANDS + PARTS * BANDS // 2 + 1, np.nan)
+        return np.stack([self.described(s) if len(s) else nothing for s in sounds]).astype(np.float32)
+
     def described(self, samples: np.ndarray) -> np.ndarray:
         """What classical learners see of one sound."""
         x = log_mel(samples, self.rate, BANDS)

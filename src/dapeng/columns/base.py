@@ -368,6 +368,10 @@ class Column(ABC):
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:
         """(N, k) float32 array or scipy sparse matrix, for trees and linear learners; nan is missing."""
 
+    def matrix_again(self, cells: Cells, found: Encoded) -> Any:
+        """As `matrix`, of a few cells that `encode` has read already: files needn't be read twice."""
+        return self.matrix(cells)
+
     def matrix_names(self) -> list[str]:
         """Names of the matrix' columns."""
         return [self.name]
