@@ -167,6 +167,22 @@ def test_a_transform_changes_rows_alike_whatever_the_batch(tag: str) -> None:
     assert any(not torch.equal(a[n], batch["x"][n]) for a in again for n in a.tensors)
 
 
+@pytest.mark.parametrize("tag", sorted(t for t, m in transforms.members().items() if m.mixes))
+def test_what_mixes_rows_does_it_alike_each_time_whatever_their_order(tag: str) -> None:
+    member = transforms.members()[tag]
+    column = fitted(member.fits[0], "x")
+    step = member(probability=1.0).build(column)
+    batch = batch_of({"x": column}, rows=8)
+    order = torch.tensor([3, 0, 7, 5, 1, 6, 2, 4])
+    once, turned = step(batch, "x", (0, 3, 1))["x"], step(batch.take(order), "x", (0, 3, 1))["x"]
+    for name, tensor in once.tensors.items():
+        torch.testing.assert_close(turned[name], tensor[order])
+        assert tensor.dtype == batch["x"][name].dtype
+    assert any(not torch.equal(once[n], batch["x"][n]) for n in once.tensors)
+    later = step(batch, "x", (0, 4, 1))["x"]
+    assert any(not torch.equal(once[n], later[n]) for n in once.tensors)
+
+
 @pytest.mark.parametrize("tag", sorted(fusions.members()))
 def test_a_fusion_hides_what_is_absent(tag: str) -> None:
     widths = {"a": Widths(pooled=16, tokens=8), "b": Widths(pooled=16, tokens=8)}

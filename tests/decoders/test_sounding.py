@@ -96,8 +96,19 @@ def test_the_verdict_is_of_the_spectrum_and_the_length(spoken: Any) -> None:
     assert spoken.metrics["headline"]["metric"] == "mel_distortion"
 
 
+def test_the_verdict_says_how_long_a_second_of_sound_takes(spoken: Any) -> None:
+    pace = spoken.metrics["outputs"]["clip"]["pace"]
+    assert pace["of"] == "made"
+    assert pace["threads"] == 1
+    assert pace["real_time_factor"] == pytest.approx(pace["seconds"] / pace["sound"])
+    assert 0.05 < pace["sound"] / pace["rows"] < 0.4, "seconds of a sound of one to three letters"
+    assert f"Real-time factor {pace['real_time_factor']:.2g}:" in spoken.metrics["verdict"]
+    assert "one row at a time on 1 thread." in spoken.metrics["verdict"]
+
+
 def test_the_report_has_players_that_need_nothing_else(spoken: Any) -> None:
     page = (Path(spoken.path) / "report.html").read_text("utf-8")
+    assert "s for a second that is made (1 thread)" in page
     assert page.count("<audio") == 12
     assert "media-src data:" in page
     assert page.count('src="data:audio/wav;base64,UklGR') == 12
@@ -126,11 +137,19 @@ def test_explaining_is_refused_in_words(spoken: Any) -> None:
         spoken.explain()
 
 
-@pytest.mark.parametrize("vocoder", ["speech", "wavenet"])
-def test_a_wavenet_is_trained_and_makes_the_same_sound_again(tmp_path: Path, vocoder: str) -> None:
+WAVENET = {"type": "wavenet", "channels": 8, "skip": 8, "cycles": 1, "depth": 4}
+GAN = {"type": "gan", "channels": 16, "width": 2, "periods": [2, 3], "scales": 1, "piece": 0.1}
+MAKERS = {
+    "wavenet": WAVENET,
+    "bands and a wavenet": {"type": "speech", "embed_dim": 16, "vocoder": WAVENET},
+    "bands and two players": {"type": "speech", "embed_dim": 16, "vocoder": GAN},
+}
+
+
+@pytest.mark.parametrize("maker", sorted(MAKERS))
+def test_what_makes_samples_is_trained_and_makes_the_same_sound_again(tmp_path: Path, maker: str) -> None:
     frame(60).to_parquet(tmp_path / "tones.parquet")
-    small = {"channels": 8, "skip": 8, "cycles": 1, "depth": 4}
-    decoder = {"type": vocoder, **small, **({"vocoder": "wavenet", "embed_dim": 16} if vocoder == "speech" else {})}
+    decoder = MAKERS[maker]
     spec = {
         "data": str(tmp_path / "tones.parquet"),
         "inputs": SPEECH["inputs"],
@@ -148,11 +167,10 @@ def test_a_wavenet_is_trained_and_makes_the_same_sound_again(tmp_path: Path, voc
 
 def test_a_sound_without_any_input(tmp_path: Path) -> None:
     frame(40).to_parquet(tmp_path / "tones.parquet")
-    decoder = {"type": "wavenet", "channels": 8, "skip": 8, "cycles": 1, "depth": 4}
     spec = {
         "data": str(tmp_path / "tones.parquet"),
         "inputs": {},
-        "outputs": {"clip": {"type": "audio", "decoder": decoder}},
+        "outputs": {"clip": {"type": "audio", "decoder": WAVENET}},
         "model": "network",
         "train": {"steps": 5, "batch_size": 8, "threads": 1},
         "evaluate": {"resamples": 0},
@@ -223,6 +241,7 @@ def test_a_judge_hears_what_was_asked_and_goes_with_the_run(tmp_path: Path) -> N
     found = run.metrics["outputs"]["clip"]
     assert run.metrics["headline"]["metric"] == "understood"
     assert found["recognised"]["real"] == 1.0
+    assert "pace" not in ears.metrics["outputs"]["text"], "no network listens there"
     assert found["recognised"]["made"] == found["metrics"]["understood"]["value"]
     assert "ears hears what was asked in" in run.metrics["verdict"]
     shutil.rmtree(tmp_path / "ears")

@@ -19,6 +19,7 @@ from dapeng.data.table import cells_of
 from dapeng.evaluate.apart import apart
 from dapeng.evaluate.controls import controlled
 from dapeng.evaluate.memorised import memorised
+from dapeng.evaluate.pace import paces
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, verdict
 from dapeng.explain.shares import fusion_shares
@@ -50,7 +51,8 @@ def judge(session: Session, fold: Fold, tested: list[Tested]) -> dict[str, Any]:
         shares = {o: float(np.mean([t.shares[o].get(name, 0.0) for t in known])) for o in outputs}
         judged.append(Judged(name, role, together, sum(t.costs.get(name, 0.0) for t in known), shares))
     how = session.parts.describe()
-    found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed)
+    measured = {n: {"pace": told} for n, told in paces(fold.product, fold.store, rows).items()}
+    found = verdict(session.spec, outputs, wanted, judged, how, session.spec.train.seed, measured)
     found["notes"] = [words for c in outputs.values() if (words := c.decision())]
     shown = apart(session.spec.evaluate, outputs, wanted, judged, _by(session, rows), session.spec.train.seed)
     under = controlled(fold.product, fold.store, rows, wanted) if len(known) == 1 else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -232,6 +232,9 @@ class AudioColumn(Column):
     def layout(self) -> dict[str, Dims]:
         return {"samples": Dims("B T", "int16", low=-32768, high=32767), "mask": Dims("B T", "bool")}
 
+    def lasts(self, tensors: Mapping[str, Any]) -> float:
+        return float(tensors["mask"].sum()) / self.rate
+
     def normalisation(self, bands: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation (M,) of the logarithms of so many mel bands, in training."""
         known, wanted = centres(self.rate, BANDS), centres(self.rate, bands)
@@ -265,6 +268,12 @@ class AudioColumn(Column):
             except ValueError:
                 continue
         return out
+
+    def matrix_again(self, cells: Cells, found: Encoded) -> np.ndarray:
+        assert found.lengths is not None
+        sounds = np.split(found.tensors["samples"], np.cumsum(found.lengths)[:-1])
+        nothing = np.full(2 * BANDS + PARTS * BANDS // 2 + 1, np.nan)
+        return np.stack([self.described(s) if len(s) else nothing for s in sounds]).astype(np.float32)
 
     def described(self, samples: np.ndarray) -> np.ndarray:
         """What classical learners see of one sound."""

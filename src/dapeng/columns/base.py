@@ -332,6 +332,10 @@ class Column(ABC):
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction
 
+    def lasts(self, tensors: Mapping[str, Any]) -> float:
+        """Seconds that cells, or predictions, of these tensors last in all; 0: they have no time."""
+        return 0.0
+
     def controls(self) -> dict[str, Callable[[dict[str, Any], Any], dict[str, Any]]]:
         """What can be taken from its cells to see whether a network goes by it, in words, and how.
 
@@ -363,6 +367,10 @@ class Column(ABC):
     @abstractmethod
     def matrix(self, cells: Cells, base: Path | None = None) -> Any:
         """(N, k) float32 array or scipy sparse matrix, for trees and linear learners; nan is missing."""
+
+    def matrix_again(self, cells: Cells, found: Encoded) -> Any:
+        """As `matrix`, of a few cells that `encode` has read already: files needn't be read twice."""
+        return self.matrix(cells)
 
     def matrix_names(self) -> list[str]:
         """Names of the matrix' columns."""

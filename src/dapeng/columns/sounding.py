@@ -87,6 +87,9 @@ class SoundingColumn(AudioColumn):
         lengths = np.fromiter((min(len(s), self.most) for s in sounds), np.float32, len(sounds))
         return {"samples": samples, "length": lengths, "misfit": np.zeros(len(sounds), np.float32)}
 
+    def lasts(self, tensors: Mapping[str, Any]) -> float:
+        return float(tensors["length"].sum()) / self.rate if "length" in tensors else super().lasts(tensors)
+
     def amount(self, prediction: dict[str, Tensor]) -> Tensor:
         """(B,) seconds."""
         return prediction["length"] / self.rate

@@ -255,7 +255,9 @@ class VideoColumn(Column):
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
         """(N, FEW * C * Y * X): some frames of the first clip from 0 to 1, at no more than 12 x 12; nan where unread."""
-        found = self.encode(cells, base)
+        return self.matrix_again(cells, self.encode(cells, base))
+
+    def matrix_again(self, cells: Cells, found: Encoded) -> np.ndarray:
         x = found.tensors["frames"][:, : self.options.frames]
         x = x[:, np.linspace(0, x.shape[1] - 1, min(FEW, x.shape[1])).astype(int)].astype(np.float32) / 255
         step = max(1, min(x.shape[3:]) // SMALL)

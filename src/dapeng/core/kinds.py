@@ -28,6 +28,7 @@ norms = Registry("dapeng.layers.norms", "norm")
 initialisations = Registry("dapeng.layers.initialisations", "initialisation")
 layers = Registry("dapeng.layers.pictures", "layer")
 denoisers = Registry("dapeng.layers.denoisers", "denoiser")
+vocoders = Registry("dapeng.layers.vocoders", "vocoder")
 objectives = Registry("dapeng.objectives", "objective")
 optimisers = Registry("dapeng.train.optimisers", "optimiser")
 schedules = Registry("dapeng.train.schedules", "schedule")
@@ -193,6 +194,10 @@ class DecoderOptions(Options):
         """Names of the fitted inputs whose unfused features it reads for this output; None: the fused ones. Raises SpecError."""
         return None
 
+    def goes_along(self, column: Any) -> bool:
+        """Whether its answer goes along with this fitted input, so that an answer is of the input as it is and not of a random change."""
+        return False
+
     def unfit(self, output: str, inputs: Mapping[str, ColumnOptions], options: ColumnOptions) -> Iterator[Problem]:
         """What keeps it from producing this output, of these options, from these inputs: known before any data is read."""
         return iter(())
@@ -289,6 +294,24 @@ class DenoiserOptions(Options):
         raise NotImplementedError
 
 
+class VocoderOptions(Options):
+    """What makes samples of the mel bands that a decoder says."""
+
+    type: str
+    tiny: ClassVar[dict[str, Any]] = {}
+    """Options under which it is small enough to be tried in a second."""
+    phase: ClassVar[dict[str, Any]] = {}
+    """The phase of training that teaches it, as a spec would say it, where the spec names none; empty: a supervised one."""
+
+    def advice(self, rows: int) -> dict[str, Any]:
+        """What trains it well on so many rows, where that is not what its decoder advises: epochs, batch_size, learning_rate."""
+        return {}
+
+    def build(self, bands: Any) -> Any:
+        """The `dapeng.nn.vocoder.Vocoder` for bands that are made so (`dapeng.nn.vocoder.Bands`)."""
+        raise NotImplementedError
+
+
 class InitialisationOptions(Options):
     """The first weights of linear layers and convolutions."""
 
@@ -355,7 +378,7 @@ class TransformOptions(Options):
     type: str
     fits: ClassVar[tuple[str, ...]] = ()
     mixes: ClassVar[bool] = False
-    """True if rows are mixed with others of their batch, and their answers with them."""
+    """True if a row depends on others of its batch: they are mixed, and where it says so their answers with them."""
     carries: ClassVar[bool] = False
     """True if what lies in a picture stays where it belongs: nothing is moved, or the picture's affine tells how."""
 

@@ -1,48 +1,22 @@
-"""What decoders that make sounds share: the options of a WaveNet, and how their target and their answer look."""
+"""What decoders that make sounds share: how their target and their answer look."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from dapeng.core.kinds import DecoderOptions
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder
-from dapeng.nn.sample_values import SAYS
-from dapeng.nn.wavenet import WaveNet
-
-AT_ONCE = 64
-"""Sounds that are made side by side, sample by sample."""
 
 
 class SoundingOptions(DecoderOptions):
-    """Options of a decoder of sounds with a WaveNet in it."""
+    """Options of a decoder of sounds."""
 
     fits: ClassVar[tuple[str, ...]] = ("audio",)
-    channels: int = Field(48, ge=2, le=4096)
-    """Channels of a WaveNet's layers."""
-    skip: int = Field(96, ge=2, le=4096)
-    """Channels of what its layers give to its end."""
-    cycles: int = Field(2, ge=1, le=64)
-    """How often its dilations 1, 2, 4, ... begin anew."""
-    depth: int = Field(7, ge=1, le=16)
-    """Layers of a cycle: the last one looks 2^(depth - 1) samples back."""
-    says: Literal["mulaw", "mixture"] = "mulaw"
-    """What it gives for a sample: 256 levels of mu-law, or a mixture of logistic distributions."""
-    temperature: float = Field(1.0, ge=0, le=10)
-    """How freely samples are drawn; 0: the likeliest ones."""
-    seed: int = Field(0, ge=0)
-    """Of what is drawn: the same seed makes the same sound."""
-    piece: float = Field(0.2, gt=0, le=60)
-    """Seconds of a sound that it learns from at a time."""
-
-    def wavenet(self, condition: int) -> WaveNet:
-        dilations = [2**i for i in range(self.depth)] * self.cycles
-        return WaveNet(SAYS[self.says](), self.channels, self.skip, condition, dilations)
 
 
 class SoundingDecoder(Decoder):
@@ -98,12 +72,3 @@ def general(features: Any) -> Tensor:
     assert features is not None
     assert features.pooled is not None
     return features.pooled if features.pooled.dim() == 2 else features.pooled.mean(1)
-
-
-def by_parts(net: WaveNet, told: Tensor | None, rows: int, length: int, o: SoundingOptions) -> Tensor:
-    """(B, T) 16-bit values, some rows after the other. told: (B, T, K)."""
-    parts = []
-    for start in range(0, rows, AT_ONCE):
-        some = None if told is None else told[start : start + AT_ONCE].float()
-        parts.append(net.generate(min(AT_ONCE, rows - start), length, some, o.seed, o.temperature))
-    return torch.cat(parts)

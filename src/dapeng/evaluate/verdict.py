@@ -18,6 +18,7 @@ from dapeng.metrics.base import Metric, View, value_of
 
 Predictions = Mapping[str, Mapping[str, np.ndarray]]
 Truth = Mapping[str, tuple[np.ndarray, np.ndarray]]
+Measured = Mapping[str, Mapping[str, Any]]
 PRODUCT = "product"
 
 
@@ -33,22 +34,36 @@ class Judged:
 
 
 def verdict(
-    spec: Spec, outputs: Mapping[str, Column], truth: Truth, judged: list[Judged], how: str, seed: int
+    spec: Spec,
+    outputs: Mapping[str, Column],
+    truth: Truth,
+    judged: list[Judged],
+    how: str,
+    seed: int,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """Judge the product beside its members and the baselines.
 
     truth: by output, (values, present) of the test rows: as `Column.truth` says it. how: words on where the rows come from.
+    measured: by output, what was measured of the product itself and is told beside its figures.
     """
-    return judge(spec.evaluate, outputs, truth, judged, how, seed)
+    return judge(spec.evaluate, outputs, truth, judged, how, seed, measured)
 
 
 def judge(
-    options: Evaluate, outputs: Mapping[str, Column], truth: Truth, judged: list[Judged], how: str, seed: int
+    options: Evaluate,
+    outputs: Mapping[str, Column],
+    truth: Truth,
+    judged: list[Judged],
+    how: str,
+    seed: int,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """As `verdict`, by the options of evaluation alone."""
+    beside = measured or {}
     found = {
-        name: _output(options, name, column, truth[name], [j for j in judged if name in j.predictions], seed)
-        for name, column in outputs.items()
+        n: _output(options, n, c, truth[n], [j for j in judged if n in j.predictions], seed, beside.get(n, {}))
+        for n, c in outputs.items()
     }
     rows = max((len(present) for _, present in truth.values()), default=0)
     words = [f"{n}: {o['words']}" if len(found) > 1 else o["words"] for n, o in found.items()]
@@ -65,7 +80,13 @@ def judge(
 
 
 def _output(
-    options: Evaluate, name: str, column: Column, truth: tuple[np.ndarray, np.ndarray], judged: list[Judged], seed: int
+    options: Evaluate,
+    name: str,
+    column: Column,
+    truth: tuple[np.ndarray, np.ndarray],
+    judged: list[Judged],
+    seed: int,
+    measured: Mapping[str, Any],
 ) -> dict[str, Any]:
     values, present = truth
     at = np.flatnonzero(present)
@@ -103,7 +124,7 @@ def _output(
         "metrics": {n: i.plain() for n, i in intervals[next(iter(views))].items()},
         "leaderboard": ranked,
     }
-    found |= task.details(options, name, column, product, seed)
+    found |= {**task.details(options, name, column, product, seed), **measured}
     words = [words_of(name, task.chance(column), found, options.confidence), task.remark(found)]
     return {**found, "words": " ".join(w for w in words if w)}
 

@@ -10,14 +10,29 @@ Legend: B rows, Z noise, K condition, C channels, Y X picture.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2
+
+
+@contextlib.contextmanager
+def still(module: nn.Module) -> Iterator[None]:
+    """What is worked out with its parameters gives them no gradient."""
+    moved = [p for p in module.parameters() if p.requires_grad]
+    for p in moved:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in moved:
+            p.requires_grad_(True)
 
 
 def sizes_of(shape: tuple[int, int, int], levels: int) -> list[tuple[int, int]]:

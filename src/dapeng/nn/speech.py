@@ -128,7 +128,7 @@ class Conditions(nn.Module):
 def pieces(
     samples: Tensor, real: Tensor, frames: Tensor, told: Tensor, step: int, size: int, anywhere: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Stretches of `size` frames, cut anywhere or in the middle: samples (B, T), which are real (B, T), what is told of each (B, T, K).
+    """Stretches of `size` frames, cut anywhere or in the middle: samples (B, T), which are real (B, T), and what is told (B, size, K).
 
     samples, real: (B, N). frames: (B,) how many are real. told: (B, F, K), a frame for `step` samples.
     """
@@ -141,4 +141,4 @@ def pieces(
     there = where < samples.shape[1]
     where = where.clamp(max=samples.shape[1] - 1)
     counted = real.gather(1, where) & there & inside.repeat_interleave(step, 1)
-    return samples.gather(1, where), counted, some.repeat_interleave(step, 1)
+    return samples.gather(1, where), counted, some * inside[..., None]

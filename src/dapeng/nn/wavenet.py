@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from dapeng.nn.sample_values import Mixture, MuLaw
 
+AT_ONCE = 64
+"""Sounds that are made side by side, sample by sample."""
+
 
 class GatedLayer(nn.Module):
     """(B, T, C), (B, T, K) -> the residual (B, T, C) and what goes to the end (B, T, S)."""
@@ -144,3 +147,12 @@ class Cached:
             total = skip if total is None else total + skip
         assert total is not None
         return self.net.head(F.relu(self.net.end(F.relu(total))))
+
+
+def by_parts(net: WaveNet, told: Tensor | None, rows: int, length: int, seed: int, temperature: float) -> Tensor:
+    """(B, T) 16-bit values, some rows after the other. told: (B, T, K)."""
+    parts = []
+    for start in range(0, rows, AT_ONCE):
+        some = None if told is None else told[start : start + AT_ONCE].float()
+        parts.append(net.generate(min(AT_ONCE, rows - start), length, some, seed, temperature))
+    return torch.cat(parts)

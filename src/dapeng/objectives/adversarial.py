@@ -9,8 +9,7 @@ Legend: B rows, C channels, Y X picture.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,6 +23,7 @@ from dapeng.data.batch import Batch
 from dapeng.data.feed import weight_of
 from dapeng.decoders.base import where_present
 from dapeng.models.model import Model
+from dapeng.nn.players import still
 from dapeng.nn.tables import Modules
 from dapeng.objectives.base import Objective
 
@@ -134,19 +134,6 @@ class Game(Objective):
                     of_real = critic(player.real(batch[name]), seen).float()
             out[name] = where_present(generator_loss(self.o.game, of_real, of_drawn), batch[name])
         return out
-
-
-@contextlib.contextmanager
-def still(module: nn.Module) -> Iterator[None]:
-    """What is worked out with its parameters gives them no gradient."""
-    moved = [p for p in module.parameters() if p.requires_grad]
-    for p in moved:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in moved:
-            p.requires_grad_(True)
 
 
 def critic_loss(game: str, real: Tensor, drawn: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from dapeng.columns.base import Column
+from dapeng.columns.base import Column, Encoded
 from dapeng.columns.category import normal
 from dapeng.columns.number import MISSING, unusual
 from dapeng.columns.pictures import Unreadable
@@ -188,35 +188,41 @@ class PictureReader(Reader):
 
 
 class AnyReader(Reader):
-    """Whatever columns there are: `Column.encode` says what it can read. Files come as bytes, never as a path."""
+    """Whatever columns there are: `Column.encode` says what it can read."""
 
     def __init__(self, column: Column):
         super().__init__(column)
         self.kind = "FP32" if self.entry.kind in ("number", "numbers") else "BYTES"  # type: ignore[misc]
 
     def check(self, value: Any, notes: list[str]) -> Any:
-        if self.entry.kind == "file" and value is not None:
-            value = from_base64(value)
+        return self._read(value, notes)[0]
+
+    def _read(self, value: Any, notes: list[str]) -> tuple[Any, Encoded]:
+        """A value as data would hold it, and what the column makes of it. Raises Unfit."""
         try:
             value = self.column.posted(value)
         except ValueError as error:
             raise Unfit(self.column.expected, str(error)) from None
         try:
             cell = pa.array([value])
-            bad = self.column.encode(cell).bad
+            found = self.column.encode(cell)
             for label in list(self.column.unseen(cell))[:5]:
                 notes.append(f"{self.name}: label {shown(label)} was not seen in training; it is read as unknown")
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError):
             raise Unfit(self.column.expected, shown(value)) from None
-        if bad.rows:
-            raise Unfit(self.column.expected, bad.reasons[0])
-        return value
+        if found.bad.rows:
+            raise Unfit(self.column.expected, found.bad.reasons[0])
+        return value, found
+
+    def encoded(self, values: list[Any]) -> Encoded:
+        """What the column makes of checked values."""
+        return self.column.encode(array_of(values))
 
     def matrix(self, values: list[Any]) -> Any:
         return self.column.matrix(array_of(values))
 
     def alone(self, values: list[Any]) -> Cells:
-        found = self.column.encode(array_of(values))
+        found = self.encoded(values)
         present = None
         if self.column.can_be_absent:
             present = torch.from_numpy(np.ones(len(values), bool) if found.present is None else found.present)
@@ -229,6 +235,34 @@ class AnyReader(Reader):
             padded[mask] = flat
             tensors[name] = torch.from_numpy(padded)
         return Cells({**tensors, "mask": torch.from_numpy(mask)}, present)
+
+
+class Opened(bytes):
+    """A file of a request, and what its column made of it where it was checked."""
+
+    found: Encoded
+
+
+class FileReader(AnyReader):
+    """Files, as bytes and never as a path; each is read once, where it is checked, so that a damaged one never waits beside good ones."""
+
+    def check(self, value: Any, notes: list[str]) -> Opened | None:
+        value, found = self._read(None if value is None else from_base64(value), notes)
+        if value is None:
+            return None
+        opened = Opened(value)
+        opened.found = found
+        return opened
+
+    def encoded(self, values: list[Any]) -> Encoded:
+        parts = [v.found if v is not None else self.column.encode(pa.array([None], pa.binary())) for v in values]
+        tensors = {n: np.concatenate([p.tensors[n] for p in parts]) for n in parts[0].tensors}
+        lengths = None if parts[0].lengths is None else np.concatenate([p.lengths for p in parts])
+        there = np.array([p.present is None or bool(p.present[0]) for p in parts])
+        return Encoded(tensors, None if there.all() else there, lengths)
+
+    def matrix(self, values: list[Any]) -> Any:
+        return self.column.matrix_again(pa.array(values, pa.binary()), self.encoded(values))
 
 
 class TextReader(AnyReader):
@@ -246,7 +280,7 @@ READERS: dict[str, type[Reader]] = {
     "image": PictureReader,
     "text": TextReader,
 }
-"""Faster or stricter than `AnyReader`, which every other type gets."""
+"""Faster or stricter than `AnyReader` and `FileReader`, of which every other type gets one."""
 
 
 def array_of(values: list[Any]) -> pa.Array:
@@ -258,7 +292,8 @@ def array_of(values: list[Any]) -> pa.Array:
 
 
 def reader_for(column: Column) -> Reader:
-    return READERS.get(column.type, AnyReader)(column)
+    usual = FileReader if column.entry().kind == "file" else AnyReader
+    return READERS.get(column.type, usual)(column)
 
 
 def from_base64(value: Any) -> bytes:

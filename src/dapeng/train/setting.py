@@ -58,7 +58,7 @@ class Setting:
 
     @property
     def augmented(self) -> bool:
-        return any(steps_of(c) for c in self.inputs.values())
+        return any(steps_of(c, self.outputs) for c in self.inputs.values())
 
     def feed(self, state: State, phase: Phase) -> Feed:
         """Batches of the size that the state has come to, of the rows that the phase reads."""

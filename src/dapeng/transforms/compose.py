@@ -16,6 +16,8 @@ def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> lis
     encoder = getattr(column.options, "encoder", None)
     if asked == "auto" and getattr(encoder, "weights", None) and getattr(encoder, "trained_layers", None) == 0:
         return []  # features of frozen networks are worked out once, for the cells as they are
+    if asked == "auto" and any(goes_along(o, column) for o in (outputs or {}).values()):
+        return []
     if asked == "auto":
         asked = column.usual_augment  # type: ignore[attr-defined]
     if asked == "none":
@@ -24,6 +26,12 @@ def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> lis
         members = transforms.members()
         asked = [members[o["type"]](**o) for o in column.options.levels[asked]]  # type: ignore[attr-defined]
     return [o.with_outputs(o.build(column), outputs or {}) for o in asked]
+
+
+def goes_along(output: Column, column: Column) -> bool:
+    """Whether an output's answer is of this input as it is."""
+    decoder = getattr(output.options, "decoder", None)
+    return decoder is not None and decoder.goes_along(column)
 
 
 def transforms_for(

@@ -55,10 +55,7 @@ class Sounds(Task):
         return found
 
     def remark(self, found: dict[str, Any]) -> str:
-        right = found.get("recognised")
-        if right is None:
-            return "No judge listens: spectra alone are compared (say judge: RUN of the output)."
-        return f"{found['judge']} hears what was asked in {right['made']:.1%} of the sounds that were made and in {right['real']:.1%} of the true ones."
+        return " ".join(w for w in (_heard_words(found), _pace_words(found.get("pace", {}))) if w)
 
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int
@@ -93,3 +90,17 @@ class Sounds(Task):
 
 def _judge(column: Any) -> Listener | None:
     return None if column.judge is None else listener_at(str(column.judge.resolve()))
+
+
+def _heard_words(found: dict[str, Any]) -> str:
+    right = found.get("recognised")
+    if right is None:
+        return "No judge listens: spectra alone are compared (say judge: RUN of the output)."
+    return f"{found['judge']} hears what was asked in {right['made']:.1%} of the sounds that were made and in {right['real']:.1%} of the true ones."
+
+
+def _pace_words(pace: dict[str, Any]) -> str:
+    if pace.get("of") != "made":
+        return ""
+    threads = f"{pace['threads']} thread{'s' * (pace['threads'] > 1)}"
+    return f"Real-time factor {pace['real_time_factor']:.2g}: so many seconds for a second of sound, one row at a time on {threads}."

@@ -78,8 +78,17 @@ def _facts(folder: RunFolder, found: dict[str, Any]) -> Safe:
     facts = [("Test rows", number(found.get("rows"))), ("Split", found.get("how", "–"))]
     if seconds:
         facts.append(("Took", f"{duration(seconds.get('wall'))} ({number(seconds.get('cpu'), 3)} CPU seconds)"))
+    for name, one in _paces(folder).items():
+        what = f"{number(one['real_time_factor'], 2)} s for a second that is {one['of']} ({number(one['threads'])} thread{'s' * (one['threads'] > 1)})"
+        facts.append((f"Real-time factor{name}", what))
     facts.append(("Model on disk", f"{size / 1e6:.2f} MB" if size else "–"))
     return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in facts), class_="facts")
+
+
+def _paces(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """By the end of its title: how long the network computes for a second of sound."""
+    each = {n: o["pace"] for n, o in outputs(folder).items() if "pace" in o}
+    return {f" of {n}" if len(each) > 1 else "": p for n, p in each.items()}
 
 
 def _files(folder: RunFolder, name: str):

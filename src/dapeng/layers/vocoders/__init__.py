@@ -1,0 +1,1 @@
+"""What makes samples of mel bands: one file each."""
