@@ -19,7 +19,7 @@ from pydantic import Field
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
 from dapeng.columns.cells import raw_cells
 from dapeng.columns.medical import parted
-from dapeng.columns.pictures import MAX_PIXELS, Unreadable, fit_nearest, labels_in, placement
+from dapeng.columns.pictures import MAX_PIXELS, Unreadable, counted, fit_nearest, labels_in, placement
 from dapeng.core import kinds
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import ColumnOptions, DecoderOptions
@@ -103,12 +103,12 @@ class MaskSummary(Summary):
             except Unreadable:
                 self.unreadable += 1
                 continue
-            found, counts = np.unique(values, return_counts=True)
+            found = counted(values)
             self.sizes[values.shape] += 1
             if len(found) > MOST_VALUES and self.options.values is None:
                 self.strange += 1
                 continue
-            self.counts.update(dict(zip(found.tolist(), counts.tolist())))
+            self.counts.update(found)
 
     def merge(self, other: MaskSummary) -> None:
         self.counts.update(other.counts)
