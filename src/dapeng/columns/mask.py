@@ -1,7 +1,7 @@
 """Label pictures: of every pixel of a picture, what it shows; as an output the task is segmentation.
 
 A cell is a path or the bytes of a picture (PNG, TIFF, ...) of the same size as the one that it lies in, whose grey value, palette index
-or colour says the label. It is brought to the size at which the picture is read, by the nearest pixel, and answers have the
+or colour says the label; or it holds outlines, as COCO has them (`dapeng.columns.segments`). It is brought to the size at which the picture is read, by the nearest pixel, and answers have the
 size of the picture as it came.
 """
 
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
 from dapeng.columns.cells import raw_cells
 from dapeng.columns.medical import parted
 from dapeng.columns.pictures import MAX_PIXELS, Unreadable, counted, fit_nearest, labels_in, placement
+from dapeng.columns.segments import NOTHING, is_segments, names_in
+from dapeng.columns.segments import parsed as segments_in
 from dapeng.core import kinds
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import ColumnOptions, DecoderOptions
@@ -32,6 +34,7 @@ VOID = 255
 """Code of pixels that are neither learnt nor judged."""
 MOST_VALUES = 64
 """Distinct values beyond which a picture is no label picture."""
+GUESSED = 50
 RARE = 0.01
 """Share of a mask's pixels whose value may be unknown; they are void."""
 
@@ -77,6 +80,16 @@ class Mask(ColumnOptions):
             cells.append(file.getvalue() if i != 4 else None)
         return cells
 
+    @classmethod
+    def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
+        """How surely these cells are outlines; label pictures look like any picture, and are named."""
+        found = [c for c in raw_cells(one_array(cells)[:GUESSED]) if c is not None]
+        try:
+            every = sum(len(segments_in(c)[1]) for c in found) if all(map(is_segments, found)) else 0
+        except ValueError:
+            return 0.0, ""
+        return (0.95, f"outlines, {every / len(found):.3g} a cell") if every else (0.0, "")
+
     def summary(self, target: bool) -> MaskSummary:
         return MaskSummary(self)
 
@@ -91,6 +104,7 @@ class MaskSummary(Summary):
         self.options = options
         self.counts: Counter[int] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
+        self.named: dict[int, str] = {}
         self.missing = self.unreadable = self.strange = 0
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
@@ -108,10 +122,13 @@ class MaskSummary(Summary):
             if len(found) > MOST_VALUES and self.options.values is None:
                 self.strange += 1
                 continue
-            self.counts.update(found)
+            self.counts.update({v: n for v, n in found.items() if v != NOTHING})
+            if is_segments(cell):
+                self.named.update(names_in(cell))
 
     def merge(self, other: MaskSummary) -> None:
         self.counts.update(other.counts)
+        self.named.update(other.named)
         self.sizes.update(other.sizes)
         for name in ("missing", "unreadable", "strange"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -123,6 +140,7 @@ class MaskSummary(Summary):
         return {
             "values": values,
             "counts": [self.counts[v] for v in values],
+            **({"named": [self.named.get(v, "background") for v in values]} if self.named else {}),
             "frame": [height, width],
             "resize": "stretch",
             "missing": self.missing,
@@ -147,7 +165,7 @@ class MaskColumn(Column):
         self.values: list[int] = state["values"]
         self.frame: tuple[int, int] = (state["frame"][0], state["frame"][1])
         named = options.labels if options.labels and len(options.labels) == len(self.values) else None
-        self.labels: list[str] = list(named or map(str, self.values))
+        self.labels: list[str] = list(named or state.get("named") or map(str, self.values))
         self.background = self.labels.index(options.background) if options.background in self.labels else 0
 
     def layout(self) -> dict[str, Dims]:
@@ -156,7 +174,7 @@ class MaskColumn(Column):
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
         for cell in raw_cells(cells):
-            if isinstance(cell, str):
+            if isinstance(cell, str) and not is_segments(cell):
                 yield Path(parted(cell)[0]) if base is None else base / parted(cell)[0]
 
     def _coded(self, values: np.ndarray) -> np.ndarray:
@@ -164,7 +182,7 @@ class MaskColumn(Column):
         out = np.full(values.shape, VOID, np.uint8)
         for code, value in enumerate(self.values):
             out[values == value] = code
-        strange = (out == VOID) & ~np.isin(values, self.options.ignore)
+        strange = (out == VOID) & ~np.isin(values, [NOTHING, *self.options.ignore])
         if strange.any() and self.options.values is not None:
             what = (
                 f"a mask holds the value {int(values[strange][0])}, which is none of {', '.join(map(str, self.values))}"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.columns.medical import Refused, kind_of, parted, slice_of
+from dapeng.columns.segments import drawn, is_segments
 from dapeng.core.files import from_text
 
 MAX_PIXELS = 40_000_000
@@ -147,9 +148,14 @@ def fit_nearest(codes: np.ndarray, height: int, width: int, how: str, fill: int)
 
 
 def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """(Y, X) whole values of a label picture: grey values, palette indices, or colours as one number; raises Unreadable."""
+    """(Y, X) whole values of a label picture: grey values, palette indices, colours as one number, or those of segments; raises Unreadable."""
     from PIL import ImageOps
 
+    if is_segments(cell):
+        try:
+            return drawn(str(cell), max_pixels)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
     picture = open_picture(cell, base, max_pixels, 1)
     if "values" in picture.info:
         return _whole(picture.info["values"])
