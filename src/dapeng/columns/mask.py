@@ -103,7 +103,7 @@ class MaskSummary(Summary):
     def __init__(self, options: Mask):
         self.options = options
         self.counts: Counter[int] = Counter()
-        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.sizes: Counter[tuple[int, ...]] = Counter()
         self.named: dict[int, str] = {}
         self.missing = self.unreadable = self.strange = 0
 
@@ -113,7 +113,7 @@ class MaskSummary(Summary):
                 self.missing += 1
                 continue
             try:
-                values = labels_in(cell, base, self.options.max_pixels)
+                values = self._values(cell, base)
             except Unreadable:
                 self.unreadable += 1
                 continue
@@ -126,6 +126,9 @@ class MaskSummary(Summary):
             if is_segments(cell):
                 self.named.update(names_in(cell))
 
+    def _values(self, cell: Any, base: Path | None) -> np.ndarray:
+        return labels_in(cell, base, self.options.max_pixels)
+
     def merge(self, other: MaskSummary) -> None:
         self.counts.update(other.counts)
         self.named.update(other.named)
@@ -136,12 +139,12 @@ class MaskSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.values
         values = sorted(v for v in self.counts if v not in self.options.ignore) if asked is None else asked
-        (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]), default=((8, 8), 0))
+        frame, _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]), default=((8, 8), 0))
         return {
             "values": values,
             "counts": [self.counts[v] for v in values],
             **({"named": [self.named.get(v, "background") for v in values]} if self.named else {}),
-            "frame": [height, width],
+            "frame": list(frame),
             "resize": "stretch",
             "missing": self.missing,
             "unreadable": self.unreadable,
@@ -163,7 +166,8 @@ class MaskColumn(Column):
     def __init__(self, name: str, options: Mask, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.values: list[int] = state["values"]
-        self.frame: tuple[int, int] = (state["frame"][0], state["frame"][1])
+        self.frame: tuple[int, ...] = tuple(state["frame"])
+        """Lines and columns at which the picture is read."""
         named = options.labels if options.labels and len(options.labels) == len(self.values) else None
         self.labels: list[str] = list(named or state.get("named") or map(str, self.values))
         self.background = self.labels.index(options.background) if options.background in self.labels else 0
@@ -225,8 +229,8 @@ class MaskColumn(Column):
         there = np.ones(len(encoded.extents), bool) if encoded.present is None else encoded.present.copy()
         seen = np.ones(len(there), bool) if picture.present is None else picture.present
         for row in np.flatnonzero(there & seen & (encoded.extents != picture.extents).any(1)):
-            (wide, high), (across, down) = encoded.extents[row], picture.extents[row]
-            encoded.bad.add(row, f"a mask of {wide:g} x {high:g} pixels on a picture of {across:g} x {down:g}")
+            own, of = (" x ".join(f"{n:g}" for n in e.extents[row]) for e in (encoded, picture))
+            encoded.bad.add(row, f"a mask of {own} pixels on a picture of {of}")
             there[row] = False
         return Encoded(encoded.tensors, None if there.all() else there, bad=encoded.bad, extents=encoded.extents)
 
@@ -245,7 +249,7 @@ class MaskColumn(Column):
         return None if len(self.values) > 1 else ("all pixels of all masks have one value", "")
 
     def predictions(self) -> dict[str, Dims]:
-        y, x = self.frame
+        y, x = self.frame[-2:]
         return {
             "codes": Dims(f"B {y} {x}", "uint8"),
             "shares": Dims(f"B {len(self.labels)}", "float32"),
@@ -257,7 +261,7 @@ class MaskColumn(Column):
         import torch
 
         x = prediction["probabilities"]  # (B, A, Y, X)
-        return {"codes": x.argmax(1).to(torch.uint8), "shares": x.mean((2, 3)), "affine": prediction["affine"]}
+        return {"codes": x.argmax(1).to(torch.uint8), "shares": x.flatten(2).mean(2), "affine": prediction["affine"]}
 
     def amount(self, prediction: dict[str, Tensor]) -> Tensor:
         """(B,) the share of the picture that is not background."""
@@ -279,6 +283,16 @@ class MaskColumn(Column):
         for code, place in enumerate(places[: len(fitted.values)].tolist()):
             shares[:, place] += prediction["shares"][:, code]
         return {**prediction, "codes": places[np.asarray(prediction["codes"]).astype(np.uint8)], "shares": shares}
+
+    def spacing(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
+        """(N, 1) pixels of the picture as it came to one as it is read."""
+        affine = np.asarray(prediction["affine"], np.float64).reshape(-1, 2, 3)
+        return 1 / np.sqrt(np.abs(affine[:, 0, 0] * affine[:, 1, 1]))[:, None]
+
+    @property
+    def unit(self) -> str:
+        """What `spacing` is in."""
+        return "pixels"
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
         """Of each row a PNG of the size of its picture, whose pixels have the values that masks have."""

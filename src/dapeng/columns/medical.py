@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def in_words(*errors: type[Exception]) -> Iterator[None]:
 class Nifti:
     """A NIfTI scan whose header has been looked at. shape: of the values as they are stored, at least three axes.
 
-    axes: for x, y and z (right, front, up) the stored axis, and whether it runs the other way.
+    axes: as `axes_of` tells them.
     """
 
     def __init__(self, source: Path | bytes):
@@ -97,39 +98,41 @@ class Nifti:
             raise need_extra("medical", "nibabel") from None
         library: Any = nibabel
         self.errors = (library.filebasedimages.ImageFileError, library.spatialimages.HeaderDataError)
-        self.errors += (library.orientations.OrientationError,)
         with in_words(*self.errors):
             self.scan = _loaded(library, source)
             self.shape: tuple[int, ...] = (*self.scan.shape, 1, 1)[: max(3, len(self.scan.shape))]
             self.size = int(np.prod(self.shape, dtype=object)) * self.scan.get_data_dtype().itemsize
-            found = np.nan_to_num(library.io_orientation(self.scan.affine), nan=-1.0)
+            self.axes = axes_of(self.scan.affine)
         if not all(self.shape):
             raise Refused("it holds no values")
         packed = source[:2] == b"\x1f\x8b" if isinstance(source, bytes) else source.name.lower().endswith(".gz")
         if packed and self.size > MOST_UNPACKED:
             raise Refused(f"{self.size:,} bytes of values are over the cap of {MOST_UNPACKED:,} for a packed scan")
-        if sorted(found[:, 0]) != [0, 1, 2]:  # an axis without a direction
-            found = np.array([[0, 1], [1, 1], [2, 1]])
-        self.axes = [
-            (int(np.flatnonzero(found[:, 0] == a)[0]), bool(found[found[:, 0] == a, 1][0] < 0)) for a in range(3)
-        ]
 
-    def values(self, at: int | None) -> np.ndarray:
-        """Float64 (X, Y, Z), right, front and up, of a scan with three axes; of one slice (X, Y)."""
-        rest = self.shape[3:]
-        wanted: list[Any] = [slice(None)] * 3 + [0] * len(rest)
-        if at is not None:
-            axis, turned = self.axes[2]
-            z, *others = np.unravel_index(at, (self.shape[axis], *rest))
-            wanted[axis] = int(self.shape[axis] - 1 - z if turned else z)
-            wanted[3:] = map(int, others)
+    def stored(self) -> np.ndarray:
+        """(I, J, K) as they are stored."""
+        with in_words(*self.errors):
+            return np.asarray(self.scan.dataobj).reshape(self.shape[:3])
+
+    def slice(self, at: int) -> np.ndarray:
+        """(Y, X) float64 of a slice; of a scan with more than three axes of all slices, those of one place together."""
+        (across, left), (down, back), (axis, turned) = self.axes
+        z, *others = np.unravel_index(at, (self.shape[axis], *self.shape[3:]))
+        wanted: list[Any] = [slice(None)] * 3 + [int(o) for o in others]
+        wanted[axis] = int(self.shape[axis] - 1 - z if turned else z)
         with in_words(*self.errors):
             found = np.asarray(self.scan.dataobj[tuple(wanted[: len(self.scan.shape)])], np.float64)
-        kept = [axis for axis in range(3) if at is None or axis != self.axes[2][0]]
-        found = found.reshape([self.shape[axis] for axis in kept])
-        order = self.axes[: len(kept)]
-        found = found.transpose([kept.index(axis) for axis, _ in order])
-        return found[tuple(slice(None, None, -1 if turned else 1) for _, turned in order)]
+        kept = [i for i in range(3) if i != axis]
+        found = found.reshape([self.shape[i] for i in kept]).transpose([kept.index(down), kept.index(across)])
+        return found[:: 1 if back else -1, :: -1 if left else 1]  # lines run down, from front to back
+
+
+def axes_of(affine: np.ndarray) -> list[tuple[int, bool]]:
+    """For right, front and up the stored axis that runs nearest to it, and whether it runs the other way."""
+    found = np.nan_to_num(np.asarray(affine, np.float64)[:3, :3])
+    turns = found / np.maximum(np.sqrt((found**2).sum(0)), 1e-12)
+    best = max(itertools.permutations(range(3)), key=lambda p: sum(abs(turns[a, p[a]]) for a in range(3)))
+    return [(axis, bool(turns[a, axis] < 0)) for a, axis in enumerate(best)]
 
 
 def _loaded(library: Any, source: Path | bytes) -> Any:
@@ -146,7 +149,7 @@ def _nifti_slice(source: Path | bytes, number: int | None, most: int) -> tuple[n
     across, down = (scan.shape[axis] for axis, _ in scan.axes[:2])
     refuse_large(across * down, most)
     at = _which(int(np.prod([scan.shape[scan.axes[2][0]], *scan.shape[3:]], dtype=object)), number)
-    return scan.values(at).T[::-1], None
+    return scan.slice(at), None
 
 
 class Dicom:
@@ -183,6 +186,34 @@ class Dicom:
             values = pixels * slope + start
             inverse = getattr(self.header, "PhotometricInterpretation", "") == "MONOCHROME1"
         return values.max() + values.min() - values if inverse else values
+
+    def number(self, name: str, default: float) -> float:
+        """A number of the header."""
+        with self.in_words():
+            return float(getattr(self.header, name, None) or default)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Millimetres from line to line, and from column to column."""
+        with self.in_words():
+            found = getattr(self.header, "PixelSpacing", None) or (1.0, 1.0)
+            return float(found[0]), float(found[1])
+
+    @property
+    def orientation(self) -> tuple[float, ...]:
+        """Directions of lines, and of columns, in DICOM's axes (left, back, up)."""
+        with self.in_words():
+            found = getattr(self.header, "ImageOrientationPatient", None) or (1, 0, 0, 0, 1, 0)
+            return tuple(round(float(v), 5) for v in found)
+
+    @property
+    def position(self) -> np.ndarray:
+        """(3,) of the middle of the first pixel; of a slice without one, its number upwards."""
+        with self.in_words():
+            found = getattr(self.header, "ImagePositionPatient", None)
+            if found is None:
+                return np.array([0.0, 0.0, float(getattr(self.header, "InstanceNumber", 0) or 0)])
+            return np.array([float(v) for v in found])
 
     @property
     def window(self) -> tuple[float, float] | None:

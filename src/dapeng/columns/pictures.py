@@ -29,7 +29,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
 KINDS = {f".{name.lower()}": name for name in FORMATS} | {".jpg": "JPEG", ".tif": "TIFF", ".pgm": "PPM"}
 CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 """Colour spaces whose conversion to RGB may shift colours."""
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, struct.error)
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, TypeError, struct.error)
 """What Pillow raises on files that were cut, or changed."""
 
 
@@ -158,7 +158,7 @@ def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS
             raise Unreadable(str(error)) from None
     picture = open_picture(cell, base, max_pixels, 1)
     if "values" in picture.info:
-        return _whole(picture.info["values"])
+        return whole(picture.info["values"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -168,7 +168,7 @@ def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS
     except DAMAGED as error:
         raise Unreadable(f"damaged ({str(error)[:80]})") from None
     if picture.mode == "F":
-        return _whole(np.asarray(picture))
+        return whole(np.asarray(picture))
     if picture.mode in ("1", "L", "P", "I") or picture.mode.startswith("I;16"):
         return np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     if picture.mode == "LA":
@@ -196,7 +196,7 @@ def counted(values: np.ndarray) -> dict[int, int]:
     return dict(sorted(out.items()))
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
+def whole(values: np.ndarray) -> np.ndarray:
     """Float values as int32 labels."""
     if not (np.abs(values) < 2**31 - 1).all():
         raise Unreadable("it holds values that are no labels")
