@@ -286,14 +286,14 @@ def test_what_lies_in_a_volume_is_no_picture_s_and_the_other_way_round(tmp_path:
         settled({"p": {"type": "volume"}}, {"m": {"type": "mask", "of": "p"}})
 
 
-AFFINE = np.array([[-16.0, 0, 0, 2000], [0, 16.0, 0, -500], [0, 0, 50.0, 40], [0, 0, 0, 1]])
-"""Nanometres, told as millimetres: slices lie three times as far apart as lines; lines are stored right to left."""
+AFFINE = np.array([[-64 / 3, 0, 0, 2000], [0, 64 / 3, 0, -500], [0, 0, 50.0, 40], [0, 0, 0, 1]])
+"""Nanometres, told as millimetres: slices lie farther apart than lines; lines are stored right to left."""
 BLOCKS = 5
 """Parts of the stack, of six slices each."""
 
 
 def write_blocks(folder: Path) -> list[dict[str, str]]:
-    """The stack of the ISBI 2012 challenge at a quarter of its resolution, as 20 NIfTI volumes of 6 x 64 x 64 voxels, and their labels."""
+    """The stack of the ISBI 2012 challenge at a fifth of its resolution, as 20 NIfTI volumes of 6 x 48 x 48 voxels, and their labels."""
     try:
         parts = samples.members()["isbi2012"]().load()
     except DataError as error:
@@ -303,7 +303,7 @@ def write_blocks(folder: Path) -> list[dict[str, str]]:
     shown = {
         column: np.stack(
             [
-                np.asarray(Image.open(io.BytesIO(c)).resize((128, 128), kind))
+                np.asarray(Image.open(io.BytesIO(c)).resize((96, 96), kind))
                 for t in tables
                 for c in t.column(column).to_pylist()
             ]
@@ -311,11 +311,11 @@ def write_blocks(folder: Path) -> list[dict[str, str]]:
         for column, kind in (("slice", Image.Resampling.BOX), ("membranes", Image.Resampling.NEAREST))
     }
     for number in range(BLOCKS * 4):
-        z, y, x = 6 * (number // 4), 64 * (number // 2 % 2), 64 * (number % 2)
+        z, y, x = 6 * (number // 4), 48 * (number // 2 % 2), 48 * (number % 2)
         row = {"block": str(number // 4)}
         for column, values in shown.items():
-            part = values[z : z + 6, y : y + 64, x : x + 64]
-            space = Space(AFFINE, (64, 64, 6))
+            part = values[z : z + 6, y : y + 48, x : x + 48]
+            space = Space(AFFINE, (48, 48, 6))
             row[column] = f"{column}{number}.nii.gz"
             write(folder / row[column], space.store(part), AFFINE)
         rows.append(row)
@@ -334,11 +334,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "slice": {
                 "type": "volume",
                 "encoder": {"type": "volume_cnn", "width": 8, "stages": 3},
-                "augment": ["flip_volume", {"type": "crop_volume", "size": [4, 48, 48]}],
-                "window": [4, 48, 48],
+                "augment": ["flip_volume", {"type": "crop_volume", "size": [4, 32, 32]}],
+                "window": [4, 32, 32],
             }
         },
-        "outputs": {"membranes": {"type": "volume_mask", "labels": ["membrane", "cell"]}},
+        "outputs": {"membranes": {"type": "volume_mask", "labels": ["membrane", "cell"], "background": "cell"}},
         "model": "network",
         "train": {"epochs": 10, "batch_size": 2, "learning_rate": 5e-3, "threads": 1, "precision": "fp32"},
         "evaluate": {"resamples": 60},
@@ -349,11 +349,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_real_volumes_are_learnt_judged_by_volume_and_reported(made: Any) -> None:
     _, run = made
     found = run.metrics["outputs"]["membranes"]
-    assert found["metrics"]["dice"]["value"] > 0.85
     assert found["rows"] == 4  # one block of four volumes
     assert found["unit"] == "mm"
     names = {r["name"]: r for r in found["leaderboard"]}
     assert {"one_label", "otsu"} <= set(names)
+    assert found["metrics"]["dice"]["value"] > names["one_label"]["metrics"]["dice"]["value"] + 0.15
     assert [r["label"] for r in found["masks_by_label"]] == ["membrane", "cell"]
     assert found["masks_by_label"][0]["hd95"] > 0
     text = (run.path / "report.html").read_text()
@@ -364,8 +364,8 @@ def test_real_volumes_are_learnt_judged_by_volume_and_reported(made: Any) -> Non
 def test_no_volume_and_no_block_is_on_two_sides(made: Any) -> None:
     folder, run = made
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    assert run.product.inputs["slice"].frame == (6, 64, 64)
-    np.testing.assert_allclose(run.product.inputs["slice"].spacing, (50, 16, 16))
+    assert run.product.inputs["slice"].frame == (6, 48, 48)
+    np.testing.assert_allclose(run.product.inputs["slice"].spacing, (50, 21.3333, 21.3333), rtol=1e-4)
     assert len(rows) == 20
     assert run.metrics["outputs"]["membranes"]["rows"] == 4
 
@@ -378,13 +378,13 @@ def test_predict_leaves_nifti_files_that_lie_where_their_volumes_do(made: Any, t
     right = []
     for number, file in enumerate(files):
         scan = nibabel.load(file)
-        assert scan.shape == (64, 64, 6)
+        assert scan.shape == (48, 48, 6)
         np.testing.assert_allclose(scan.affine, AFFINE)
         assert set(np.unique(scan.dataobj)) <= {0, 255}
         true = np.asarray(nibabel.load(folder / f"membranes{number}.nii.gz").dataobj)
         right.append(float((np.asarray(scan.dataobj) == true).mean()))
-    assert np.mean(right) > 0.75
-    assert min(right) > 0.6
+    assert np.mean(right) > 0.8
+    assert min(right) > 0.7
 
 
 def test_a_mask_of_another_shape_or_place_is_quarantined(tmp_path: Path) -> None:
