@@ -17,20 +17,23 @@ from tests.contract.parts import batch_of, fitted
 
 DECODERS = [(k, t) for t, m in decoders.members().items() for k in m.fits if k in columns.members()]
 LOSSES = [(k, t) for t, m in losses.members().items() for k in m.fits if k in columns.members()]
+VOLUMES = [k for k, o in columns.members().items() if o.dimensions == 3]
 WIDTHS = Widths(pooled=16, tokens=8, maps=((4, 1), (8, 2)))
 
 
-def features(rows: int) -> Features:
+def features(rows: int, dimensions: int = 2) -> Features:
     torch.manual_seed(0)
     maps = (torch.randn(rows, 4, 8, 8), torch.randn(rows, 8, 4, 4))
+    if dimensions == 3:  # of the volumes that examples are: four slices of 8 x 8
+        maps = (torch.randn(rows, 4, 4, 8, 8), torch.randn(rows, 8, 2, 4, 4))
     real, pixels = torch.ones(rows, 5, dtype=torch.bool), torch.randn(rows, 3, 8, 8)
     return Features(torch.randn(rows, 16), torch.randn(rows, 5, 8), real, maps, pixels=pixels)
 
 
-def read_by(decoder: Any, rows: int) -> Any:
+def read_by(decoder: Any, rows: int, kind: str = "") -> Any:
     """What a decoder reads: fused features; or those of inputs that hold the examples, with their ids."""
     if decoder.reads is None:
-        return features(rows)
+        return features(rows, 3 if kind in VOLUMES else 2)
     torch.manual_seed(0)
     cells = batch_of({n: fitted("text", n, tokeniser="words") for n in decoder.reads}, rows=rows)
     ids = {n: cells[n]["ids"] for n in decoder.reads}
@@ -58,7 +61,7 @@ def decoder_of(kind: str, tag: str, loss: str | None = None, widths: Widths = WI
 @pytest.mark.parametrize(("kind", "tag"), DECODERS)
 def test_a_decoder_loses_a_sum_a_row_that_is_zero_where_the_target_is_missing(kind: str, tag: str) -> None:
     _, decoder, target = decoder_of(kind, tag)
-    loss = decoder.loss(read_by(decoder, 8), target)
+    loss = decoder.loss(read_by(decoder, 8, kind), target)
     assert loss.shape == (8,)
     assert torch.isfinite(loss).all()
     assert target.present is not None, "the examples must have a missing cell"
@@ -84,7 +87,7 @@ def test_a_decoder_is_built_without_memory(kind: str, tag: str) -> None:
 @pytest.mark.parametrize(("kind", "tag"), DECODERS)
 def test_a_prediction_has_the_layout_of_its_column(kind: str, tag: str) -> None:
     column, decoder, _ = decoder_of(kind, tag)
-    found = column.to_units(decoder.eval().predict(read_by(decoder, 3), 3))
+    found = column.to_units(decoder.eval().predict(read_by(decoder, 3, kind), 3))
     wanted = column.predictions()
     assert set(found) == set(wanted)
     for name, dims in wanted.items():

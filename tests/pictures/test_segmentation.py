@@ -195,14 +195,14 @@ def test_windows_cover_the_picture_and_what_they_say_is_joined() -> None:
     batch = Batch({"photo": Cells({"pixels": pixels, "affine": torch.eye(2, 3).expand(2, 2, 3)})}, torch.arange(2))
     places = windows.places(batch)
     covered = torch.zeros(70, 50)
-    for top, left, height, width in places:
+    for (top, height), (left, width) in places:
         covered[top : top + height, left : left + width] += 1
     assert covered.min() >= 1
     parts = [windows.cut(batch, p) for p in places]
     assert parts[-1]["photo"]["affine"][0].tolist() == [[1, 0, -18], [0, 1, -38]]
     joined = windows.joined([p["photo"]["pixels"] for p in parts], places)
     torch.testing.assert_close(joined, pixels, rtol=1e-5, atol=1e-2)
-    assert Windows("photo", 128).places(batch) == [(0, 0, 70, 50)]
+    assert Windows("photo", 128).places(batch) == [((0, 70), (0, 50))]
 
 
 @pytest.fixture(scope="module")

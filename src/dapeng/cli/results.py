@@ -11,7 +11,7 @@ from dapeng.core.errors import DataError
 from dapeng.core.files import json_text
 from dapeng.core.run import file_name
 
-ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".wav"}
+ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".wav", b"\x1f\x8b\x08\x00": ".nii.gz"}
 """Of files that outputs are written to."""
 
 

@@ -31,7 +31,7 @@ GOOD, FAULTY, UNKNOWN = 0, 1, 255
 """Codes of pixels; unknown ones are those of a faulty picture without a mask."""
 LARGEST_SIDE = 96
 """Longest side of heat maps and of masks as they are kept; those of larger pictures have one place for several pixels."""
-PICTURE = re.compile(r"\.(png|bmp|tiff?|gif|webp|pgm|ppm|jpe?g)$", re.IGNORECASE)
+PICTURE = re.compile(r"\.(png|bmp|tiff?|gif|webp|pgm|ppm|jpe?g|svg|(nii|nii\.gz|dcm|dicom)(#\d+)?)$", re.IGNORECASE)
 
 
 @kinds.columns

@@ -18,11 +18,12 @@ SURE = 0.95
 
 
 def raw_cells(cells: Cells) -> list[Any]:
-    """Paths or bytes; Hugging Face's {bytes, path} structs give their bytes."""
+    """Paths or bytes; Hugging Face's {bytes, path} structs give their bytes, others are read as what they look like, which is no file."""
     array = one_array(cells)
     out = array.to_pylist()
     if pa.types.is_struct(array.type):
-        out = [None if c is None else (c.get("bytes") or c.get("path")) for c in out]
+        known = {"bytes", "path"} & {f.name for f in array.type}
+        out = [None if c is None else (c.get("bytes") or c.get("path")) if known else str(c) for c in out]
     return [None if isinstance(c, str) and not c.strip() else c for c in out]
 
 

@@ -1,7 +1,7 @@
 """Label pictures: of every pixel of a picture, what it shows; as an output the task is segmentation.
 
 A cell is a path or the bytes of a picture (PNG, TIFF, ...) of the same size as the one that it lies in, whose grey value, palette index
-or colour says the label. It is brought to the size at which the picture is read, by the nearest pixel, and answers have the
+or colour says the label; or it holds outlines, as COCO has them (`dapeng.columns.segments`). It is brought to the size at which the picture is read, by the nearest pixel, and answers have the
 size of the picture as it came.
 """
 
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary
+from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
 from dapeng.columns.cells import raw_cells
 from dapeng.columns.medical import parted
-from dapeng.columns.pictures import MAX_PIXELS, Unreadable, fit_nearest, labels_in, placement
+from dapeng.columns.pictures import MAX_PIXELS, Unreadable, counted, fit_nearest, labels_in, placement
+from dapeng.columns.segments import NOTHING, is_segments, names_in
+from dapeng.columns.segments import parsed as segments_in
 from dapeng.core import kinds
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import ColumnOptions, DecoderOptions
@@ -32,6 +34,7 @@ VOID = 255
 """Code of pixels that are neither learnt nor judged."""
 MOST_VALUES = 64
 """Distinct values beyond which a picture is no label picture."""
+GUESSED = 50
 RARE = 0.01
 """Share of a mask's pixels whose value may be unknown; they are void."""
 
@@ -77,6 +80,16 @@ class Mask(ColumnOptions):
             cells.append(file.getvalue() if i != 4 else None)
         return cells
 
+    @classmethod
+    def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
+        """How surely these cells are outlines; label pictures look like any picture, and are named."""
+        found = [c for c in raw_cells(one_array(cells)[:GUESSED]) if c is not None]
+        try:
+            every = sum(len(segments_in(c)[1]) for c in found) if all(map(is_segments, found)) else 0
+        except ValueError:
+            return 0.0, ""
+        return (0.95, f"outlines, {every / len(found):.3g} a cell") if every else (0.0, "")
+
     def summary(self, target: bool) -> MaskSummary:
         return MaskSummary(self)
 
@@ -90,7 +103,8 @@ class MaskSummary(Summary):
     def __init__(self, options: Mask):
         self.options = options
         self.counts: Counter[int] = Counter()
-        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.sizes: Counter[tuple[int, ...]] = Counter()
+        self.named: dict[int, str] = {}
         self.missing = self.unreadable = self.strange = 0
 
     def add(self, cells: Cells, base: Path | None = None) -> None:
@@ -99,19 +113,25 @@ class MaskSummary(Summary):
                 self.missing += 1
                 continue
             try:
-                values = labels_in(cell, base, self.options.max_pixels)
+                values = self._values(cell, base)
             except Unreadable:
                 self.unreadable += 1
                 continue
-            found, counts = np.unique(values, return_counts=True)
+            found = counted(values)
             self.sizes[values.shape] += 1
             if len(found) > MOST_VALUES and self.options.values is None:
                 self.strange += 1
                 continue
-            self.counts.update(dict(zip(found.tolist(), counts.tolist())))
+            self.counts.update({v: n for v, n in found.items() if v != NOTHING})
+            if is_segments(cell):
+                self.named.update(names_in(cell))
+
+    def _values(self, cell: Any, base: Path | None) -> np.ndarray:
+        return labels_in(cell, base, self.options.max_pixels)
 
     def merge(self, other: MaskSummary) -> None:
         self.counts.update(other.counts)
+        self.named.update(other.named)
         self.sizes.update(other.sizes)
         for name in ("missing", "unreadable", "strange"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -119,11 +139,12 @@ class MaskSummary(Summary):
     def result(self) -> dict[str, Any]:
         asked = self.options.values
         values = sorted(v for v in self.counts if v not in self.options.ignore) if asked is None else asked
-        (height, width), _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]), default=((8, 8), 0))
+        frame, _ = min(self.sizes.items(), key=lambda i: (-i[1], i[0]), default=((8, 8), 0))
         return {
             "values": values,
             "counts": [self.counts[v] for v in values],
-            "frame": [height, width],
+            **({"named": [self.named.get(v, "background") for v in values]} if self.named else {}),
+            "frame": list(frame),
             "resize": "stretch",
             "missing": self.missing,
             "unreadable": self.unreadable,
@@ -145,9 +166,10 @@ class MaskColumn(Column):
     def __init__(self, name: str, options: Mask, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
         self.values: list[int] = state["values"]
-        self.frame: tuple[int, int] = (state["frame"][0], state["frame"][1])
+        self.frame: tuple[int, ...] = tuple(state["frame"])
+        """Lines and columns at which the picture is read."""
         named = options.labels if options.labels and len(options.labels) == len(self.values) else None
-        self.labels: list[str] = list(named or map(str, self.values))
+        self.labels: list[str] = list(named or state.get("named") or map(str, self.values))
         self.background = self.labels.index(options.background) if options.background in self.labels else 0
 
     def layout(self) -> dict[str, Dims]:
@@ -156,7 +178,7 @@ class MaskColumn(Column):
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
         for cell in raw_cells(cells):
-            if isinstance(cell, str):
+            if isinstance(cell, str) and not is_segments(cell):
                 yield Path(parted(cell)[0]) if base is None else base / parted(cell)[0]
 
     def _coded(self, values: np.ndarray) -> np.ndarray:
@@ -164,7 +186,7 @@ class MaskColumn(Column):
         out = np.full(values.shape, VOID, np.uint8)
         for code, value in enumerate(self.values):
             out[values == value] = code
-        strange = (out == VOID) & ~np.isin(values, self.options.ignore)
+        strange = (out == VOID) & ~np.isin(values, [NOTHING, *self.options.ignore])
         if strange.any() and self.options.values is not None:
             what = (
                 f"a mask holds the value {int(values[strange][0])}, which is none of {', '.join(map(str, self.values))}"
@@ -207,8 +229,8 @@ class MaskColumn(Column):
         there = np.ones(len(encoded.extents), bool) if encoded.present is None else encoded.present.copy()
         seen = np.ones(len(there), bool) if picture.present is None else picture.present
         for row in np.flatnonzero(there & seen & (encoded.extents != picture.extents).any(1)):
-            (wide, high), (across, down) = encoded.extents[row], picture.extents[row]
-            encoded.bad.add(row, f"a mask of {wide:g} x {high:g} pixels on a picture of {across:g} x {down:g}")
+            own, of = (" x ".join(f"{n:g}" for n in e.extents[row]) for e in (encoded, picture))
+            encoded.bad.add(row, f"a mask of {own} pixels on a picture of {of}")
             there[row] = False
         return Encoded(encoded.tensors, None if there.all() else there, bad=encoded.bad, extents=encoded.extents)
 
@@ -227,7 +249,7 @@ class MaskColumn(Column):
         return None if len(self.values) > 1 else ("all pixels of all masks have one value", "")
 
     def predictions(self) -> dict[str, Dims]:
-        y, x = self.frame
+        y, x = self.frame[-2:]
         return {
             "codes": Dims(f"B {y} {x}", "uint8"),
             "shares": Dims(f"B {len(self.labels)}", "float32"),
@@ -239,7 +261,7 @@ class MaskColumn(Column):
         import torch
 
         x = prediction["probabilities"]  # (B, A, Y, X)
-        return {"codes": x.argmax(1).to(torch.uint8), "shares": x.mean((2, 3)), "affine": prediction["affine"]}
+        return {"codes": x.argmax(1).to(torch.uint8), "shares": x.flatten(2).mean(2), "affine": prediction["affine"]}
 
     def amount(self, prediction: dict[str, Tensor]) -> Tensor:
         """(B,) the share of the picture that is not background."""
@@ -261,6 +283,16 @@ class MaskColumn(Column):
         for code, place in enumerate(places[: len(fitted.values)].tolist()):
             shares[:, place] += prediction["shares"][:, code]
         return {**prediction, "codes": places[np.asarray(prediction["codes"]).astype(np.uint8)], "shares": shares}
+
+    def spacing(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
+        """(N, 1) pixels of the picture as it came to one as it is read."""
+        affine = np.asarray(prediction["affine"], np.float64).reshape(-1, 2, 3)
+        return 1 / np.sqrt(np.abs(affine[:, 0, 0] * affine[:, 1, 1]))[:, None]
+
+    @property
+    def unit(self) -> str:
+        """What `spacing` is in."""
+        return "pixels"
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
         """Of each row a PNG of the size of its picture, whose pixels have the values that masks have."""

@@ -7,8 +7,13 @@ orientation, x to the right, y up). Grey values are brought to 0..255: those of 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,14 @@ from dapeng.core.errors import need_extra
 
 NIFTI, DICOM = (".nii", ".nii.gz"), (".dcm", ".dicom")
 MAGIC = b"DICM"
-MOST_UNPACKED = 1 << 30
+MOST_UNPACKED = 1 << 29
+"""Bytes of values of a packed scan, all slices together: what unpacking one may cost."""
+BROKEN = (OSError, EOFError, IndexError, KeyError, TypeError, AttributeError, ValueError, OverflowError, AssertionError)
+"""What the libraries raise, beside their own errors, on files that were cut or changed."""
+
+
+class Refused(ValueError):
+    """A scan that can't be used, with the reason."""
 
 
 def parted(cell: str) -> tuple[str, int | None]:
@@ -41,108 +53,196 @@ def kind_of(path: Path | None, content: bytes | None = None) -> str:
         try:
             with gzip.open(io.BytesIO(head)) as file:
                 head = file.read(352)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return ""
     return "nifti" if head[344:348] in (b"n+1\0", b"n+2\0") or head[4:8] == b"n+2\0" else ""
 
 
 def slice_of(kind: str, source: Path | bytes, number: int | None, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """(Y, X) values of a slice, and the same from 0 to 255 uint8. Raises ValueError with the reason; most: pixels of a slice."""
-    values, window = _nifti(source, number, most) if kind == "nifti" else _dicom(source, number, most)
+    """(Y, X) values of a slice, and the same from 0 to 255 uint8. Raises Refused with the reason; most: pixels of a slice."""
+    values, window = _nifti_slice(source, number, most) if kind == "nifti" else _dicom_slice(source, number, most)
     if not np.isfinite(values).all():
-        raise ValueError("it holds values that are no numbers")
+        raise Refused("it holds values that are no numbers")
+    return values, as_grey(values, window)
+
+
+def as_grey(values: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:
+    """Values from black (0) to white (255) uint8: of a window, or from their 1st to their 99th percentile."""
     low, high = window or np.percentile(values, [1, 99])
     grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    return values, grey.round().astype(np.uint8)
+    return grey.round().astype(np.uint8)
 
 
-def _nifti(source: Path | bytes, number: int | None, most: int) -> tuple[np.ndarray, None]:
+@contextlib.contextmanager
+def in_words(*errors: type[Exception]) -> Iterator[None]:
+    """Errors of a library over a broken file as a reason; `errors`: its own."""
     try:
-        import nibabel
-    except ImportError:
-        raise need_extra("medical", "nibabel") from None
-    library: Any = nibabel
-    try:
-        if isinstance(source, bytes):
-            plain = _unpacked(source) if source[:2] == b"\x1f\x8b" else source
-            scan = library.Nifti1Image.from_bytes(plain)
-        else:
-            scan = library.load(source)
-        scan = library.as_closest_canonical(scan)
-        shape = scan.shape
-        _refuse_large(shape[0] * shape[1], most)
-        at = _which(int(np.prod(shape[2:], initial=1)), number)
-        volume = np.asarray(
-            scan.dataobj[..., at] if len(shape) == 3 else np.asarray(scan.dataobj).reshape(*shape[:2], -1)[..., at]
-        )
-    except (library.filebasedimages.ImageFileError, OSError, EOFError, IndexError, TypeError) as error:
-        raise ValueError(f"not a scan that can be read ({type(error).__name__})") from None
-    return volume.astype(np.float64).T[::-1], None
+        with np.errstate(all="ignore"):
+            yield
+    except Refused:
+        raise
+    except (*errors, *BROKEN, struct.error, zlib.error, MemoryError, NotImplementedError, RuntimeError) as error:
+        raise Refused(f"not a scan that can be read ({type(error).__name__})") from None
 
 
-def _unpacked(source: bytes) -> bytes:
-    """A gzip stream within the limit."""
-    with gzip.open(io.BytesIO(source)) as file:
-        plain = file.read(MOST_UNPACKED + 1)
-    if len(plain) > MOST_UNPACKED:
-        raise ValueError(f"unpacks to more than {MOST_UNPACKED:,} bytes")
-    return plain
+class Nifti:
+    """A NIfTI scan whose header has been looked at. shape: of the values as they are stored, at least three axes.
+
+    axes: as `axes_of` tells them.
+    """
+
+    def __init__(self, source: Path | bytes):
+        try:
+            import nibabel
+        except ImportError:
+            raise need_extra("medical", "nibabel") from None
+        library: Any = nibabel
+        self.errors = (library.filebasedimages.ImageFileError, library.spatialimages.HeaderDataError)
+        with in_words(*self.errors):
+            self.scan = _loaded(library, source)
+            self.shape: tuple[int, ...] = (*self.scan.shape, 1, 1)[: max(3, len(self.scan.shape))]
+            self.size = int(np.prod(self.shape, dtype=object)) * self.scan.get_data_dtype().itemsize
+            self.axes = axes_of(self.scan.affine)
+        if not all(self.shape):
+            raise Refused("it holds no values")
+        packed = source[:2] == b"\x1f\x8b" if isinstance(source, bytes) else source.name.lower().endswith(".gz")
+        if packed and self.size > MOST_UNPACKED:
+            raise Refused(f"{self.size:,} bytes of values are over the cap of {MOST_UNPACKED:,} for a packed scan")
+
+    def stored(self) -> np.ndarray:
+        """(I, J, K) as they are stored."""
+        with in_words(*self.errors):
+            return np.asarray(self.scan.dataobj).reshape(self.shape[:3])
+
+    def slice(self, at: int) -> np.ndarray:
+        """(Y, X) float64 of a slice; of a scan with more than three axes of all slices, those of one place together."""
+        (across, left), (down, back), (axis, turned) = self.axes
+        z, *others = np.unravel_index(at, (self.shape[axis], *self.shape[3:]))
+        wanted: list[Any] = [slice(None)] * 3 + [int(o) for o in others]
+        wanted[axis] = int(self.shape[axis] - 1 - z if turned else z)
+        with in_words(*self.errors):
+            found = np.asarray(self.scan.dataobj[tuple(wanted[: len(self.scan.shape)])], np.float64)
+        kept = [i for i in range(3) if i != axis]
+        found = found.reshape([self.shape[i] for i in kept]).transpose([kept.index(down), kept.index(across)])
+        return found[:: 1 if back else -1, :: -1 if left else 1]  # lines run down, from front to back
 
 
-def _dicom(source: Path | bytes, number: int | None, most: int) -> tuple[np.ndarray, tuple[float, float] | None]:
-    try:
-        import pydicom
-    except ImportError:
-        raise need_extra("medical", "pydicom") from None
-    library: Any = pydicom
-
-    def opened(**how: Any) -> Any:
-        return library.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source, **how)
-
-    try:
-        header = opened(stop_before_pixels=True)
-        _refuse_large(int(header.Rows) * int(header.Columns), most)
-        at = _which(int(getattr(header, "NumberOfFrames", 1) or 1), number)
-        scan = opened()
-        pixels = np.asarray(scan.pixel_array, np.float64)
-    except (
-        library.errors.InvalidDicomError,
-        AttributeError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        KeyError,
-    ) as error:
-        raise ValueError(f"not a scan that can be read ({type(error).__name__})") from None
-    pixels = pixels if pixels.ndim == 2 else pixels[at] if getattr(scan, "SamplesPerPixel", 1) == 1 else pixels.mean(-1)
-    values = pixels * float(getattr(scan, "RescaleSlope", 1) or 1) + float(getattr(scan, "RescaleIntercept", 0) or 0)
-    return (
-        (values.max() + values.min() - values, None)
-        if scan.PhotometricInterpretation == "MONOCHROME1"
-        else (values, _window(scan))
-    )
+def axes_of(affine: np.ndarray) -> list[tuple[int, bool]]:
+    """For right, front and up the stored axis that runs nearest to it, and whether it runs the other way."""
+    found = np.nan_to_num(np.asarray(affine, np.float64)[:3, :3])
+    turns = found / np.maximum(np.sqrt((found**2).sum(0)), 1e-12)
+    best = max(itertools.permutations(range(3)), key=lambda p: sum(abs(turns[a, p[a]]) for a in range(3)))
+    return [(axis, bool(turns[a, axis] < 0)) for a, axis in enumerate(best)]
 
 
-def _window(scan: Any) -> tuple[float, float] | None:
-    """The grey values that are black and white, where the file says which; of several windows the first."""
-    centre, width = getattr(scan, "WindowCenter", None), getattr(scan, "WindowWidth", None)
-    if centre is None or width is None:
-        return None
-    middle, far = (
-        float(v[0]) if hasattr(v, "__len__") and not isinstance(v, str) else float(v) for v in (centre, width)
-    )
-    return middle - far / 2, middle + far / 2
+def _loaded(library: Any, source: Path | bytes) -> Any:
+    if isinstance(source, Path):
+        return library.load(source)
+    stream: Any = gzip.GzipFile(fileobj=io.BytesIO(source)) if source[:2] == b"\x1f\x8b" else io.BytesIO(source)
+    second = stream.read(8)[4:] == b"n+2\0"
+    stream.seek(0)
+    return (library.Nifti2Image if second else library.Nifti1Image).from_stream(stream)
 
 
-def _refuse_large(pixels: int, most: int) -> None:
+def _nifti_slice(source: Path | bytes, number: int | None, most: int) -> tuple[np.ndarray, None]:
+    scan = Nifti(source)
+    across, down = (scan.shape[axis] for axis, _ in scan.axes[:2])
+    refuse_large(across * down, most)
+    at = _which(int(np.prod([scan.shape[scan.axes[2][0]], *scan.shape[3:]], dtype=object)), number)
+    return scan.slice(at), None
+
+
+class Dicom:
+    """A DICOM file whose header has been looked at."""
+
+    def __init__(self, source: Path | bytes):
+        try:
+            import pydicom
+            import pydicom.pixels
+        except ImportError:
+            raise need_extra("medical", "pydicom") from None
+        self.library: Any = pydicom
+        self.source = source
+        with self.in_words():
+            self.header = self.library.dcmread(self._opened(), stop_before_pixels=True)
+            self.rows, self.columns = int(self.header.Rows), int(self.header.Columns)
+            self.frames = int(getattr(self.header, "NumberOfFrames", 1) or 1)
+
+    def in_words(self) -> Any:
+        errors = self.library.errors
+        return in_words(errors.InvalidDicomError, errors.BytesLengthException)
+
+    def _opened(self) -> Any:
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+
+    def values(self, at: int) -> np.ndarray:
+        """(Y, X) float64 of a frame, dark where little is measured."""
+        with self.in_words():
+            pixels = np.asarray(self.library.pixels.pixel_array(self._opened(), index=at), np.float64)
+            pixels = pixels.mean(-1) if int(getattr(self.header, "SamplesPerPixel", 1) or 1) > 1 else pixels
+            slope, start = (
+                float(getattr(self.header, n, d) or d) for n, d in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+            )
+            values = pixels * slope + start
+            inverse = getattr(self.header, "PhotometricInterpretation", "") == "MONOCHROME1"
+        return values.max() + values.min() - values if inverse else values
+
+    def number(self, name: str, default: float) -> float:
+        """A number of the header."""
+        with self.in_words():
+            return float(getattr(self.header, name, None) or default)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Millimetres from line to line, and from column to column."""
+        with self.in_words():
+            found = getattr(self.header, "PixelSpacing", None) or (1.0, 1.0)
+            return float(found[0]), float(found[1])
+
+    @property
+    def orientation(self) -> tuple[float, ...]:
+        """Directions of lines, and of columns, in DICOM's axes (left, back, up)."""
+        with self.in_words():
+            found = getattr(self.header, "ImageOrientationPatient", None) or (1, 0, 0, 0, 1, 0)
+            return tuple(round(float(v), 5) for v in found)
+
+    @property
+    def position(self) -> np.ndarray:
+        """(3,) of the middle of the first pixel; of a slice without one, its number upwards."""
+        with self.in_words():
+            found = getattr(self.header, "ImagePositionPatient", None)
+            if found is None:
+                return np.array([0.0, 0.0, float(getattr(self.header, "InstanceNumber", 0) or 0)])
+            return np.array([float(v) for v in found])
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The grey values that are black and white, where the file says which; of several windows the first."""
+        inverse = getattr(self.header, "PhotometricInterpretation", "") == "MONOCHROME1"
+        centre, width = getattr(self.header, "WindowCenter", None), getattr(self.header, "WindowWidth", None)
+        if centre is None or width is None or inverse:
+            return None
+        with self.in_words():
+            middle, far = (
+                float(v[0]) if hasattr(v, "__len__") and not isinstance(v, str) else float(v) for v in (centre, width)
+            )
+        return middle - far / 2, middle + far / 2
+
+
+def _dicom_slice(source: Path | bytes, number: int | None, most: int) -> tuple[np.ndarray, tuple[float, float] | None]:
+    scan = Dicom(source)
+    refuse_large(scan.rows * scan.columns, most)
+    return scan.values(_which(scan.frames, number)), scan.window
+
+
+def refuse_large(pixels: int, most: int, what: str = "pixels", option: str = "max_pixels") -> None:
     if pixels > most:
-        raise ValueError(f"{pixels:,} pixels are over the cap of {most:,} (max_pixels)")
+        raise Refused(f"{pixels:,} {what} are over the cap of {most:,} ({option})")
 
 
 def _which(slices: int, number: int | None) -> int:
     if number is None and slices > 1:
-        raise ValueError(f"a volume of {slices} slices: name one of them as PATH#NUMBER, from 0 to {slices - 1}")
+        raise Refused(f"a volume of {slices} slices: name one of them as PATH#NUMBER, from 0 to {slices - 1}")
     if number is not None and number >= slices:
-        raise ValueError(f"there is no slice {number}: it has {slices}")
+        raise Refused(f"there is no slice {number}: it has {slices}")
     return number or 0

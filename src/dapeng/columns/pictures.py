@@ -6,22 +6,31 @@ Sizes are checked against the cap in the header, before anything is decoded.
 from __future__ import annotations
 
 import io
+import os
+import struct
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dapeng.columns.medical import kind_of, parted, slice_of
-from dapeng.core.errors import DapengError
+from dapeng.columns.medical import Refused, kind_of, parted, slice_of
+from dapeng.columns.segments import drawn, is_segments
 from dapeng.core.files import from_text
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 2
+LINES = 256
+"""Lines of a label picture that are turned into numbers at a time."""
+LONGEST_NAME = 200
+"""Letters of a path that are told."""
 FORMATS = ("PNG", "JPEG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
 KINDS = {f".{name.lower()}": name for name in FORMATS} | {".jpg": "JPEG", ".tif": "TIFF", ".pgm": "PPM"}
 CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 """Colour spaces whose conversion to RGB may shift colours."""
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, TypeError, struct.error)
+"""What Pillow raises on files that were cut, or changed."""
 
 
 class Unreadable(ValueError):
@@ -38,11 +47,15 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
         name, number = parted(cell)
         path = Path(name)
         source = from_text(path if path.is_absolute() or base is None else base / path)
-        if not source.is_file():
-            raise Unreadable(f"no such file: {cell}")
+        if not os.path.isfile(source):
+            raise Unreadable(f"no such file: {cell if len(cell) <= LONGEST_NAME else cell[:LONGEST_NAME] + '...'}")
         if source.stat().st_size == 0:
             raise Unreadable("the file is empty")
         scan = kind_of(source)
+    elif not isinstance(cell, bytes):
+        raise Unreadable(f"neither a path nor the bytes of a picture, but {type(cell).__name__}")
+    elif not cell:
+        raise Unreadable("the file is empty")
     else:
         scan = kind_of(None, cell)
         source = cell if scan else io.BytesIO(cell)
@@ -72,9 +85,7 @@ def _scan(kind: str, source: Path | bytes, number: int | None, max_pixels: int, 
 
     try:
         values, grey = slice_of(kind, source, number, max_pixels)
-    except DapengError:
-        raise
-    except ValueError as error:
+    except Refused as error:
         raise Unreadable(str(error)) from None
     if min(grey.shape) < min_side:
         raise Unreadable(
@@ -96,7 +107,7 @@ def pixels_of(picture: Any, channels: int) -> Any:
             picture.load()
             if picture.getexif().get(0x0112, 1) != 1:
                 picture = ImageOps.exif_transpose(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+    except DAMAGED as error:
         raise Unreadable(f"damaged ({str(error)[:80]})") from None
     if picture.mode.startswith("I") or picture.mode == "F":
         wide = np.asarray(picture, np.float64)
@@ -137,30 +148,59 @@ def fit_nearest(codes: np.ndarray, height: int, width: int, how: str, fill: int)
 
 
 def labels_in(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """(Y, X) int64 values of a label picture: grey values, palette indices, or colours as one number; raises Unreadable."""
+    """(Y, X) whole values of a label picture: grey values, palette indices, colours as one number, or those of segments; raises Unreadable."""
     from PIL import ImageOps
 
+    if is_segments(cell):
+        try:
+            return drawn(str(cell), max_pixels)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
     picture = open_picture(cell, base, max_pixels, 1)
     if "values" in picture.info:
-        return picture.info["values"].round().astype(np.int64)
+        return whole(picture.info["values"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture.load()
             if picture.getexif().get(0x0112, 1) != 1:
                 picture = ImageOps.exif_transpose(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+    except DAMAGED as error:
         raise Unreadable(f"damaged ({str(error)[:80]})") from None
     if picture.mode == "F":
-        return np.asarray(picture).round().astype(np.int64)
+        return whole(np.asarray(picture))
     if picture.mode in ("1", "L", "P", "I") or picture.mode.startswith("I;16"):
-        return np.asarray(picture.convert("L") if picture.mode == "1" else picture).astype(np.int64)
+        return np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     if picture.mode == "LA":
-        return np.asarray(picture)[..., 0].astype(np.int64)
-    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")).astype(np.int64), -1, 0)
-    if (red == green).all() and (green == blue).all():
-        return red
-    return red * 65536 + green * 256 + blue
+        return np.asarray(picture)[..., 0]
+    return _of_colours(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _of_colours(picture: Any) -> np.ndarray:
+    """(Y, X) of a picture in RGB: its grey values, or colours as red * 65536 + green * 256 + blue; lines at a time, since numbers take room."""
+    wide, high = picture.size
+    out, grey = np.empty((high, wide), np.int32), True
+    for top in range(0, high, LINES):
+        red, green, blue = np.moveaxis(np.asarray(picture.crop((0, top, wide, min(high, top + LINES)))), -1, 0)
+        grey = grey and bool((red == green).all() and (green == blue).all())
+        out[top : top + LINES] = red.astype(np.int32) * 65536 + green.astype(np.int32) * 256 + blue
+    return (out & 255).astype(np.uint8) if grey else out
+
+
+def counted(values: np.ndarray) -> dict[int, int]:
+    """How many pixels of a label picture have each value; of lines at a time, since sorting takes room."""
+    out: Counter[int] = Counter()
+    for top in range(0, len(values), LINES):
+        found, counts = np.unique(values[top : top + LINES], return_counts=True)
+        out.update(dict(zip(found.tolist(), counts.tolist())))
+    return dict(sorted(out.items()))
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Float values as int32 labels."""
+    if not (np.abs(values) < 2**31 - 1).all():
+        raise Unreadable("it holds values that are no labels")
+    return values.round().astype(np.int32)
 
 
 def placement(width: int, height: int, to_height: int, to_width: int, how: str) -> np.ndarray:

@@ -13,15 +13,26 @@ class SoundReader:
     def __init__(self, rate, longest, channel):
         self.rate, self.longest, self.channel = rate, longest, channel
 
+    @staticmethod
+    def _stream(content):
+        """A stream in memory that stays within its bounds: a header that leads in front of the first byte ends there."""
+        import io
+
+        class Bounded(io.BytesIO):
+            def seek(self, offset, whence=0):
+                start = (0, self.tell(), len(content))[whence]
+                return super().seek(max(0, start + offset))
+
+        return Bounded(content)
+
     def open(self, cell):
         """A soundfile.SoundFile of a cell, whose header has been looked at. Raises ValueError with the reason."""
-        import io
         import os
 
         import soundfile
 
         if isinstance(cell, bytes):
-            size, source = len(cell), io.BytesIO(cell)
+            size, source = len(cell), self._stream(cell)
         elif os.path.isfile(cell):
             size, source = os.path.getsize(cell), os.fspath(cell)
         else:
@@ -78,7 +89,7 @@ class SoundReader:
 
             x = soxr.resample(x, rate, wanted)
             x = x if len(x) else np.zeros(1, np.float32)
-        return np.clip(np.rint(x * 32768.0), -32768, 32767).astype(np.int16)
+        return np.clip(np.rint(np.clip(x, -2, 2) * 32768.0), -32768, 32767).astype(np.int16)
 
     def samples(self, cell):
         """(T,) int16 of a cell. Raises ValueError with the reason."""

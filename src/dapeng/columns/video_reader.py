@@ -119,6 +119,8 @@ class VideoReader:
             if not self.container.streams.video:
                 raise ValueError("holds no pictures")
             stream = self.container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError("damaged: nothing is known that decodes its pictures")
             stream.codec_context.thread_count = 1
             return stream
 

@@ -295,11 +295,11 @@ def as_text(path: str) -> str:
 
 def from_text(path: Path) -> Path:
     """The file that `as_text` named: the path itself, or the one with bytes in place of %XX, where that is there."""
-    if path.exists():
+    if os.path.exists(path):  # of a name that is too long too, where Path.exists raises
         return path
     raw = re.sub(rb"%([89A-F][0-9A-F])", lambda m: bytes([int(m[1], 16)]), os.fsencode(path))
     other = Path(os.fsdecode(raw))
-    return other if other.exists() else path
+    return other if os.path.exists(other) else path
 
 
 def sha256(path: str | Path) -> str:

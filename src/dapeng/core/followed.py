@@ -11,9 +11,9 @@ from dapeng.core.errors import Problem
 from dapeng.core.kinds import ColumnOptions
 
 
-def pictures(inputs: Mapping[str, ColumnOptions]) -> list[str]:
-    """Inputs that something can lie in."""
-    return [n for n, o in inputs.items() if o.holds]
+def pictures(inputs: Mapping[str, ColumnOptions], dimensions: int) -> list[str]:
+    """Inputs that something of so many dimensions can lie in."""
+    return [n for n, o in inputs.items() if o.holds and o.dimensions == dimensions]
 
 
 def followed(options: ColumnOptions, inputs: Mapping[str, ColumnOptions]) -> str | None:
@@ -21,23 +21,26 @@ def followed(options: ColumnOptions, inputs: Mapping[str, ColumnOptions]) -> str
     if not options.lies_in_picture:
         return None
     named = getattr(options, "of", None)
-    return named or next(iter(pictures(inputs)), None)
+    return named or next(iter(pictures(inputs, options.dimensions)), None)
 
 
 def unplaced(output: str, options: ColumnOptions, inputs: Mapping[str, ColumnOptions]) -> Iterator[Problem]:
     """What is wrong with the picture of an output that lies in one."""
-    known, named = pictures(inputs), getattr(options, "of", None)
+    known, named = pictures(inputs, options.dimensions), getattr(options, "of", None)
+    place, add = (
+        ("picture", "add an image to inputs") if options.dimensions == 2 else ("volume", "add a volume to inputs")
+    )
     if named is not None and named not in known:
-        what = f"{named!r} is no picture that is read"
-        yield Problem(f"outputs.{output}.of", what, f"one of {', '.join(known)}" if known else "add an image to inputs")
+        what = f"{named!r} is no {place} that is read"
+        yield Problem(f"outputs.{output}.of", what, f"one of {', '.join(known)}" if known else add)
     elif not known:
         yield Problem(
             f"outputs.{output}",
-            f"a column of type {options.type} lies in a picture, and none is read",
-            "add an image to inputs",
+            f"a column of type {options.type} lies in a {place}, and none is read",
+            add,
         )
     elif named is None and len(known) > 1:
-        what = f"there are several pictures: {', '.join(known)}"
+        what = f"there are several {place}s: {', '.join(known)}"
         yield Problem(f"outputs.{output}.of", what, f"outputs.{output}.of={known[0]}")
     else:
         yield from _moved(named or known[0], inputs)

@@ -72,6 +72,8 @@ class ColumnOptions(Options):
     """True if other columns can lie in a cell of it, as boxes do in a picture (`dapeng.core.followed`)."""
     lies_in_picture: ClassVar[bool] = False
     """True if a cell says something about places in a picture: then `of` names it, and its size is known where cells are encoded."""
+    dimensions: ClassVar[int] = 2
+    """Of pictures, and of what lies in them: 3 of volumes. What lies in something has as many as that has."""
     drawn: ClassVar[bool] = False
     """True if as an output it is drawn, anew for each row: rows that ask for the same are no leak."""
     by_pixel: ClassVar[bool] = False

@@ -132,6 +132,8 @@ def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: 
         aside = group or _aside(facts, claimed is not None and claimed[0] >= SURE)
         if aside is not None:
             return Guess(name, {}, *aside)
+        if claimed is not None and getattr(column_types.members()[claimed[1]["type"]], "lies_in_picture", False):
+            return Guess(name, {}, "ignore", f"{claimed[2]}: an answer about a picture, which nothing reads")
     if claimed is not None:
         return Guess(name, claimed[1], None, claimed[2], as_target)
     options, reason = _typed(facts, as_target)

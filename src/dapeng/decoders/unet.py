@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,10 +19,8 @@ from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.decoders.base import Decoder, rows_present, where_present
 from dapeng.nn.features import Features, Widths
+from dapeng.nn.label_losses import label_loss
 from dapeng.nn.unet import UpPath, warped
-
-SMOOTH = 1.0
-"""Pixels that are added above and below in Dice, so that labels which a picture lacks don't decide."""
 
 
 @decoders
@@ -94,16 +91,7 @@ class UnetDecoder(Decoder):
         return where_present(self._loss(logits, self.wanted(features, target, logits)), target)
 
     def _loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """(B,) mean cross-entropy of the pixels of a row, and what it lacks of a Dice of 1, the mean over labels."""
-        counted = wanted != VOID
-        codes = torch.where(counted, wanted, torch.zeros_like(wanted))
-        each = F.cross_entropy(logits, codes, reduction="none")
-        entropy = (each * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
-        said = logits.softmax(1) * counted[:, None]
-        true = F.one_hot(codes, self.labels).permute(0, 3, 1, 2) * counted[:, None]
-        shared, sums = (said * true).sum((2, 3)), said.sum((2, 3)) + true.sum((2, 3))
-        apart = 1 - ((2 * shared + SMOOTH) / (sums + SMOOTH)).mean(1)
-        return self.o.cross_entropy * entropy + self.o.dice * apart
+        return label_loss(logits, wanted, VOID, self.o.cross_entropy, self.o.dice)
 
     def predict(self, features: Features | None, size: int, **options: Any) -> dict[str, Tensor]:
         return self._told(features, self.logits(features))

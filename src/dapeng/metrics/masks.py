@@ -20,13 +20,17 @@ MOST_OUTLINED = 200
 
 
 class MaskView(View):
-    """Codes (N, Y, X) that were said beside the true ones. scale: (N,) pixels of the picture as it came to one as it is read."""
+    """Codes (N, Y, X), of volumes (N, Z, Y, X), that were said beside the true ones.
+
+    spacing: (N, 1) pixels of the picture as it came to one as it is read; or (N, 3) millimetres from one voxel to the next.
+    """
 
     task: ClassVar[str] = "mask"
 
-    def __init__(self, codes: np.ndarray, wanted: np.ndarray, labels: int, background: int, scale: np.ndarray):
+    def __init__(self, codes: np.ndarray, wanted: np.ndarray, labels: int, background: int, spacing: np.ndarray):
         self.codes, self.wanted = np.asarray(codes).astype(np.uint8), np.asarray(wanted).astype(np.uint8)
-        self.labels, self.background, self.scale = labels, background, scale
+        self.labels, self.background = labels, background
+        self.spacing = np.asarray(spacing, np.float64).reshape(len(self.wanted), -1)
 
     @property
     def rows(self) -> int:
@@ -42,7 +46,7 @@ class MaskView(View):
         return [c for c in range(self.labels) if c != self.background]
 
     def take(self, rows: np.ndarray) -> MaskView:
-        return MaskView(self.codes[rows], self.wanted[rows], self.labels, self.background, self.scale[rows])
+        return MaskView(self.codes[rows], self.wanted[rows], self.labels, self.background, self.spacing[rows])
 
     def same(self, other: View) -> bool:
         return isinstance(other, MaskView) and bool((self.codes == other.codes).all())
@@ -54,15 +58,15 @@ class MaskView(View):
 
     @cached_property
     def apart(self) -> np.ndarray:
-        """(N, A) 95th percentile of the distances between the outlines of a label, in pixels of the picture as it came; nan where one
-        of both has none, or the row is not looked at.
+        """(N, A) 95th percentile of the distances between the outlines of a label, in pixels of the picture as it came, or in
+        millimetres; nan where one of both has none, or the row is not looked at.
         """
         out = np.full((self.rows, self.labels), np.nan)
         for row in np.unique(np.linspace(0, self.rows - 1, min(self.rows, MOST_OUTLINED)).astype(int)):
             counted = self.wanted[row] != VOID
             for label in range(self.labels):
                 said, true = (self.codes[row] == label) & counted, self.wanted[row] == label
-                out[row, label] = outlines_apart(said, true) * self.scale[row]
+                out[row, label] = outlines_apart(said, true, spacing=self.spacing[row])
         return out
 
     def drawn(self, counts: np.ndarray) -> np.ndarray:
@@ -70,8 +74,11 @@ class MaskView(View):
         return (counts @ self.both.reshape(self.rows, -1)).reshape(-1, self.labels, self.labels)
 
 
-def outlines_apart(said: np.ndarray, true: np.ndarray, share: float = 0.95) -> float:
-    """The larger of both directions' 95th percentiles of the distance from one outline to the other (HD95); nan where there is none."""
+def outlines_apart(said: np.ndarray, true: np.ndarray, share: float = 0.95, spacing: Any = 1.0) -> float:
+    """The larger of both directions' 95th percentiles of the distance from one outline to the other (HD95); nan where there is none.
+
+    spacing: distances of neighbours along each axis, or one for all.
+    """
     from scipy import ndimage as library
 
     ndimage: Any = library
@@ -80,7 +87,8 @@ def outlines_apart(said: np.ndarray, true: np.ndarray, share: float = 0.95) -> f
     one, other = (part & ~ndimage.binary_erosion(part, border_value=1) for part in (said, true))
     if not one.any() or not other.any():  # it fills the picture
         return 0.0 if not one.any() and not other.any() else float("nan")
-    to_true, to_said = ndimage.distance_transform_edt(~other), ndimage.distance_transform_edt(~one)
+    steps = np.broadcast_to(np.asarray(spacing, float).ravel(), (said.ndim,))
+    to_true, to_said = (ndimage.distance_transform_edt(~outline, sampling=steps) for outline in (other, one))
     return float(max(np.quantile(to_true[one], share), np.quantile(to_said[other], share)))
 
 
@@ -148,7 +156,7 @@ class PixelAccuracy(_Masks):
 
 @metrics
 class OutlinesApart(_Masks):
-    """95th percentile of the distance between outlines (HD95), in pixels of the picture as it came; the mean over rows and labels."""
+    """95th percentile of the distance between outlines (HD95), in pixels of the picture as it came, of volumes in millimetres; the mean over rows and labels."""
 
     type: Literal["hd95"] = "hd95"
     title: ClassVar[str] = "HD95"

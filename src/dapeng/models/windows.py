@@ -6,6 +6,7 @@ https://doi.org/10.1038/s41592-020-01008-z). Sizes are those of the fitted colum
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,45 +18,47 @@ from dapeng.data.batch import Batch, Cells
 
 OVERLAP = 0.5
 """Share of a window that the next one covers too, at most."""
-Place = tuple[int, int, int, int]
-"""top, left, height, width of a window, in pixels as the picture is read."""
+Place = tuple[tuple[int, int], ...]
+"""Along each axis, y before x, where a window begins and how long it is, in pixels as the picture is read."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """name: of the picture. size: side of a window. step: distance of windows."""
+    """name: of the picture, or of the volume. size: of windows along z, y and x; one number for windows of a picture, which are square."""
 
     name: str
-    size: int
+    size: int | tuple[int, ...]
 
     def places(self, batch: Batch) -> list[Place]:
         """Windows that cover a picture; one where it is no larger than a window."""
-        height, width = batch[self.name]["pixels"].shape[2:]
-        return [
-            (top, left, min(self.size, height), min(self.size, width))
-            for top in _starts(height, self.size)
-            for left in _starts(width, self.size)
-        ]
+        shape = batch[self.name]["pixels"].shape[2:]
+        sizes = [self.size] * len(shape) if isinstance(self.size, int) else self.size
+        along = [[(start, min(size, n)) for start in _starts(n, size)] for n, size in zip(shape, sizes)]
+        return list(itertools.product(*along))
 
     def cut(self, batch: Batch, place: Place) -> Batch:
         """The batch with one window of its picture."""
-        top, left, height, width = place
         cells = batch[self.name]
-        tensors = {**cells.tensors, "pixels": cells["pixels"][:, :, top : top + height, left : left + width]}
-        if "affine" in cells:
-            move = torch.tensor([[0.0, 0.0, left], [0.0, 0.0, top]], device=cells["affine"].device)
-            tensors["affine"] = cells["affine"] - move
+        part = (slice(None), slice(None), *(slice(start, start + length) for start, length in place))
+        tensors = {**cells.tensors, "pixels": cells["pixels"][part]}
+        if "affine" in cells:  # x is its first row
+            moved = torch.zeros(cells["affine"].shape[1:], device=cells["affine"].device)
+            moved[: len(place), -1] = torch.tensor([float(start) for start, _ in reversed(place)])
+            tensors["affine"] = cells["affine"] - moved
         return batch.replace({self.name: Cells(tensors, cells.present)})
 
     def joined(self, each: Sequence[Tensor], places: Sequence[Place]) -> Tensor:
         """(B, A, Y, X) out of what was said of each window (B, A, height, width): the mean, by how near a window's middle is."""
-        high = max(top + height for top, _, height, _ in places)
-        wide = max(left + width for _, left, _, width in places)
-        total = each[0].new_zeros(*each[0].shape[:2], high, wide)
-        weights = each[0].new_zeros(1, 1, high, wide)
-        for said, (top, left, height, width) in zip(each, places):
-            weight = _tent(height, said)[:, None] * _tent(width, said)
-            around = (left, wide - left - width, top, high - top - height)
+        shape = [max(start + length for start, length in along) for along in zip(*places)]
+        total = each[0].new_zeros(*each[0].shape[:2], *shape)
+        weights = each[0].new_zeros(1, 1, *shape)
+        for said, place in zip(each, places):
+            weight = _tent(place[0][1], said)
+            for _, length in place[1:]:
+                weight = weight[..., None] * _tent(length, said)
+            around = [
+                b for (start, length), n in zip(reversed(place), reversed(shape)) for b in (start, n - start - length)
+            ]
             total = total + torch.nn.functional.pad(said * weight, around)
             weights = weights + torch.nn.functional.pad(weight[None, None], around)
         return total / weights
@@ -80,7 +83,7 @@ def windows_of(inputs: Mapping[str, Column]) -> Windows | None:
     for name, column in inputs.items():
         size = getattr(column.options, "window", None)
         if size is not None:
-            return Windows(name, size)
+            return Windows(name, size if isinstance(size, int) else tuple(size))
     return None
 
 

@@ -80,6 +80,24 @@ def overlaid(
     return [_written(Image.alpha_composite(seen, Image.fromarray(layer)).convert("RGB"), side) for layer in layers]
 
 
+def overlaid_slice(
+    cell: str | bytes, base: Path | None, layers: list[np.ndarray], at: float, side: int
+) -> list[str] | None:
+    """data: addresses of a slice of a volume under each of some layers (Y, X, 4). at: how far up it is, from 0 to 1."""
+    from PIL import Image
+
+    from dapeng.columns.medical import Refused
+    from dapeng.columns.volumes import volume_of
+
+    try:
+        grey = volume_of(cell, base).grey
+    except Refused:
+        return None
+    size = layers[0].shape[1], layers[0].shape[0]
+    seen = Image.fromarray(grey[int(at * len(grey))]).resize(size, Image.Resampling.BILINEAR).convert("RGBA")
+    return [_written(Image.alpha_composite(seen, Image.fromarray(layer)).convert("RGB"), side) for layer in layers]
+
+
 def _written(picture: Any, side: int = LARGEST_SIDE) -> str:
     """The data: address; the picture is made smaller where it is large."""
     small = max(picture.size) <= SHARP_SIDE

@@ -13,21 +13,29 @@ import pyarrow as pa
 from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.data.table import Frame
 
-IMAGE, BOXES = "image", "boxes"
+IMAGE, BOXES, MASK = "image", "boxes", "mask"
 LARGEST_XML = 4_000_000
 """Bytes of an annotation of one picture."""
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
 class Annotated(Frame):
-    """Paths of pictures below a folder, and their boxes. named: what to call a row beside its path (its annotation)."""
+    """Paths of pictures below a folder, and their boxes. masks: outlines of each, as JSON, where there are any."""
 
-    def __init__(self, name: str, base: Path, rows: Iterable[tuple[str, list[dict[str, Any]]]]):
+    def __init__(
+        self,
+        name: str,
+        base: Path,
+        rows: Iterable[tuple[str, list[dict[str, Any]]]],
+        masks: list[str | None] | None = None,
+    ):
         listed = list(rows)
         if not listed:
             raise DataError(Problem(name, "lists no pictures", "check how it was written"))
         boxes = [json.dumps(b, ensure_ascii=False) for _, b in listed]
         columns = {IMAGE: pa.array([p for p, _ in listed], pa.string()), BOXES: pa.array(boxes, pa.string())}
+        if masks is not None:
+            columns[MASK] = pa.array(masks, pa.string())
         super().__init__(pa.table(columns), name, base)
         self.paths = IMAGE
 

@@ -27,7 +27,8 @@ LARGEST = 2 << 30
 
 @sources
 class CocoOptions(Reader):
-    """A COCO file of boxes: rows are its pictures, columns `image` and `boxes`. Pictures are looked for beside it, and in images/.
+    """A COCO file of boxes: rows are its pictures, columns `image` and `boxes`, and `mask` where it has outlines. Pictures are looked for
+    beside it, and in images/.
 
     Example: `data: {train: instances_train.json, test: instances_val.json}`
     """
@@ -61,10 +62,47 @@ def opened(path: Path, data: Data) -> Annotated:
     names = {c["id"]: str(c["name"]) for c in found.get("categories", [])}
     boxes, crowds = _boxes(path, found, names)
     listed = [(str(i["file_name"]), boxes.get(i["id"], [])) for i in found["images"]]
-    source = Annotated(path.name, _folder(path, listed[0][0] if listed else ""), listed)
+    masks = _masks(path, found, names)
+    source = Annotated(path.name, _folder(path, listed[0][0] if listed else ""), listed, masks)
     if crowds:
-        source.note("warning", path.name, f"{crowds:,} boxes around crowds are left out", crowds)
+        what = f"{crowds:,} boxes around crowds are left out"
+        what += "; their pixels are neither learnt nor judged in masks" if masks is not None else ""
+        source.note("warning", path.name, what, crowds)
     return source
+
+
+def _masks(path: Path, found: dict[str, Any], names: dict[int, str]) -> list[str | None] | None:
+    """Outlines of each picture as `dapeng.columns.segments` reads them; none of a file, or of a picture that has things without them.
+
+    Pixels have the class id of what they show; one more where there is a class 0, since 0 is what nothing covers.
+    """
+    if not any(a.get("segmentation") for a in found["annotations"]):
+        return None
+    if not all(type(n) is int and n >= 0 for n in names):
+        raise DataError(
+            Problem(path.name, "class ids that are no whole numbers, beside outlines", "number the categories")
+        )
+    more = int(0 in names)
+    each: dict[Any, list[dict[str, Any]] | None] = defaultdict(list)
+    for one in found["annotations"]:
+        place, crowd = one.get("segmentation"), bool(one.get("iscrowd"))
+        what = {"crowd": True} if crowd else {"label": names[one["category_id"]], "value": one["category_id"] + more}
+        segments = each[one["image_id"]]
+        if not place and not crowd:
+            each[one["image_id"]] = None
+        elif place and segments is not None:
+            segments.append(
+                {**what, **({"counts": place.get("counts")} if isinstance(place, dict) else {"polygons": place})}
+            )
+    out: list[str | None] = []
+    for image in found["images"]:
+        size = [image.get("height"), image.get("width")]
+        if not all(isinstance(s, int) for s in size):
+            where = f"{path.name}, image {image['id']}"
+            raise DataError(Problem(where, "has outlines, and no height and width", "add them to the image"))
+        segments = each[image["id"]]
+        out.append(None if segments is None else orjson.dumps({"size": size, "segments": segments}).decode())
+    return out
 
 
 def _boxes(path: Path, found: dict[str, Any], names: dict[int, str]) -> tuple[dict[Any, list[dict[str, Any]]], int]:

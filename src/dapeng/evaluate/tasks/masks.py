@@ -25,10 +25,9 @@ class Masks(Task):
     floor: ClassVar[str] = "one label"
 
     def view(self, column: Column, prediction: Prediction, values: np.ndarray) -> MaskView:
-        affine = np.asarray(prediction["affine"], np.float64).reshape(-1, 2, 3)
-        scale = 1 / np.sqrt(np.abs(affine[:, 0, 0] * affine[:, 1, 1]))
         labels, background = len(column.labels), column.background  # type: ignore[attr-defined]
-        return MaskView(np.asarray(prediction["codes"]), values, labels, background, scale)
+        spacing = column.spacing(prediction)  # type: ignore[attr-defined]
+        return MaskView(np.asarray(prediction["codes"]), values, labels, background, spacing)
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, MaskView)
@@ -49,7 +48,14 @@ class Masks(Task):
                 }
             )
         frame = list(column.frame)  # type: ignore[attr-defined]
-        return {"labels": labels, "background": labels[view.background], "frame": frame, "masks_by_label": rows}
+        unit = column.unit  # type: ignore[attr-defined]
+        return {
+            "labels": labels,
+            "background": labels[view.background],
+            "frame": frame,
+            "unit": unit,
+            "masks_by_label": rows,
+        }
 
     def worst(
         self, found: dict[str, Any], rows: np.ndarray, tensors: Prediction, count: int

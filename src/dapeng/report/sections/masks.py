@@ -9,7 +9,7 @@ import numpy as np
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
 from dapeng.report.html import Safe, el, join, number, own, percent, table
-from dapeng.report.pictures import overlaid
+from dapeng.report.pictures import overlaid, overlaid_slice
 from dapeng.report.rows import Rows, cells_of, shown_as, tested_tensors
 from dapeng.report.section import Section, outputs
 
@@ -47,7 +47,7 @@ def _labels(name: str, found: dict[str, Any]) -> Safe:
         [own(r["label"]), percent(r["share"]), percent(r["said"]), *(_figure(r[k]) for k in ("dice", "iou", "hd95"))]
         for r in found["masks_by_label"]
     ]
-    head = ["Label", "Of all pixels", "Said of", "Dice", "IoU", "HD95 (pixels)"]
+    head = ["Label", "Of all pixels", "Said of", "Dice", "IoU", f"HD95 ({found.get('unit', 'pixels')})"]
     left_out = join(": each label (means leave out ", own(found["background"]), ")")
     return table(join(own(name), left_out), head, rows, range(1, 6))
 
@@ -61,7 +61,7 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
     if rows is None or not len(rows):
         return None
     at = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))
-    pictures = [n for n, kind in shown_as(folder).items() if kind == "image"]
+    pictures = [n for n, kind in shown_as(folder).items() if kind in ("image", "volume")]
     cells = cells_of(folder, pictures, [int(r) for r in rows[at]])
     if cells.why_not:
         return el("p", cells.why_not[:1].upper() + cells.why_not[1:] + ".", class_="note")
@@ -91,8 +91,16 @@ def _card(cells: Rows, row: int, tensors: dict[str, np.ndarray], i: int, found: 
     where = el("p", cells.where.get(row, f"row {row:,}"), class_="quiet")
     frame = tuple(found["frame"])
     said, true = (np.asarray(tensors[k][i]).astype(np.int64).reshape(frame) for k in ("codes", "truth"))
-    affine = np.asarray(tensors["affine"][i], np.float64).reshape(2, 3)
-    made = overlaid(cell, cells.base, _layers(said, true, found), affine, LARGEST_SIDE) if cell else None
+    if len(frame) == 3:
+        at = _fullest(true, found)
+        where = el("p", cells.where.get(row, f"row {row:,}"), f", slice {at} as it is read", class_="quiet")
+        said, true = said[at], true[at]
+        made = (
+            overlaid_slice(cell, cells.base, _layers(said, true, found), at / frame[0], LARGEST_SIDE) if cell else None
+        )
+    else:
+        affine = np.asarray(tensors["affine"][i], np.float64).reshape(2, 3)
+        made = overlaid(cell, cells.base, _layers(said, true, found), affine, LARGEST_SIDE) if cell else None
     if made is None:
         return el("li", el("p", "can't be read any more", class_="quiet"), where), 0
     share = (said != true)[true != VOID].mean() if (true != VOID).any() else 0.0
@@ -102,6 +110,12 @@ def _card(cells: Rows, row: int, tensors: dict[str, np.ndarray], i: int, found: 
         el("img", src=uri, alt=f"Test picture with {alt}; {words}", loading="lazy") for uri, alt in zip(made, alts)
     ]
     return el("li", el("div", *images, class_="maps"), el("p", words), where), sum(map(len, made))
+
+
+def _fullest(true: np.ndarray, found: dict[str, Any]) -> int:
+    """The slice of a volume with the most that is neither background nor void."""
+    background = found["labels"].index(found["background"])
+    return int(((true != background) & (true != VOID)).sum((1, 2)).argmax())
 
 
 def _layers(said: np.ndarray, true: np.ndarray, found: dict[str, Any]) -> list[np.ndarray]:

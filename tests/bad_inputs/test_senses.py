@@ -1,0 +1,378 @@
+"""Every row of BAD_INPUTS.md on pictures (I), sounds (A), boxes and masks (D), for every kind of column that reads such files.
+
+A row ends as the table there says: quarantined with its reason, refused by a cap before anything is decoded, or read; never with a
+traceback, in 2 CPU seconds, with 200 MB more at most.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import resource
+import struct
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+from make import MAKERS, encoded, make, photo  # type: ignore[import-not-found]
+from PIL import Image
+
+from dapeng.cli.main import main
+from dapeng.columns.pictures import Unreadable, counted, labels_in, open_picture, pixels_of
+from dapeng.columns.sound_reader import SoundReader
+from dapeng.core.kinds import columns
+
+LABELS = np.zeros((24, 32), np.uint8)
+LABELS[:5] = 1
+GOOD_MASK = encoded(Image.fromarray(LABELS), "PNG")
+READ = ""
+NOT_ONE = "not a picture that can be read"
+PICTURES: dict[str, dict[str, str]] = {
+    "I01": {"all": "the file is empty"},
+    "I02": {"all": "damaged"},
+    "I03": {"all": "13000 x 13000 pixels are over the cap of 40,000,000"},
+    "I04": {"all": "65000 x 65000 pixels are over the cap of 40,000,000"},
+    "I05": {"image": READ, "mask": "no training mask has", "anomaly": READ},
+    "I06": {"all": NOT_ONE},
+    "I07": {"image": READ, "mask": "no training mask has", "anomaly": READ},
+    "I08": {"image": READ, "mask": "no training mask has", "anomaly": READ},
+    "I10": {"image": READ, "mask": "no training mask has", "anomaly": READ},
+    "I12": {"image": "1 x 1 pixels are under the smallest side", "mask": READ, "anomaly": READ},
+    "I14": {"all": "damaged"},
+    "I15": {"all": NOT_ONE},
+}
+"""By row and type of column what is said of the cell. A mask of one pixel may lie on a picture of one pixel: the picture is what is refused."""
+KINDS = [("image", False), ("image", True), ("mask", True), ("anomaly", True)]
+
+
+def fitted(tag: str, cells: list[bytes], target: bool, **options: Any) -> tuple[Any, Any]:
+    chosen = columns.members()[tag].model_validate({"type": tag, **options})
+    summary = chosen.summary(target)
+    summary.add(pa.array(cells, pa.binary()))
+    return chosen, chosen.fitted("x", summary.result(), target)
+
+
+def picture_column(tag: str, target: bool) -> tuple[Any, Any]:
+    cells = [encoded(photo(), "PNG")] * 4 if tag == "image" else [GOOD_MASK] * 4
+    chosen, column = fitted(tag, cells, target)
+    column.encode(pa.array(cells, pa.binary()))  # what is imported at first use counts no more
+    return chosen, column
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make(tmp_path_factory.mktemp("pictures"), [i for i in MAKERS if i[0] == "I"])
+
+
+def judged(chosen: Any, column: Any, cell: Any, target: bool) -> str:
+    """What is said of a cell, "" where it is read, by all that reads it: within the time and the memory."""
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    cells = cell if isinstance(cell, pa.Array) else pa.array([cell])
+    summary = chosen.summary(target)
+    summary.add(cells)
+    found = column.encode(cells)
+    column.matrix(cells)
+    list(column.files(cells))
+    assert time.process_time() - began < 2
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 200
+    if not found.bad.rows:
+        return READ
+    assert not found.present.any()
+    return str(found.bad.reasons[0])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: f"{k[0]}-{'out' if k[1] else 'in'}")
+@pytest.mark.parametrize("identity", sorted(PICTURES))
+def test_a_picture_ends_as_its_row_says_as_a_file_and_as_bytes(
+    identity: str, kind: tuple[str, bool], paths: dict[str, Path]
+) -> None:
+    tag, target = kind
+    chosen, column = picture_column(tag, target)
+    wanted = PICTURES[identity].get(tag, PICTURES[identity].get("all"))
+    for cell in (str(paths[identity]), paths[identity].read_bytes()):
+        said = judged(chosen, column, cell, target)
+        assert (said == READ) if wanted == READ else (wanted in said), said
+
+
+NO_FILES: dict[str, tuple[pa.Array, str]] = {
+    "a folder": (pa.array(["/"]), "no such file: /"),
+    "a device": (pa.array(["/dev/zero"]), "no such file"),
+    "a name longer than names can be": (pa.array(["x" * 5000 + ".png"]), "no such file: xxx"),
+    "a name with a NUL": (pa.array(["a\0b.png"]), "no such file"),
+    "numbers": (pa.array([1, 2]), "neither a path nor the bytes of a picture, but int"),
+    "lists": (pa.array([[1.0]]), "neither a path nor the bytes of a picture, but list"),
+    "other structs": (pa.array([{"address": "a.png"}]), "no such file: {'address'"),
+    "bytes of nothing": (pa.array([b""], pa.binary()), "the file is empty"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NO_FILES))
+@pytest.mark.parametrize("kind", [("image", False), ("mask", True)], ids=lambda k: k[0])
+def test_a_cell_that_is_no_file_is_quarantined(name: str, kind: tuple[str, bool]) -> None:
+    cells, wanted = NO_FILES[name]
+    said = judged(*picture_column(*kind), cells, kind[1])
+    assert wanted in said
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize("cell", ["x" * 5000 + ".wav", "a\0b.wav", "/", 7])
+@pytest.mark.parametrize("tag", ["audio", "video"])
+def test_a_cell_that_is_no_sound_or_video_is_quarantined(tag: str, cell: Any) -> None:
+    if tag == "video":
+        pytest.importorskip("av", reason="videos are read with PyAV: pip install 'dapeng[video]'")
+    chosen = columns.members()[tag].model_validate({"type": tag})
+    good = pa.array([c for c in chosen.examples() if c is not None][:2], pa.binary())
+    summary = chosen.summary(False)
+    summary.add(good)
+    found = chosen.fitted("x", summary.result(), False).encode(pa.array([cell]))
+    assert found.bad.rows == [0]
+
+
+def wav(samples: Any, rate: int = 8000, **how: Any) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.asarray(samples), rate, **{"format": "WAV", **how})
+    return file.getvalue()
+
+
+def header(rate: int, size: int = 0) -> bytes:
+    """A 16-bit WAV of this many bytes of silence."""
+    fields = (b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *fields) + bytes(size)
+
+
+TONE = 0.3 * np.sin(2 * np.pi * 440 * np.arange(1600) / 8000)
+SOUNDS = {
+    "A01": (b"", "the file is empty"),
+    "A02": (header(8000), "holds no samples"),
+    "A04": (header(0, 400), "0 samples a second|not a sound"),
+    "A06": (wav(np.where(np.arange(900) == 450, np.nan, 0.1), subtype="FLOAT"), "not every sample is a finite number"),
+    "A07": (encoded(photo(), "JPEG"), "not a sound that can be read"),
+    "A08": (wav(TONE)[:30], "not a sound that can be read"),
+}
+
+
+@pytest.mark.parametrize("target", [False, True], ids=["in", "out"])
+@pytest.mark.parametrize("identity", sorted(SOUNDS))
+def test_a_sound_ends_as_its_row_says_as_a_file_and_as_bytes(identity: str, target: bool, tmp_path: Path) -> None:
+    content, wanted = SOUNDS[identity]
+    chosen, column = fitted("audio", [wav(TONE)] * 3, target)
+    column.matrix(pa.array([wav(TONE)], pa.binary()))
+    (tmp_path / "a.wav").write_bytes(content)
+    for cell in (str(tmp_path / "a.wav"), content):
+        said = judged(chosen, column, cell, target)
+        assert any(part in said for part in wanted.split("|")), said
+
+
+def changed(content: bytes, draw: np.random.Generator) -> bytes:
+    """A file that was cut, or some bytes of which (mostly of its head) were changed, or put in."""
+    raw, how = bytearray(content), draw.integers(6)
+    if how == 0:
+        return bytes(raw[: draw.integers(len(raw))])
+    reach = len(raw) if how < 3 else min(len(raw), 120)
+    for _ in range(draw.integers(1, 6)):
+        raw[draw.integers(reach)] = draw.choice([0, 1, 127, 128, 255, int(draw.integers(256))])
+    if how == 5:
+        at = int(draw.integers(len(raw)))
+        raw[at:at] = bytes(int(draw.integers(1, 9)))
+    return bytes(raw)
+
+
+def turned(kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(photo(40, 30), kind, exif=exif)
+
+
+FORMATS: dict[str, bytes] = {
+    **{kind: encoded(photo(40, 30), kind) for kind in ("PNG", "BMP", "PPM", "GIF", "TIFF")},
+    **{kind: turned(kind) for kind in ("JPEG", "WEBP")},
+    "packed TIFF": encoded(photo(40, 30), "TIFF", compression="tiff_adobe_deflate"),
+    "palette": encoded(photo(40, 30).quantize(8), "PNG"),
+    "16 bits": encoded(Image.fromarray((np.arange(1200) * 50).astype(np.uint16).reshape(30, 40)), "PNG"),
+}
+
+
+@pytest.mark.parametrize("name", sorted([*FORMATS, "NIfTI", "packed NIfTI", "DICOM"]))
+def test_pictures_that_were_changed_by_chance_are_read_or_refused_with_a_reason(name: str) -> None:
+    content = FORMATS.get(name) or scan(name)
+    draw = np.random.default_rng(0)
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what a library warns of at a broken file is no news to the user
+        for _ in range(40):
+            cell = changed(content, draw)
+            for read in (lambda c: pixels_of(open_picture(c, None), 3), lambda c: labels_in(c, None)):
+                try:
+                    read(cell)
+                except Unreadable as error:
+                    refused += bool(str(error))
+    assert refused > 5
+
+
+def scan(name: str) -> bytes:
+    if name == "DICOM":
+        files: Any = pytest.importorskip("pydicom.data", reason="DICOM is read with pydicom")
+        return Path(str(files.get_testdata_file("CT_small.dcm"))).read_bytes()
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    content = nibabel.Nifti1Image(np.arange(1200, dtype=np.int16).reshape(40, 30), np.eye(4)).to_bytes()
+    return gzip.compress(content) if name == "packed NIfTI" else content
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])
+def test_sounds_that_were_changed_by_chance_are_read_or_refused_with_a_reason(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, reader, draw = wav(TONE, format=kind), SoundReader(8000, 60.0, "mix"), np.random.default_rng(0)
+    reasons = []
+    for _ in range(60):
+        try:
+            assert reader.samples(changed(content, draw)).dtype == np.int16
+        except ValueError as error:
+            reasons.append(str(error))
+    assert len(reasons) > 5
+    assert all(reasons)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_video_that_was_changed_by_chance_is_read_or_refused_with_a_reason() -> None:
+    pytest.importorskip("av", reason="videos are read with PyAV: pip install 'dapeng[video]'")
+    from dapeng.columns.video_reader import VideoReader
+    from dapeng.samples.moving_digits import written
+
+    frames = np.zeros((8, 32, 32), np.uint8)
+    frames[:, 8:20] = 200
+    reader, draw = VideoReader(4, 2, "spread", 0.0, 1, 16, 16, "stretch", 60, 10_000), np.random.default_rng(1)
+    reasons = []
+    for form in (("mp4", "mpeg4", "yuv420p"), ("avi", "mjpeg", "yuvj420p"), ("gif", None, None)):
+        content = written(frames, *form)
+        for _ in range(60):
+            try:
+                assert reader.sampled(changed(content, draw)).shape == (8, 1, 16, 16)
+            except ValueError as error:
+                reasons.append(str(error))
+    assert len(reasons) > 20
+    assert all(reasons)
+
+
+def test_a_packed_scan_that_says_it_is_huge_is_refused_before_it_is_unpacked() -> None:
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    head = nibabel.Nifti1Header()
+    head.set_data_dtype(np.float64)
+    head.set_data_shape((512, 512, 30_000))
+    content = gzip.compress(head.binaryblock + bytes(4) + bytes(1 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Unreadable, match="bytes of values are over the cap of 536,870,912"):
+        open_picture(content, None)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_masks_in_colour_of_many_lines_are_read_line_by_line(tmp_path: Path) -> None:
+    pixels = np.zeros((700, 40, 3), np.uint8)
+    pixels[300:] = (255, 0, 0)
+    pixels[600, 7] = (0, 1, 2)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = labels_in("a.png", tmp_path)
+    assert found[299, 0] == 0
+    assert found[300, 0] == 255 * 65536
+    assert found[600, 7] == 258
+    assert counted(found) == {0: 300 * 40, 258: 1, 255 * 65536: 400 * 40 - 1}
+    grey = np.repeat((np.arange(700) % 3).astype(np.uint8)[:, None, None], 3, 2).repeat(9, 1)
+    assert counted(labels_in(encoded(Image.fromarray(grey), "PNG"), None)) == {0: 234 * 9, 1: 233 * 9, 2: 233 * 9}
+
+
+BOX = {"label": "a", "x1": 1, "y1": 1, "x2": 9, "y2": 9}
+WHOLE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]], str]] = {
+    "drawn": ({"kind": "category"}, {"f": {"type": "image"}}, {"f": ["good.png"], "kind": ["a", "b"]}, "image"),
+    "mask": ({"p": {"type": "image"}}, {"f": {"type": "mask"}}, {"f": ["mask.png"], "p": ["good.png"]}, "mask"),
+    "picture of boxes": (
+        {"f": {"type": "image"}},
+        {"b": {"type": "boxes"}},
+        {"f": ["good.png"], "b": [json.dumps([BOX])]},
+        "image",
+    ),
+    "anomaly": (
+        {"p": {"type": "image"}},
+        {"f": {"type": "anomaly"}},
+        {"f": ["mask.png"], "p": ["good.png"]},
+        "anomaly",
+    ),
+    "sound": ({"f": {"type": "audio"}}, {"kind": "category"}, {"f": ["good.wav"], "kind": ["a", "b"]}, "audio"),
+    "made sound": ({"kind": "category"}, {"f": {"type": "audio"}}, {"f": ["good.wav"], "kind": ["a", "b"]}, "audio"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_too_many_bad_files_end_a_training_with_status_two_and_their_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inputs, outputs, cells, kind = WHOLE[name]
+    monkeypatch.chdir(tmp_path)
+    for file, content in (("good.png", encoded(photo(), "PNG")), ("mask.png", GOOD_MASK), ("good.wav", wav(TONE))):
+        Path(file).write_bytes(content)
+    Path("empty.png").write_bytes(b"")
+    rows = [{n: c[i % len(c)] for n, c in cells.items()} for i in range(40)]
+    rows[7]["f"] = rows[30]["f"] = "empty.png"
+    Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    Path("spec.yaml").write_text(json.dumps({"data": "data.jsonl", "inputs": inputs, "outputs": outputs}))
+    assert main(["train", "spec.yaml"]) == 2
+    said = capfd.readouterr().err
+    assert f"2 of 40 cells can't be read as {kind}" in said
+    assert "the file is empty" in said
+    assert "data.max_bad=0.1" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"),
+    [
+        ([{**BOX, "x2": 1}], "box 1 has no area: 0 wide"),
+        ([{**BOX, "y2": -3}], "box 1 has no area"),
+        ([{**BOX, "x1": "NaN"}], "finite"),
+        ([{**BOX, "x2": 900}], "lies outside of its picture"),
+        ([{**BOX, "y1": None}], "not of numbers"),
+        ("[{", "not a list of boxes in JSON"),
+        ("[" * 100_000, "not a list of boxes in JSON"),
+        ("7", "not a list of boxes"),
+        ('["a"]', "not a list of boxes"),
+        ([BOX] * 10_001, "10,001 boxes are over the cap"),
+    ],
+)
+def test_d01_boxes_that_are_none_end_with_status_two_and_their_row(
+    cell: Any, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.png").write_bytes(encoded(photo(), "PNG"))
+    texts = [json.dumps([BOX])] * 20
+    texts[4] = cell if isinstance(cell, str) else json.dumps(cell)
+    Path("data.jsonl").write_text("".join(json.dumps({"p": "good.png", "b": t}) + "\n" for t in texts))
+    spec = {"data": "data.jsonl", "inputs": {"p": {"type": "image"}}, "outputs": {"b": {"type": "boxes"}}}
+    Path("spec.yaml").write_text(json.dumps(spec))
+    assert main(["train", "spec.yaml"]) == 2
+    said = capfd.readouterr().err
+    assert wanted in said
+    assert "data.jsonl:5" in said
+    assert "Traceback" not in said
+
+
+def test_checking_finds_masks_and_scans_that_cant_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    monkeypatch.chdir(tmp_path)
+    Path("mask.png").write_bytes(GOOD_MASK)
+    Path("bad.png").write_bytes(GOOD_MASK[:40])
+    nibabel.save(nibabel.Nifti1Image(np.arange(32 * 24 * 2, dtype=np.int16).reshape(32, 24, 2), np.eye(4)), "s.nii.gz")
+    rows = [{"p": f"s.nii.gz#{i % 2}", "m": "mask.png" if i else "bad.png"} for i in range(40)]
+    Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    spec = {"data": "data.jsonl", "inputs": {"p": {"type": "image"}}, "outputs": {"m": {"type": "mask"}}}
+    Path("spec.yaml").write_text(json.dumps(spec))
+    main(["check", "spec.yaml"])
+    said = "".join(capfd.readouterr())
+    assert "m: 1 of 40 pictures looked at can't be read" in said
+    assert "p: " not in "".join(line for line in said.splitlines() if "can't be read" in line)
