@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from dapeng.metrics.base import value_of
-from dapeng.metrics.texts import Bleu, ChrF, ExactMatch, Rouge1, Rouge2, RougeL, TextView, TokenF1
+from dapeng.metrics.texts import (
+    Bleu,
+    ChrF,
+    ExactMatch,
+    Rouge1,
+    Rouge2,
+    RougeL,
+    TextView,
+    TokenF1,
+    TranslationEdits,
+)
 
 
 def test_scores_of_single_texts_are_those_of_sacrebleu() -> None:
@@ -51,3 +61,20 @@ def test_what_the_tokeniser_does_not_know_is_no_exact_match() -> None:
     said = np.array(["光荣和\ufffd-force", "安徽", "安徽"], object)
     true = np.array(["光荣和\ufffd-force", "安徽", "湖南"], object)
     assert value_of(ExactMatch(), TextView(said, true, np.zeros(3), np.ones(3))) == pytest.approx(1 / 3)
+
+
+def test_edits_of_translations_are_those_of_sacrebleu_and_a_moved_phrase_is_one() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text])")
+    said = ["on the mat the cat sat", "a dog runs", "", "two men talk outside"]
+    true = ["the cat sat on the mat", "a dog runs fast", "nothing", "two men talk outside"]
+    view = TextView(np.array(said, object), np.array(true, object), np.zeros(4), np.ones(4))
+    ter = TranslationEdits()
+    assert ter.each(view).tolist() == pytest.approx([100 / 6, 25, 100, 0])
+    assert value_of(ter, view) == pytest.approx(sacrebleu.corpus_ter(said, [true]).score)
+    assert ter.applies(view)
+    assert "asian:no" in ter.signature(view)
+    chinese = TextView(np.array(["今天天气很好"], object), np.array(["今天天气好"], object), np.zeros(1), np.ones(1))
+    assert value_of(ter, chinese) == pytest.approx(100 / 5)
+    assert "asian:yes" in ter.signature(chinese)
+    long = np.array(["a b c d e " * 50], object)
+    assert not ter.applies(TextView(long, long, np.zeros(1), np.ones(1))), "moves in a text of 250 words take too long"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -198,5 +199,23 @@ def test_the_whole_way_from_good_parts_to_heat_maps(tag: str, tmp_path: Path) ->
     said = run.predict([{"part": r["part"]} for r in rows(6, 2, 3)])
     assert set(said.column("fault").to_pylist()) <= {"good", "faulty"}
     assert Image.open(io.BytesIO(said.column("fault.heat")[0].as_py())).size == (48, 48)
+    if tag == "patch_memory":
+        seen_on_the_page(run, rows(6, 2, 3)[0]["part"], said.slice(0, 1).to_pylist()[0])
     again = dapeng.load(run.path).predict([{"part": r["part"]} for r in rows(6, 2, 3)])
     assert again.column("fault.score").to_pylist() == said.column("fault.score").to_pylist()
+
+
+def seen_on_the_page(run: Any, picture: bytes, said: dict[str, Any]) -> None:
+    """What HTTP answers: the score and the heat beside the verdict, as a table of predictions has them."""
+    from dapeng.serve.engine import Engine
+    from dapeng.serve.forms import csv_of
+    from dapeng.serve.page import Page
+
+    engine = Engine(run.product, "fault")
+    answers = engine.answers(engine.check([{"part": base64.b64encode(picture).decode()}]).rows)
+    found = answers[0]["fault"]
+    assert found["value"] == said["fault"]
+    assert found["beside"]["score"] == pytest.approx(said["fault.score"], rel=1e-5)
+    assert base64.b64decode(found["beside"]["heat"]) == said["fault.heat"]
+    assert csv_of(answers, {"fault": " "}).decode().startswith("fault,fault.score,fault.heat\n")
+    assert '"overlays": {"fault": {"heat": "heat", "of": "part"}}' in Page(engine, ["fault"]).html(False).decode()

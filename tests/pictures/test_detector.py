@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from browsing import answered  # type: ignore[import-not-found]
 from scenes import scenes, spec_of  # type: ignore[import-not-found]
 
 from dapeng import api
@@ -223,3 +224,24 @@ def test_a_server_answers_with_boxes_as_json_tensors_and_csv(run: Any) -> None:
     assert '""label""' in csv
     assert prediction_schema(engine)["properties"]["things"]["properties"]["value"]["type"] == "array"
     assert '"kinds": {"things": "boxes"}' in Page(engine, ["things"]).html(False).decode()
+
+
+@pytest.mark.browser
+def test_boxes_are_drawn_over_the_picture_that_was_dropped_on_the_page(run: Any) -> None:
+    table = scenes(4, seed=9)
+    told = run.predict(table).column("things").to_pylist()
+    row = max(range(4), key=lambda i: len(told[i]))
+    assert len(told[row]) >= 2
+    with answered(run.path, table.column("photo")[row].as_py()) as page:
+        drawn = page.locator(".answer svg[role=img]")
+        assert drawn.get_attribute("viewBox") == "0 0 64 48"
+        words = [f"{b['label']} {b['score']:.2f}" for b in told[row]]
+        assert sorted(drawn.locator("text").all_inner_texts()) == sorted(words)
+        scale = drawn.bounding_box()["width"] / 64
+        for box, rectangle in zip(told[row], drawn.locator("rect.box").all()):
+            seen = [float(rectangle.get_attribute(n)) for n in ("x", "y", "width", "height")]
+            wanted = [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
+            assert seen == pytest.approx(wanted, abs=1e-3)
+            assert rectangle.bounding_box()["width"] == pytest.approx(scale * wanted[2], abs=4)
+        counts = {f"{sum(b['label'] == n for b in told[row])} {n}" for n in {b["label"] for b in told[row]}}
+        assert set(page.locator(".key li").all_inner_texts()) == counts

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image as Pillow
+from browsing import answered  # type: ignore[import-not-found]
 from scenes import encoded, scenes, spec_of  # type: ignore[import-not-found]
 
 from dapeng import api
@@ -272,3 +273,22 @@ def test_a_server_answers_with_a_picture(run: Any) -> None:
     assert said.size == (64, 48)
     (sent,) = protocol.answer(engine, answers, None)["outputs"]
     assert sent["datatype"] == "BYTES"
+
+
+@pytest.mark.browser
+def test_labels_are_laid_over_the_picture_that_was_dropped_on_the_page(run: Any) -> None:
+    picture = scenes(1, seed=9).column("photo")[0].as_py()
+    said = np.asarray(Pillow.open(io.BytesIO(run.predict(scenes(1, seed=9)).column("mask")[0].as_py())))
+    plain = np.asarray(Pillow.open(io.BytesIO(picture)).convert("RGB")).astype(float)
+    with answered(run.path, picture) as page:
+        canvas = page.locator(".answer canvas")
+        canvas.wait_for()
+        assert re.match(r"mask: square: [\d.]+ %, bar: [\d.]+ %", canvas.get_attribute("aria-label"))
+        data = canvas.evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
+        seen = np.array(data, float).reshape(48, 64, 4)[..., :3]
+        colours = [page.locator(".key rect").nth(i).get_attribute("fill") for i in (0, 1)]
+    np.testing.assert_allclose(seen[said == 0], plain[said == 0], atol=1)
+    for label, colour in enumerate(colours, 1):
+        tone = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        assert (said == label).any() or label == 2
+        np.testing.assert_allclose(seen[said == label], 0.45 * plain[said == label] + 0.55 * tone, atol=1.5)

@@ -21,6 +21,7 @@ from dapeng.nn.causal import Shape
 from dapeng.nn.tables import Tables
 from dapeng.nn.writer import Writer
 from dapeng.train import machine
+from dapeng.train.loop import _told
 
 LINES = [f"{a} likes {b}" for a in ("cat", "dog", "cow", "hen") for b in ("bread", "milk", "honey", "rice")]
 
@@ -92,6 +93,18 @@ def test_of_experts_only_those_that_read_a_token_count() -> None:
     few, many = (WritingDecoder.work(s, 16) for s in some)
     one = sum(p.numel() for p in plain.stack.blocks[0].mlp.parameters())  # type: ignore[union-attr]
     assert many - few == 6 * 2 * (one + 8 * 32)
+
+
+def test_the_line_of_progress_has_speed_use_of_the_machine_and_what_is_left() -> None:
+    done: Any = SimpleNamespace(step=30, planned=120, best_score=None, history=[])
+    feed: Any = SimpleNamespace(steps_per_epoch=60, per_step=2048, unit="tokens")
+    how: Any = SimpleNamespace(work=3e9, peak=1e11)
+    line = _told(done, feed, how, 1.5, 3e-4, pace=0.05, left=0.05 * 90)
+    assert line == (
+        "step 30/120  epoch 0.5  loss 1.5000  lr 0.0003  50.0 ms/step  40,960 tokens/s  MFU 60%  4 s left"
+    ), line
+    unknown: Any = SimpleNamespace(work=0.0, peak=0.0)
+    assert "MFU" not in _told(done, feed, unknown, 1.5, 3e-4, 0.05, 4.5)
 
 
 def test_the_peak_is_that_of_a_real_product() -> None:

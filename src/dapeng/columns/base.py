@@ -307,6 +307,12 @@ class Column(ABC):
         """What a table of predictions shows beside the value, by name: the probability of each label."""
         return {}
 
+    def overlay(self) -> dict[str, Any]:
+        """How an answer is laid over the picture that it is of: {"values": {label: value of its pixels}, "background": label} of a
+        label picture, {"heat": name} of a grey one that stands beside the value; {} if not at all.
+        """
+        return {}
+
     @property
     def joint(self) -> str:
         """What stands between the parts of a value where a list must be one text."""

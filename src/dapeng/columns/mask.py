@@ -311,6 +311,9 @@ class MaskColumn(Column):
     def spread(self, prediction: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {label: prediction["shares"][:, i] for i, label in enumerate(self.labels)}
 
+    def overlay(self) -> dict[str, Any]:
+        return {"values": dict(zip(self.labels, self.values)), "background": self.labels[self.background]}
+
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "contentMediaType": "image/png", "contentEncoding": "base64"}
 

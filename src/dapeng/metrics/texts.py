@@ -20,6 +20,8 @@ from dapeng.metrics.base import Drawn, Metric, View, ratio
 from dapeng.tokens.plain_words import HAN, words
 
 HAN_SHARE = 0.3
+MOST_MOVES = 4_000_000
+"""Sum of the third powers of the true texts' lengths in words up to which moves of phrases are looked for: about a microsecond each."""
 UNKNOWN, UNWRITTEN = "\ua66e", "\ua66d"
 """Letters that stand for U+FFFD, what a tokeniser does not know, in true texts and in what was written: they are never the same."""
 
@@ -63,6 +65,11 @@ class TextView(View):
         """True where most letters of the true texts are Chinese, Japanese or Korean."""
         some = "".join(self.texts[:200].tolist())
         return len(re.findall(f"[{HAN}]", some)) > HAN_SHARE * max(len(some), 1)
+
+    @cached_property
+    def moves(self) -> int:
+        """What looking for moves of phrases takes, by the true texts alone, so that it is the same for all that write."""
+        return sum(len(words(t)) ** 3 for t in self.texts.tolist())
 
     @cached_property
     def pairs(self) -> tuple[list[str], list[str]]:
@@ -256,6 +263,24 @@ class ChrF(_Sacre):
 
     def library(self, view: TextView) -> Any:
         return _sacrebleu().CHRF()
+
+
+@metrics
+class TranslationEdits(_Sacre):
+    """Edits for 100 true words that turn what was written into the truth, a phrase that moves counted as one: TER as sacrebleu counts it.
+
+    Left out where there are so many long texts that looking for moves would take more than some seconds.
+    """
+
+    type: Literal["ter"] = "ter"
+    title: ClassVar[str] = "TER"
+    higher_is_better: ClassVar[bool] = False
+
+    def applies(self, view: View) -> bool:
+        return super().applies(view) and isinstance(view, TextView) and view.moves <= MOST_MOVES and _installed()
+
+    def library(self, view: TextView) -> Any:
+        return _sacrebleu().TER(asian_support=view.han, normalized=view.han)
 
 
 def _grams(words: list[str], size: int) -> Counter[Any]:

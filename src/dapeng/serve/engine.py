@@ -148,7 +148,7 @@ class Engine:
         return stack([pick(r) for r in rows])
 
     def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
-        """For each row, by output: value, and the probability of each label. Raises NotFinite."""
+        """For each row, by output: value, and the probability of each label, or what else its column says beside it. Raises NotFinite."""
         out: list[dict[str, Any]] = [{} for _ in rows]
         for name, tensors in self.predict(rows).items():
             column: Any = self.product.outputs[name]
@@ -156,8 +156,11 @@ class Engine:
                 raise NotFinite(f"the model's answer for {name!r} is not a finite number")
             values = column.decode(tensors)
             if "probabilities" not in tensors:
-                for answer, value in zip(out, values):
+                beside = {n: np.asarray(v).tolist() for n, v in column.spread(tensors).items()}
+                for row, (answer, value) in enumerate(zip(out, values)):
                     answer[name] = {"value": base64.b64encode(value).decode() if isinstance(value, bytes) else value}
+                    if beside:
+                        answer[name]["beside"] = {n: _sent(v[row]) for n, v in beside.items()}
                 continue
             labels = column.labels
             for answer, value, p in zip(out, values, np.round(tensors["probabilities"].astype(np.float64), 7).tolist()):
@@ -171,6 +174,13 @@ class Engine:
         ]
         outputs = [{"name": n, "type": c.type, "is": c.describe()} for n, c in self.product.outputs.items()]
         return {"model": self.name, "inputs": inputs, "outputs": outputs}
+
+
+def _sent(value: Any) -> Any:
+    """What stands beside a value, as JSON can hold it: bytes in base64, numbers with the seven digits that they have."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _getter(keys: list[Any]) -> Any:

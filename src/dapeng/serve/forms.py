@@ -79,7 +79,7 @@ async def rows_of_form(request: Request, body: bytes, names: list[str]) -> list[
 
 
 def csv_of(answers: list[dict[str, Any]], joints: Mapping[str, str]) -> bytes:
-    """Answers as CSV: NAME, and NAME.LABEL with the probability of each label. joints: what stands between parts of a list."""
+    """Answers as CSV: NAME, and NAME.LABEL with the probability of each label, or what else stands beside. joints: what stands between parts of a list."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for number, answer in enumerate(answers):
@@ -87,7 +87,7 @@ def csv_of(answers: list[dict[str, Any]], joints: Mapping[str, str]) -> bytes:
         for name, found in answer.items():
             value = found["value"]
             flat[name] = _joined(value, joints[name]) if isinstance(value, list) else value
-            flat.update({f"{name}.{label}": p for label, p in found.get("probabilities", {}).items()})
+            flat.update({f"{name}.{label}": p for label, p in (found.get("probabilities") or found.get("beside", {})).items()})
         if not number:
             writer.writerow(flat)
         writer.writerow(flat.values())

@@ -104,7 +104,8 @@ def prediction_schema(engine: Engine) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, column in engine.product.outputs.items():
         if "probabilities" not in column.predictions():
-            properties[name] = {"type": "object", "required": ["value"], "properties": {"value": column.schema()}}
+            said = {"value": column.schema(), "beside": {"type": "object"}}
+            properties[name] = {"type": "object", "required": ["value"], "properties": said}
             continue
         every = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}}
         properties[name] = {

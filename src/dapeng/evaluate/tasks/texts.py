@@ -12,7 +12,7 @@ from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
 from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
 from dapeng.metrics.base import View
-from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, _installed
+from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, TranslationEdits, _installed
 from dapeng.metrics.transcripts import PARTS, WordErrors, counted
 from dapeng.tokens.scripts import OTHER, mostly
 
@@ -71,7 +71,7 @@ class Texts(Task):
         if view.wrote and view.heard:
             found["edits"] = {u: dict(zip(PARTS, counted(view, u).sum(0).astype(int).tolist())) for u in UNITS}
         elif view.wrote and _installed():
-            found["signatures"] = {m.type: m.signature(view) for m in (Bleu(), ChrF())}
+            found["signatures"] = {m.type: m.signature(view) for m in (Bleu(), ChrF(), TranslationEdits()) if m.applies(view)}
         return found
 
     def worst(

@@ -60,11 +60,10 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
     cells = cells_of(folder, [n for n, kind in shown_as(folder).items() if kind == "image"], [int(rows[i]) for i in at])
     if cells.why_not:
         return el("p", cells.why_not[:1].upper() + cells.why_not[1:] + ".", class_="note")
-    hottest = found["called_from"] or float(np.quantile(heat, 0.999))
     used, cards = 0, []
     for i in at:
         words = f"{'faulty' if faulty[i] else 'good'}, score {number(float(tensors['score'][i]), 4)}"
-        layers = [_marked(codes[i]), _heated(heat[i], hottest)]
+        layers = [_marked(codes[i]), _heated(heat[i], max(found["called_from"] or 0.0, float(heat[i].max())))]
         card, size = _card(
             cells, int(rows[i]), layers, np.asarray(tensors["affine"][i], np.float64).reshape(2, 3), words
         )
@@ -72,7 +71,9 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
         if used > MOST_BYTES:
             break
         cards.append(card)
-    note = "Left what is truly faulty, right the heat: full red from the threshold of pictures on."
+    note = (
+        "Left what is truly faulty, right the heat: full red is the hottest place of a picture, or the threshold where that is higher."
+    )
     return join(el("p", note, class_="note"), el("ul", *cards, class_="gallery drawn"))
 
 

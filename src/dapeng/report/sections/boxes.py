@@ -136,7 +136,7 @@ def _card(cells: Rows, row: int, told: Found, true: True_, found: dict[str, Any]
         "svg",
         el("title", count),
         el("image", href=uri, width=width, height=height),
-        *_boxes(shown, true, missed, found["labels"], max(width, height) / 320),
+        *_boxes(shown, true, missed, found["labels"], max(width, height) / 320, width),
         viewBox=f"0 0 {width} {height}",
         role="img",
         aria_label=count,
@@ -144,30 +144,38 @@ def _card(cells: Rows, row: int, told: Found, true: True_, found: dict[str, Any]
     return el("li", drawing, el("p", count), where), len(uri)
 
 
-def _boxes(shown: Any, true: True_, missed: np.ndarray, labels: list[str], unit: float) -> list[Safe]:
-    """Rectangles with their words; unit: pixels of the picture to a pixel on the page, about."""
+def _boxes(shown: Any, true: True_, missed: np.ndarray, labels: list[str], unit: float, width: int) -> list[Safe]:
+    """Rectangles with their words; unit: pixels of the picture, which is so wide, to a pixel on the page, about."""
     parts = []
     for box, score, code in zip(*shown):
         colour = COLOURS[int(code) % len(COLOURS)]
         parts.append(_rectangle(box, colour, unit, None))
-        word = f"{labels[int(code)]} {score:.2f}"
-        parts.append(
-            el(
-                "text",
-                word,
-                x=round(box[0], 1),
-                y=round(max(box[1] - 2 * unit, 9 * unit), 1),
-                font_size=round(9 * unit, 1),
-                fill=colour,
-                stroke="#fff",
-                stroke_width=round(unit * 2, 1),
-                paint_order="stroke",
-            )
-        )
+    for box, score, code in zip(*shown):  # above all frames, so that none runs through a word
+        parts.append(_word(f"{labels[int(code)]} {score:.2f}", box, COLOURS[int(code) % len(COLOURS)], unit, width))
     for box, gone in zip(true[0], missed):
         if gone:
             parts.append(_rectangle(box, MISSED, unit, f"{4 * unit:.1f} {3 * unit:.1f}"))
     return parts
+
+
+def _word(word: str, box: np.ndarray, colour: str, unit: float, width: int) -> Safe:
+    """Above its box, or below the upper edge where there is no room; one that would leave the picture ends where its box does."""
+    left, top, right, _ = (float(v) for v in box)
+    ends = left > 0.7 * width
+    return el(
+        "text",
+        word,
+        x=round(right if ends else left, 1),
+        y=round(top - 2 * unit if top > 12 * unit else top + 11 * unit, 1),
+        font_size=round(10 * unit, 1),
+        font_weight=700,
+        text_anchor="end" if ends else "start",
+        fill=colour,
+        stroke="#fff",
+        stroke_width=round(unit * 2.5, 1),
+        stroke_linejoin="round",
+        paint_order="stroke",
+    )
 
 
 def _rectangle(box: np.ndarray, colour: str, unit: float, dashes: str | None) -> Safe:

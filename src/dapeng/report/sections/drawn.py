@@ -18,6 +18,8 @@ from dapeng.report.section import Section, outputs
 ACROSS, DOWN = 10, 6
 LARGEST_SIDE, MOST_BYTES = 1000, 900_000
 """Of one grid: its longer side in pixels, and its bytes."""
+SEEN_SIDE = 360
+"""What the longer side of a smaller grid is enlarged to, about."""
 STAGES = 5
 
 
@@ -124,5 +126,7 @@ def _figure(pixels: np.ndarray, alt: str, caption: str) -> Safe | None:
         picture.save(out, "JPEG", quality=80)
         data, kind, (width, height) = out.getvalue(), "jpeg", picture.size
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    times = max(SEEN_SIDE // max(height, width), 1)
+    width, height = width * times, height * times
     image = el("img", src=uri, alt=alt, width=width, height=height, loading="lazy", class_="sharp" if small else None)
     return el("figure", image, el("figcaption", caption))

@@ -76,7 +76,7 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
     key = [join(_swatch(c), own(label), " ") for c, label in labels]
     words = "Left the truth, in the middle the answer, on the right in red where they differ. Coloured: "
     said = el("p", words, *key, class_="note")
-    return join(said, el("ul", *cards, class_="gallery drawn"))
+    return join(said, el("ul", *cards, class_="gallery drawn wide"))
 
 
 def _swatch(code: int) -> Safe:

@@ -144,51 +144,155 @@ function drawing(tag, attributes, text) {
   return element;
 }
 
-function boxes(value) {
-  const whole = make("div", undefined, "value");
-  const image = form.querySelector("img:not([hidden])");
+// the picture that an output is of, as the reader chose it; null where the browser can't show it
+function pictureOf(name) {
+  const of = about.overlays[name].of;
+  const input = [...form.querySelectorAll("input[type=file]")].find((i) => !of || i.dataset.name === of);
+  const image = input && document.getElementById("p" + input.id.slice(1));
+  return image && !image.hidden && image.naturalWidth ? image : null;
+}
+
+function key(entries) {
+  const list = make("ul", undefined, "tags key");
+  for (const [colour, text] of entries) {
+    const item = make("li", undefined, "tag");
+    const swatch = drawing("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" });
+    swatch.append(drawing("rect", { width: 10, height: 10, rx: 2, fill: colour }));
+    item.append(swatch, make("span", text));
+    list.append(item);
+  }
+  if (!entries.length) list.append(make("li", "–", "quiet"));
+  return list;
+}
+
+function boxes(name, value) {
+  const whole = make("div", undefined, "value drawn");
+  const image = pictureOf(name);
   const labels = [...new Set(value.map((b) => b.label))].sort();
-  if (image && image.naturalWidth) {
+  const colourOf = (label) => COLOURS[labels.indexOf(label) % COLOURS.length];
+  const counts = labels.map((label) => [colourOf(label), value.filter((b) => b.label === label).length + " " + label]);
+  if (image) {
     const [wide, high] = [image.naturalWidth, image.naturalHeight];
-    const unit = Math.max(wide, high) / 480;
-    const svg = drawing("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": value.length + " boxes", width: "100%" });
+    const unit = wide / Math.min(result.clientWidth || 480, 480); // of a pixel as it is seen
+    const size = 13 * unit;
+    const said = name + ": " + (counts.map((c) => c[1]).join(", ") || "–");
+    const svg = drawing("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": said, width: "100%" });
     svg.append(drawing("image", { href: image.src, width: wide, height: high }));
     for (const b of value) {
-      const colour = COLOURS[labels.indexOf(b.label) % COLOURS.length];
-      svg.append(drawing("rect", { x: b.x1, y: b.y1, width: b.x2 - b.x1, height: b.y2 - b.y1, fill: "none", stroke: colour, "stroke-width": 2 * unit }));
-      svg.append(drawing("text", { x: b.x1, y: Math.max(b.y1 - 2 * unit, 11 * unit), "font-size": 11 * unit, fill: colour }, b.label + " " + b.score.toFixed(2)));
+      const frame = { x: b.x1, y: b.y1, width: b.x2 - b.x1, height: b.y2 - b.y1, fill: "none" };
+      svg.append(drawing("rect", { ...frame, stroke: "#fff", "stroke-opacity": 0.7, "stroke-width": 4.5 * unit }));
+      svg.append(drawing("rect", { ...frame, stroke: colourOf(b.label), "stroke-width": 2 * unit, "class": "box" }));
+    }
+    for (const b of value) {
+      const right = b.x1 > 0.7 * wide; // words that would leave the picture end where their box ends
+      const words = { x: right ? b.x2 : b.x1, y: b.y1 > size * 1.2 ? b.y1 - 4 * unit : Math.min(b.y2 + size, high - 2 * unit), "text-anchor": right ? "end" : "start" };
+      const look = { "font-size": size, "font-weight": 700, fill: colourOf(b.label), stroke: "#fff", "stroke-width": 3.5 * unit, "stroke-linejoin": "round", "paint-order": "stroke" };
+      svg.append(drawing("text", { ...words, ...look }, b.label + " " + b.score.toFixed(2)));
     }
     whole.append(svg);
   }
-  const list = make("ul", undefined, "tags");
-  for (const label of labels) list.append(make("li", value.filter((b) => b.label === label).length + " " + label, "tag"));
-  if (!value.length) list.append(make("li", "–", "quiet"));
-  whole.append(list);
+  whole.append(key(counts));
   return whole;
 }
 
-function mask(name, value) {
-  const image = make("img", undefined, "value");
-  image.src = "data:image/png;base64," + value;
+function loaded(data) {
+  const image = new Image();
+  return new Promise((resolve, reject) => {
+    image.onload = () => resolve(image);
+    image.onerror = reject;
+    image.src = "data:image/png;base64," + data;
+  });
+}
+
+// a canvas of the size of an answer, with the picture under it; and the answer's own pixels
+function layers(name, said, alt) {
+  const canvas = make("canvas");
+  [canvas.width, canvas.height] = [said.naturalWidth, said.naturalHeight];
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", alt);
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.drawImage(said, 0, 0);
+  const pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  const image = pictureOf(name);
+  if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  else pen.fillRect(0, 0, canvas.width, canvas.height);
+  return [canvas, pen, pixels];
+}
+
+function mixed(canvas, pen, colour) {
+  const under = pen.getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 0; at < under.data.length; at += 4) {
+    const found = colour(at);
+    if (!found) continue;
+    for (let c = 0; c < 3; c++) under.data[at + c] = (1 - found[3]) * under.data[at + c] + found[3] * found[c];
+  }
+  pen.putImageData(under, 0, 0);
+}
+
+const rgb = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+
+async function labelled(name, found, whole) {
+  const { values, background } = about.overlays[name];
+  const labels = Object.keys(values).filter((label) => label !== background);
+  const colours = new Map(labels.map((label, i) => [values[label], [...rgb(COLOURS[i % COLOURS.length]), 0.55]]));
+  const coloured = Object.values(values).some((v) => v > 255);
+  const shares = labels.map((label, i) => [COLOURS[i % COLOURS.length], label + ": " + (100 * (found.beside || {})[label]).toFixed(1) + " %"]);
+  const [canvas, pen, pixels] = layers(name, await loaded(found.value), name + ": " + shares.map((s) => s[1]).join(", "));
+  mixed(canvas, pen, (at) => colours.get(coloured ? pixels[at] * 65536 + pixels[at + 1] * 256 + pixels[at + 2] : pixels[at]));
+  whole.append(canvas, key(shares));
+}
+
+async function heated(name, found, whole) {
+  const data = found.beside[about.overlays[name].heat];
+  const [canvas, pen, pixels] = layers(name, await loaded(data), name + ": " + found.value);
+  let hottest = 128; // the threshold
+  for (let at = 0; at < pixels.length; at += 4) hottest = Math.max(hottest, pixels[at]);
+  mixed(canvas, pen, (at) => [224, 49, 49, 0.75 * (pixels[at] / hottest) ** 2]);
+  whole.append(canvas);
+}
+
+function picture(name, found) {
+  const image = make("img", undefined, "value drawn");
+  image.src = "data:image/png;base64," + found.value;
   image.alt = name;
   return image;
 }
 
-function sound(name, value) {
+// over the picture that was read, where the output says how
+function overlaid(name, found, draw, ...first) {
+  const whole = make("div", undefined, "value drawn");
+  whole.append(...first);
+  draw(name, found, whole).catch(() => whole.append(picture(name, found)));
+  return whole;
+}
+
+function beside(found) {
+  const list = make("ul", undefined, "quiet beside");
+  for (const [what, value] of Object.entries(found.beside || {})) if (typeof value === "number") list.append(make("li", what + " " + number(value)));
+  return list;
+}
+
+function sound(name, found) {
   const player = make("audio", undefined, "value");
-  player.src = "data:audio/wav;base64," + value;
+  player.src = "data:audio/wav;base64," + found.value;
   player.controls = true;
   player.setAttribute("aria-label", name);
   return player;
 }
 
-const SEEN = {boxes: (_, value) => boxes(value), picture: mask, sound};
+const SEEN = { boxes: (name, found) => boxes(name, found.value), picture, sound };
+
+function seen(name, found) {
+  const how = about.overlays[name];
+  if (how.values) return [overlaid(name, found, labelled)];
+  const draw = SEEN[about.kinds[name]];
+  const parts = [draw ? draw(name, found) : shown(found.value), beside(found)];
+  return how.heat && found.beside ? [...parts, overlaid(name, found, heated)] : parts;
+}
 
 function answer(name, found) {
   const box = make("div", undefined, "answer");
-  const draw = SEEN[about.kinds[name]];
-  const seen = draw ? draw(name, found.value) : shown(found.value);
-  box.append(make("h3", name), seen);
+  box.append(make("h3", name), ...seen(name, found));
   if (found.probabilities) {
     const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
     const list = make("ul", undefined, "bars");

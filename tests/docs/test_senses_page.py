@@ -1,0 +1,76 @@
+"""The page on the senses: its files are written out, its commands run with two steps of training, and show what it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_readme import console  # type: ignore[import-not-found]
+from test_texts_page import figures_aside  # type: ignore[import-not-found]
+from test_your_own_encoder import files  # type: ignore[import-not-found]
+
+from dapeng.cli.main import main
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ["senses.md", "senses.zh-CN.md"]
+SHORT = ["train.steps=2", "train.epochs=auto", "evaluate.resamples=20", "train.threads=1"]
+
+
+def said_by(command: str, folder: Path) -> tuple[int, str, str]:
+    """Status, standard output and error: of our own commands in this process, since importing torch takes longer than all they do."""
+    words = shlex.split(command)
+    if words[0] != "dapeng":
+        words[0] = sys.executable if words[0] == "python" else words[0]
+        shell = words[0] == "printf"
+        done = subprocess.run(
+            command if shell else words, shell=shell, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(words[1:] + SHORT * (words[1] == "train"))
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av", reason="needs PyAV (dapeng[video]), which reads the videos of the page")
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / PAGES[0]).read_text(encoding="utf-8")
+    for name, body in files(text).items():
+        (tmp_path / name).write_text(body, encoding="utf-8")
+    commands = console(text)
+    assert len(commands) >= 15
+    for command, shown in commands:
+        status, out, err = said_by(command, tmp_path)
+        assert status == 0, f"{command}\n{err}"
+        if command.startswith("dapeng predict"):  # after two steps it says something else, in as many lines, of the same columns
+            assert out.split("\n", 1)[0] == shown.split("\n", 1)[0], command
+            assert len(out.splitlines()) == len(shown.splitlines()), command
+            continue
+        for part in (p for p in shown.split("...") if p.strip()):
+            assert figures_aside(part) in figures_aside(out + err), command
+
+
+def test_both_languages_show_the_same_files_and_commands() -> None:
+    english, chinese = ((DOCS / p).read_text(encoding="utf-8") for p in PAGES)
+    assert files(english) == files(chinese)
+    assert console(english) == console(chinese)
+    assert english.count("\n## ") == chinese.count("\n## ")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_figures_of_recipes_are_those_of_their_heads(page: str) -> None:
+    from dapeng.api import recipe_file
+
+    rows = re.findall(r"^\| `(?:recipe:)?([\w-]+)` \|[^|]*\|([^|]*)\|", (DOCS / page).read_text(encoding="utf-8"), re.M)
+    assert len(rows) >= 12
+    for name, told in rows:
+        head = recipe_file(name).read_text(encoding="utf-8").split("\nname:")[0]
+        for figure in re.findall(r"\d+\.\d+", told):
+            assert figure in head, (name, figure)
