@@ -16,9 +16,12 @@ from pydantic import Field
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.template import CHATML, is_text, template_in
+from dapeng.columns.text_reader import TextReader
+from dapeng.columns.tokeniser_file import Named, TokeniserFile
 from dapeng.columns.tokenisers import CJK, KINDS, LONGEST, Tokeniser, clean, lowers, prune, train_bpe, vocabulary
 from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
 from dapeng.tokens.published import SPACE, flattened, sequence
@@ -50,8 +53,13 @@ class Text(ColumnOptions):
     """What training minimises."""
     weight: float = Field(1.0, gt=0)
     """Weight of this output beside the others."""
-    tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe", "unigram", "wordpiece", "bytes"] = "auto"
-    """Of what is written: bpe (auto), unigram, wordpiece, words, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
+    tokeniser: Annotated[
+        Literal["auto", "words", "characters", "ngrams", "bpe", "unigram", "wordpiece", "bytes"] | TokeniserFile,
+        Named(),
+    ] = "auto"
+    """Of what is written: bpe (auto), unigram, wordpiece, words, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese.
+    Of either a file that holds one: PATH/tokenizer.json, or PATH/NAME.model of SentencePiece.
+    """
     max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
     vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
@@ -92,7 +100,15 @@ class Text(ColumnOptions):
         return self.lowercase is True and self.tokeniser == "words"
 
     def settled(self, base: Path | None) -> Text:
-        """With the text of the template in the place of its name. Raises SpecError where there is none."""
+        """With the text of the template in the place of its name, and files found. Raises SpecError where there is none."""
+        if isinstance(self.tokeniser, TokeniserFile):
+            found = self.tokeniser.located(base)
+            found.codec()
+            if self.vocab_size != "auto":
+                what = f"{found.path} holds a whole vocabulary: there is nothing to choose"
+                raise SpecError(Problem("vocab_size", what, "leave vocab_size out"))
+            if found != self.tokeniser:
+                return self.model_copy(update={"tokeniser": found}).settled(base)
         if not self.chat or is_text(self.chat):
             return self
         brought = self.decoder.conversation() or {}
@@ -108,6 +124,8 @@ class Text(ColumnOptions):
 
     def kind(self, han: bool) -> str:
         """The tokeniser to use; `han` where most letters are Han, kana or hangul."""
+        if isinstance(self.tokeniser, TokeniserFile):
+            return self.tokeniser.read()["kind"]
         if self.tokeniser != "auto":
             return self.tokeniser
         best = "ngrams" if self.encoder is None else getattr(self.encoder, "tokeniser", None)
@@ -124,7 +142,9 @@ class TextSummary(Summary):
     def __init__(self, options: Text):
         self.options = options
         self.given = options.encoder.vocabulary() if options.encoder is not None else None
-        """A tokeniser that the encoder brings: nothing is fitted then but lengths."""
+        """A tokeniser that the encoder brings, or a file: nothing is fitted then but lengths."""
+        if self.given is None and isinstance(options.tokeniser, TokeniserFile):
+            self.given = options.tokeniser.read()
         self.tokeniser = KINDS[self.given["kind"]](self.given) if self.given is not None else None
         self.units: dict[str, Counter[str]] = {}
         self.lengths: dict[str, Counter[int]] = {}
@@ -238,7 +258,9 @@ class TextColumn(Column):
 
     def remarks(self) -> list[str]:
         asked = self.options.tokeniser
-        if self.state["kind"] != "file" or asked == "auto":
+        if isinstance(asked, TokeniserFile) and not getattr(self.options.encoder, "weights", None):
+            return []
+        if self.state["kind"] not in ("file", "pieces") or asked == "auto":
             return []
         return [f"tokeniser: {asked} is not used: the encoder's weights were trained with their own"]
 
@@ -300,56 +322,6 @@ class TextColumn(Column):
         return f"text, {self.size:,} {s['kind']}, longest {s['max_length']} of {s['lengths']['1.0']} tokens{cut}"
 
     def reader(self) -> tuple[type, dict[str, Any]]:
-        arguments = {k: self.state.get(k) for k in ("kind", "vocab", "tokenizer", "lowest", "highest", "max_length")}
+        told = ("kind", "vocab", "tokenizer", "codec", "end", "lowest", "highest", "max_length")
+        arguments = {k: self.state.get(k) for k in told}
         return TextReader, {**arguments, "lowercase": self.lowercase, "form": self.options.normalise, "cjk": CJK}
-
-
-class TextReader:
-    """Raw texts to padded ids, with numpy and the standard library (and `tokenizers` where the tokeniser is BPE)."""
-
-    def __init__(self, kind, vocab, tokenizer, lowest, highest, max_length, lowercase, form, cjk):
-        import re
-
-        self.kind, self.lowest, self.highest, self.limit = kind, lowest, highest, max_length
-        self.lowercase, self.form = lowercase, form
-        self.ids = {t: i for i, t in enumerate(vocab or [])}
-        self.word = re.compile(rf"[{cjk}]|[^\W{cjk}]+(?:['’][^\W{cjk}]+)?|[^\w\s]")
-        if kind in ("bpe", "file"):
-            from tokenizers import Tokenizer
-
-            self.library = Tokenizer.from_str(tokenizer)
-            self.library.no_padding()
-            self.library.no_truncation()
-            self.library.encode_special_tokens = True
-            if kind == "file":
-                self.library.enable_truncation(max_length)
-
-    def row(self, text):
-        import unicodedata
-
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        text = text if self.form == "none" else unicodedata.normalize(self.form, text)
-        text = " ".join((text.lower() if self.lowercase else text).split())
-        if self.kind in ("bpe", "file"):
-            return self.library.encode(text, add_special_tokens=self.kind == "file").ids
-        if self.kind == "characters":
-            return [self.ids.get(c, 1) for c in text]
-        words = self.word.findall(text)
-        if self.kind == "words":
-            return [self.ids.get(w, 1) for w in words]
-        grams = list(words) if self.lowest == 1 else []
-        for n in range(max(self.lowest, 2), self.highest + 1):
-            grams.extend(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
-        return [self.ids[g] for g in grams if g in self.ids] or [1]
-
-    def encode(self, cells):
-        import numpy as np
-
-        texts = ["" if c is None else str(c) for c in cells]
-        rows = [self.row(t)[: self.limit] for t in texts]
-        longest = max(1, max(map(len, rows), default=1))
-        ids = np.zeros((len(rows), longest), np.int32)
-        mask = np.zeros((len(rows), longest), bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = row, True
-        return {"ids": ids, "mask": mask, "present": np.array([bool(t.strip()) for t in texts])}

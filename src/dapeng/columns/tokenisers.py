@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dapeng.tokens.base import whole
+from dapeng.tokens.base import Codec, flat, whole
+from dapeng.tokens.file import read_as_text
+from dapeng.tokens.kinds import CODECS
 from dapeng.tokens.published import DIGIT, LETTER, split, tokenizer_json
 
 SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>"]
@@ -46,8 +48,8 @@ def clean(text: str, lowercase: bool, form: str = "NFKC") -> str:
 
 
 def lowers(options: Any, kind: str) -> bool:
-    """Whether a text column reads capitals as small letters; a tokeniser that public weights bring decides it by itself."""
-    return options.lowercase is not False and kind != "file"
+    """Whether a text column reads capitals as small letters; a tokeniser out of a file decides it by itself."""
+    return options.lowercase is not False and kind not in (File.kind, Pieces.kind)
 
 
 class Tokeniser(ABC):
@@ -222,9 +224,7 @@ class BPE(Tokeniser):
         return PAD, BOS, EOS, None
 
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = [e.ids[:limit] for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+        return flat([e.ids[:limit] for e in self.library.encode_batch_fast(texts, add_special_tokens=False)])
 
     def tokens(self, text: str, limit: int) -> list[str]:
         ids = self.library.encode(text, add_special_tokens=False).ids[:limit]
@@ -232,7 +232,10 @@ class BPE(Tokeniser):
 
 
 class File(Tokeniser):
-    """What public weights were trained with, out of their tokenizer.json: begin and end are added, special tokens in a text are text."""
+    """Out of a tokenizer.json: begin and end are added as it says, special tokens in a text are text.
+
+    state: tokenizer, the text of the file; frame, ids of padding, begin and end, where they are known.
+    """
 
     kind = "file"
 
@@ -247,9 +250,7 @@ class File(Tokeniser):
 
     def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         self.library.no_truncation()
-        rows = [e.ids for e in self.library.encode_batch_fast(texts, add_special_tokens=False)]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+        return flat(read_as_text(self.library, texts, False))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         self.library.no_truncation()
@@ -264,6 +265,8 @@ class File(Tokeniser):
 
     def framing(self) -> tuple[int, int, int, int | None]:
         first = [self._first(names) for names in FRAMES]
+        if "frame" in self.state:
+            return *self.state["frame"], first[3]
         pad, bos, eos = (0 if i is None else i for i in first[:3])
         return pad, bos, eos, first[3]
 
@@ -288,13 +291,56 @@ class File(Tokeniser):
 
     def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
         self.library.enable_truncation(limit)
-        rows = [e.ids for e in self.library.encode_batch_fast(texts)]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return np.fromiter((i for r in rows for i in r), np.int32, int(lengths.sum())), lengths
+        return flat(read_as_text(self.library, texts, True))
 
     def tokens(self, text: str, limit: int) -> list[str]:
         self.library.enable_truncation(limit)
         return [t.removeprefix("##") for t in self.library.encode(text).tokens]
+
+
+class Pieces(Tokeniser):
+    """Pieces of sentences out of a file of `sentencepiece`.
+
+    state: codec, that of one of `dapeng.tokens` with its kind; end, ids that stand behind every text.
+    """
+
+    kind = "pieces"
+    hides = None
+
+    def __init__(self, state: dict[str, Any]):
+        self.state = state
+        self.codec: Codec = CODECS[state["codec"]["kind"]](state["codec"])
+        self.size = self.codec.size
+        self.end: list[int] = list(state.get("end", ()))
+
+    @staticmethod
+    def units(text: str, lowest: int, highest: int) -> Iterable[str]:
+        return text.split()
+
+    def encode(self, texts: list[str], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        ids, lengths = self.codec.encode(texts)
+        parts = np.split(ids, np.cumsum(lengths)[:-1]) if len(texts) else []
+        return flat([[*p[: max(limit - len(self.end), 0)].tolist(), *self.end][:limit] for p in parts])
+
+    def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        return self.codec.encode(texts)
+
+    def text(self, ids: Sequence[int]) -> str:
+        return self.codec.decode(ids)
+
+    def framing(self) -> tuple[int, int, int, int | None]:
+        return self.codec.pad, self.codec.bos, self.codec.eos, self.codec.unknown
+
+    def ordinary(self) -> np.ndarray:
+        found = np.ones(self.size, bool)
+        found[list(self.codec.names.values())] = False
+        return found
+
+    def published(self) -> dict[str, Any]:
+        return self.codec.published()
+
+    def tokens(self, text: str, limit: int) -> list[str]:
+        return self.codec.pieces(text)[:limit]
 
 
 def _joined(library: Any, size: int) -> np.ndarray:
@@ -317,7 +363,7 @@ def as_text_alone(tokenizer: str) -> Any:
     return library
 
 
-KINDS: dict[str, type[Tokeniser]] = {t.kind: t for t in (Words, Characters, NGrams, BPE, File)}
+KINDS: dict[str, type[Tokeniser]] = {t.kind: t for t in (Words, Characters, NGrams, BPE, File, Pieces)}
 
 
 def prune(counts: Counter[str], most: int = PRUNE_AT) -> Counter[str]:

@@ -16,6 +16,7 @@ from dapeng.columns.borrowed import Borrowed
 from dapeng.columns.chat import Talk, conversation, spoken, talks, turns_of
 from dapeng.columns.quoting import as_numbers, as_texts, stretch
 from dapeng.columns.template import FIRST, OWN, Template, Turn, named
+from dapeng.columns.tokeniser_file import TokeniserFile, added
 from dapeng.columns.tokenisers import NGrams, lowers
 from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
@@ -40,7 +41,7 @@ CHAT_WINDOW = 1_024
 """The same for conversations, whose answers hang on what was asked."""
 KINDS: dict[str, type[Codec]] = {**CODECS, Borrowed.kind: Borrowed}
 """The tokenisers that a text is written with, by name."""
-TOLD = ("kind", "vocab", "tokenizer", "lowest", "highest")
+TOLD = ("kind", "vocab", "tokenizer", "lowest", "highest", "codec", "frame")
 """What a tokeniser is made of, among what is known of an input."""
 LONGEST = 50
 LETTERS, MOST_LETTERS = 8, 8_192
@@ -53,11 +54,12 @@ class WrittenSummary(Summary):
 
     def __init__(self, options: Text):
         self.options = options
-        self.codec = KINDS[options.decoder.tokeniser if options.tokeniser == "auto" else options.tokeniser]
+        asked = options.decoder.tokeniser if options.tokeniser == "auto" else options.tokeniser
         self.given = options.decoder.vocabulary()
-        """A tokeniser that the decoder brings, or an input: nothing is fitted then but lengths."""
-        if self.given is not None:
-            self.codec = KINDS[self.given["kind"]]
+        """A tokeniser that the decoder brings, a file, or an input: nothing is fitted then but lengths."""
+        if self.given is None and isinstance(asked, TokeniserFile):
+            self.given = asked.codec()
+        self.codec = KINDS[asked if self.given is None else self.given["kind"]]  # type: ignore[index]
         self.template = template_of(options)
         self.counts: Counter[str] = Counter()
         self.some: dict[bytes, str] = {}
@@ -362,6 +364,7 @@ class WrittenColumn(Column):
         talk = "cells are conversations: with chat: true the model learns to answer, and not to write lists of turns"
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
+        brought = self.options.decoder.begun if isinstance(asked, TokeniserFile) else own == File.kind
         seam = "this tokeniser cuts the end of a question otherwise when its answer follows, and answers may begin badly: let the"
         seams = (
             []
@@ -376,8 +379,9 @@ class WrittenColumn(Column):
                 "lowercase: true is not used: what is written is kept letter by letter, but for tokeniser: words"
             )
         talks += self._lost()
+        talks += [] if self.options.decoder.begun else added(self.state["codec"])
         talks += [talk] if self.state.get("talks") and not self.chat else []
-        return talks + seams + ([told] if cut else []) + ([other] if own == File.kind and asked != "auto" else [])
+        return talks + seams + ([told] if cut else []) + ([other] if brought and asked != "auto" else [])
 
     def _lost(self) -> list[str]:
         """What reading an input as it is read loses, where this is written in its tokens."""

@@ -216,6 +216,11 @@ class DecoderOptions(Options):
         """The tokeniser of the text that it writes, where it brings one; None: fitted on the training rows."""
         return None
 
+    @property
+    def begun(self) -> bool:
+        """Whether training starts from public weights, with the tokeniser that belongs to them."""
+        return getattr(self, "weights", None) is not None
+
     def conversation(self) -> dict[str, Any] | None:
         """How the weights that it begins from write conversations: "text" of a template or None, and "tokens", special ones by role."""
         return None

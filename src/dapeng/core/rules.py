@@ -106,9 +106,11 @@ def _of_the_other_side(inputs: Mapping[str, _Written], outputs: Mapping[str, _Wr
     for section, columns in (("inputs", inputs), ("outputs", outputs)):
         for column in columns.values():
             cls = column.shape.options(column.value)
-            for key, values in getattr(cls, "by_side", {}).get(section, {}).items():
+            sides = getattr(cls, "by_side", {})
+            for key, values in sides.get(section, {}).items():
                 found = column.value.get(key)
-                if isinstance(found, str) and found not in values:
+                known = {v for side in sides.values() for v in side.get(key, ())}  # others are names of files
+                if isinstance(found, str) and found in known.difference(values):
                     what = f"{found!r} is not for {section}"
                     yield Finding((section, column.name, key), what, f"one of {', '.join(values)}")
 

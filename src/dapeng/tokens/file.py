@@ -46,8 +46,7 @@ class File(Codec):
         raise ValueError("the tokeniser of public weights is not fitted: it comes with them")
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        found = self.library.encode_batch_fast([whole(t) for t in texts], add_special_tokens=False)
-        return flat([e.ids for e in found])
+        return flat(read_as_text(self.library, [whole(t) for t in texts], False))
 
     @cached_property
     def specials(self) -> dict[str, int]:  # type: ignore[override]
@@ -96,6 +95,22 @@ class File(Codec):
     @property
     def names(self) -> dict[str, int]:
         return {self.library.id_to_token(i) or PLACEHOLDER.format(i): i for i in (self.pad, self.bos, self.eos)}
+
+
+def read_as_text(library: Any, texts: Sequence[str], around: bool) -> list[list[int]]:
+    """Ids of each text; `around`: with what the file puts around one.
+
+    A vocabulary may hold special tokens as pieces too, that a text's letters then lead to: those are broken by a blank.
+    """
+    found = library.encode_batch_fast(list(texts), add_special_tokens=around)
+    added = {i: t.content for i, t in library.get_added_tokens_decoder().items() if t.special and len(t.content) > 1}
+    for row, text in enumerate(texts):
+        names = [n for n in added.values() if n in text]
+        if names and any(i in added and not m for i, m in zip(found[row].ids, found[row].special_tokens_mask)):
+            for name in names:
+                text = text.replace(name, f"{name[0]} {name[1:]}")
+            found[row] = library.encode(text, add_special_tokens=around)
+    return [e.ids for e in found]
 
 
 def _placed(library: Any, text: str, first: bool) -> Placed:

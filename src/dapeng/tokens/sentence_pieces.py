@@ -18,6 +18,8 @@ from dapeng.core.errors import need_extra
 from dapeng.tokens.base import BOS, EOS, PAD, SPECIAL, UNK, Codec, flat, shown, whole
 from dapeng.tokens.published import sequence, tokenizer_json
 
+LOST = "\ufffd"
+"""What is unknown is written as."""
 SPARE = 300
 """Pieces for bytes and special tokens, and some to learn."""
 
@@ -34,10 +36,13 @@ class SentencePieces(Codec):
         super().__init__(state)
         self.library = _library().SentencePieceProcessor(model_proto=base64.b64decode(state["model"]))
         self.size = self.library.get_piece_size()
-        self.pad, self.bos, self.eos = (
-            i if i >= 0 else self.library.unk_id()
-            for i in (self.library.pad_id(), self.library.bos_id(), self.library.eos_id())
-        )
+        own = {"pad": self.library.pad_id(), "bos": self.library.bos_id(), "eos": self.library.eos_id()}
+        self.pieces_of_file = self.size
+        self.added = {r: self.size + n for n, r in enumerate(r for r, i in own.items() if i < 0)}
+        """Those around a text that the file doesn't have: behind its ids."""
+        self.size += len(self.added)
+        self.pad, self.bos, self.eos = ({**own, **self.added}[r] for r in own)
+        self.unknown = self.library.unk_id()
         self.marks = {m: self.library.piece_to_id(m) for m in state["marks"]}
 
     @classmethod
@@ -68,14 +73,19 @@ class SentencePieces(Codec):
         return flat(self.library.encode([whole(t) for t in texts], num_threads=1))
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self.library.decode([int(i) for i in ids if not self.library.is_control(int(i))])
+        own = (int(i) for i in ids if i < self.pieces_of_file)
+        said = [i for i in own if not self.library.is_control(i)]
+        if self.unknown not in said:
+            return self.library.decode(said)
+        return self.library.decode_pieces([LOST if i == self.unknown else self.library.id_to_piece(i) for i in said])
 
     def token_bytes(self) -> list[bytes]:
         own = self.library
         if own.decode([own.piece_to_id("\u2581")] * 2) != "  ":  # this file drops the first blank of a text
             return super().token_bytes()
         apart = (own.is_control, own.is_unknown, own.is_unused)
-        return [b"" if any(f(i) for f in apart) else self._bytes(i) for i in range(self.size)]
+        said = [b"" if any(f(i) for f in apart) else self._bytes(i) for i in range(self.pieces_of_file)]
+        return said + [b""] * len(self.added)
 
     def _bytes(self, i: int) -> bytes:
         piece = self.library.id_to_piece(i)
@@ -83,13 +93,14 @@ class SentencePieces(Codec):
 
     @property
     def specials(self) -> dict[str, int]:
-        return {self.library.id_to_piece(i): i for i in range(self.size) if self.library.is_control(i)}
+        own = {self.library.id_to_piece(i): i for i in range(self.pieces_of_file) if self.library.is_control(i)}
+        return {**own, **{f"<{r}>": i for r, i in self.added.items()}}
 
     def published(self) -> dict[str, Any]:
         own, blank = self.library, "\u2581"
         special = {i: name for name, i in self.names.items()}
         names = [special.get(i) or own.id_to_piece(i) for i in range(self.size)]
-        vocab = [[name, own.get_score(i)] for i, name in enumerate(names)]
+        vocab = [[name, own.get_score(i) if i < self.pieces_of_file else 0.0] for i, name in enumerate(names)]
         model = {"type": "Unigram", "unk_id": own.unk_id(), "vocab": vocab, "byte_fallback": True}
         blanks = {"type": "Replace", "pattern": {"String": " "}, "content": blank}
         back = {"type": "Replace", "pattern": {"String": blank}, "content": " "}
@@ -99,8 +110,9 @@ class SentencePieces(Codec):
     @property
     def names(self) -> dict[str, int]:
         # with a blank, which no text holds any more when pieces are looked for: there, a special one is a piece like others
-        apart = (i for i in range(self.size) if self.library.is_control(i) or self.library.is_unknown(i))
-        return {self.library.id_to_piece(i) + " ": i for i in apart}
+        own = range(self.pieces_of_file)
+        apart = (i for i in own if self.library.is_control(i) or self.library.is_unknown(i))
+        return {self.library.id_to_piece(i) + " ": i for i in apart} | {f"<{r}> ": i for r, i in self.added.items()}
 
 
 def _library() -> Any:

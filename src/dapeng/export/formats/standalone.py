@@ -243,11 +243,12 @@ def _shipped(module: Any) -> str:
 
 def _requirements(product: Product, network: bool, kinds: list[str]) -> list[str]:
     types = {c.type for c in product.inputs.values()}
-    bpe = any(c.state.get("kind") == "bpe" for c in product.inputs.values())
+    cut = {c.state.get("kind") for c in product.inputs.values()}
     wanted = {"numpy>=1.26": True, "onnxruntime>=1.20": network}
     wanted |= {"pillow>=10.4": bool(types & {"image", "video"}), "av>=14": "video" in types}
     wanted |= {"soundfile>=0.12": "audio" in types, "soxr>=0.4": "audio" in types}
-    wanted |= {"tokenizers>=0.20": bpe, "lightgbm>=4.5": "trees" in kinds}
+    wanted |= {"tokenizers>=0.20": bool(cut & {"bpe", "file"}), "sentencepiece>=0.2": "pieces" in cut}
+    wanted |= {"lightgbm>=4.5": "trees" in kinds}
     return [line for line, needed in wanted.items() if needed]
 
 
