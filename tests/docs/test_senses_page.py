@@ -29,7 +29,13 @@ def said_by(command: str, folder: Path) -> tuple[int, str, str]:
         words[0] = sys.executable if words[0] == "python" else words[0]
         shell = words[0] == "printf"
         done = subprocess.run(
-            command if shell else words, shell=shell, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+            command if shell else words,
+            shell=shell,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         return done.returncode, done.stdout, done.stderr
     out, err = io.StringIO(), io.StringIO()
@@ -49,7 +55,9 @@ def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path, monk
     for command, shown in commands:
         status, out, err = said_by(command, tmp_path)
         assert status == 0, f"{command}\n{err}"
-        if command.startswith("dapeng predict"):  # after two steps it says something else, in as many lines, of the same columns
+        if command.startswith(
+            "dapeng predict"
+        ):  # after two steps it says something else, in as many lines, of the same columns
             assert out.split("\n", 1)[0] == shown.split("\n", 1)[0], command
             assert len(out.splitlines()) == len(shown.splitlines()), command
             continue
