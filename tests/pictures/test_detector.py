@@ -204,6 +204,44 @@ def test_the_export_has_the_suppression_inside_and_says_the_same(run: Any, tmp_p
     assert facts["outputs"][0]["shape"][1:] == [20, 4]
 
 
+def letterboxed(run: Any) -> Any:
+    """The product with the same weights, over pictures of 64 x 48 that are padded to 64 x 64."""
+    from dapeng.core.loader import load_spec
+    from dapeng.models.build import Choices, build_model
+    from dapeng.product.product import NETWORK, Product
+
+    photo, things = run.product.inputs["photo"], run.product.outputs["things"]
+    options = photo.options.model_copy(update={"resize": "pad", "size": [64, 64]})
+    state = {**photo.state, "resize": "pad", "height": 64, "width": 64}
+    inputs = {"photo": type(photo)("photo", options, state, False)}
+    outputs = {"things": type(things)("things", things.options, {**things.state, "frame": [64, 64]}, True)}
+    spec = load_spec({"data": "none.csv", "inputs": {"photo": "image"}, "outputs": {"things": "boxes"}}).spec
+    model = build_model(spec, inputs, outputs, Choices()).eval()
+    model.load_state_dict(run.product.model.state_dict())
+    return Product(inputs, outputs, model, {"things": {}}, {"things": {NETWORK: 1.0}})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_boxes_of_letterboxed_pictures_are_in_pixels_as_they_came_in_every_export(
+    run: Any, form: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from dapeng.core.kinds import exporters
+    from dapeng.data.table import Frame
+
+    made, rows = letterboxed(run), Frame(scenes(12, seed=4))
+    facts = exporters.members()[form]().export(made, tmp_path / "export", rows)
+    assert facts["largest_difference"] < 1e-4
+    boxes = np.asarray(made.predict(rows).tensors["things"]["boxes"]).reshape(-1, 4)
+    scores = np.asarray(made.predict(rows).tensors["things"]["scores"]).ravel()
+    found = boxes[scores > 0.3]
+    assert len(found) > 5
+    middle = (found[:, :2] + found[:, 2:]) / 2
+    assert (middle >= 0).all()
+    assert (middle <= [64, 48]).all()
+
+
 def test_a_server_answers_with_boxes_as_json_tensors_and_csv(run: Any) -> None:
     import base64
 

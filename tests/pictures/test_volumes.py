@@ -387,6 +387,31 @@ def test_predict_leaves_nifti_files_that_lie_where_their_volumes_do(made: Any, t
     assert min(right) > 0.7
 
 
+def test_a_server_takes_the_bytes_of_a_volume_and_answers_with_those_of_its_labels(made: Any) -> None:
+    import base64
+
+    from dapeng.serve.cells import Unfit
+    from dapeng.serve.engine import Engine
+
+    folder, run = made
+    engine = Engine(run.product, "membranes")
+    content = (folder / "slice3.nii.gz").read_bytes()
+    answers = engine.answers(engine.check([{"slice": base64.b64encode(content).decode()}]).rows)
+    said = nibabel.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(answers[0]["membranes"]["value"])))
+    assert said.shape == (48, 48, 6)
+    np.testing.assert_allclose(said.affine, AFFINE)
+    with pytest.raises(Unfit, match="not a volume that can be read"):
+        engine.readers[0].check(base64.b64encode(b"no volume").decode(), [])
+
+
+def test_a_compressed_network_of_volumes_is_judged_beside_the_one_it_was(made: Any, tmp_path: Path) -> None:
+    _, run = made
+    found = {r["measure"]: r for r in run.compress("int8", tmp_path / "small").plain()["table"]}
+    assert found["weights"]["after"] < found["weights"]["before"] / 2
+    dice = next(r for m, r in found.items() if m.endswith("dice"))
+    assert dice["after"] == pytest.approx(dice["before"], abs=0.03)
+
+
 def test_a_mask_of_another_shape_or_place_is_quarantined(tmp_path: Path) -> None:
     values = np.zeros((8, 8, 4), np.uint8)
     values[:3] = 1

@@ -82,8 +82,10 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = F.glu(self.gated(self.norm(x)), -1)
         x = x if mask is None else x * mask[..., None]
-        x = self.norm2(self.deep(x.mT)[..., None])[..., 0].mT
-        return self.drop(self.out(F.silu(x)))
+        x = F.silu(
+            self.norm2(self.deep(x.mT)[..., None])[..., 0]
+        ).mT  # before it is turned: torch.export compares strides
+        return self.drop(self.out(x))
 
 
 class ConformerBlock(nn.Module):

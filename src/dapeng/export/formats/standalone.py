@@ -22,6 +22,8 @@ from dapeng.export.portable import ngrams, program
 from dapeng.export.run_standalone import difference
 from dapeng.product.product import NETWORK, Product
 
+SAID = ("label", "labels", "number", "numbers")
+"""What the program of a folder can say of a row."""
 MARKER = "# --- shipped from here ---\n"
 CLASSES = {"linear": "Linear", "trees": "Trees", "mixed": "Mixed", "constant": "Constant"}
 HEAD = '''"""Predictions of a model that dapeng trained, from raw values. Written by `dapeng export --format standalone`.
@@ -88,6 +90,8 @@ class Standalone(ExporterOptions):
 
 def write_standalone(product: Product, folder: Path, rows: Source) -> dict[str, Any]:
     """Fill a folder, and check it in a process of its own."""
+    _refuse(product)
+    readers = [_reader(product, n) for n in product.inputs]
     used = {m for o in product.outputs for m in product.members(o)}
     network: dict[str, Any] = {}
     flat = None
@@ -96,7 +100,6 @@ def write_standalone(product: Product, folder: Path, rows: Source) -> dict[str, 
         flat = Flat(product, example(product, rows))
     places = _write_learners(product, folder)
     kinds = sorted(set(places.values()))
-    readers = [_reader(product, n) for n in product.inputs]
     text = any(c.type == "text" for c in product.inputs.values()) and "linear" in kinds
     about = _about(product, flat, readers, places)
     write_text(folder / "columns.json", json.dumps(about, ensure_ascii=False, indent=1))
@@ -115,6 +118,14 @@ def _say_trees(product: Product) -> None:
     from dapeng.core.console import say
 
     say("the product has trees in it: the folder also needs lightgbm (see requirements.txt)")
+
+
+def _refuse(product: Product) -> None:
+    """Raise RunError for outputs that are more than labels and numbers, before anything is written."""
+    for name, column in product.outputs.items():
+        if len(column.predictions()) != 1 or column.answers not in SAID:
+            hint = "--format onnx for its tensors, or dapeng serve RUN"
+            raise RunError(f"an output of type {column.type} ({name!r}) has no standalone form", hint=hint)
 
 
 def _reader(product: Product, name: str) -> tuple[type, dict[str, Any]]:
@@ -145,8 +156,6 @@ def _about(
     tensors = {n.of: n.name for n in flat.outputs} if flat is not None else {}
     outputs = []
     for name, column in product.outputs.items():
-        if len(column.predictions()) != 1:
-            raise RunError(f"an output of type {column.type} ({name!r}) has no standalone form", hint="--format onnx")
         shares = {m: product.shares[name][m] for m in product.members(name)}
         mine = {m: _place(product, name, m) for m in shares if m != NETWORK}
         labels = getattr(column, "labels", None)
