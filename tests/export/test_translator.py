@@ -11,7 +11,7 @@ import torch
 
 from dapeng import api
 from dapeng.core.errors import RunError
-from tests.translators import pairs, public
+from translators import pairs, public
 
 transformers = pytest.importorskip("transformers", reason="opens what is written with the package transformers")
 pytest.importorskip("sentencepiece", reason="its tokens need sentencepiece (dapeng[text])")
@@ -67,7 +67,7 @@ def test_a_public_translator_is_trained_on_and_goes_back(like: bool, tmp_path: P
     written = model.generate(**tokeniser(texts, padding=True, return_tensors="pt"))
     assert (
         tokeniser.batch_decode(written, skip_special_tokens=True)
-        == run.predict([{"en": t} for t in texts])["de"].tolist()
+        == run.predict([{"en": t} for t in texts])["de"].to_pylist()
     )
     again = trained(tmp_path, begun(tmp_path / "out", **({"like": "en"} if like else {})), steps=1)
     assert again.product.outputs["de"].codec.state["names"] == run.product.outputs["de"].codec.state["names"]
@@ -78,7 +78,7 @@ def test_a_translator_from_scratch_is_one_of_transformers(tmp_path: Path) -> Non
     found = run.export("transformers", tmp_path / "out")
     assert found["model"] == "MarianMTModel"
     assert found["largest_difference"] < 1e-4
-    assert found["texts_compared"]["source"] > 10
+    assert found["texts_compared"]["source"] == 10
     model = transformers.MarianMTModel.from_pretrained(tmp_path / "out").eval()
     sides = [
         transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "out", subfolder=s)
@@ -86,7 +86,7 @@ def test_a_translator_from_scratch_is_one_of_transformers(tmp_path: Path) -> Non
     ]
     text = "the cat sat"
     written = model.generate(**sides[0](text, return_tensors="pt", return_token_type_ids=False))
-    assert sides[1].decode(written[0], skip_special_tokens=True) == run.predict([{"en": text}])["de"][0]
+    assert sides[1].decode(written[0], skip_special_tokens=True) == run.predict([{"en": text}])["de"][0].as_py()
     again = trained(tmp_path, begun(tmp_path / "out"), steps=1)
     assert again.product.outputs["de"].size == run.product.outputs["de"].size
 

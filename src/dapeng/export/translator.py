@@ -21,8 +21,9 @@ from dapeng.export import layout
 from dapeng.export.differences import SIZES, largest, refuse_if_far
 from dapeng.export.flat import batches_of
 from dapeng.export.layout import MOST_TEXTS, TOUGH
+from dapeng.fusion.concat import ConcatFusion
 from dapeng.nn.causal import Shape
-from dapeng.nn.lora import plain_parameters, without_adapters
+from dapeng.nn.lora import without_adapters
 from dapeng.product.product import Product
 from dapeng.public.families import marian
 
@@ -77,7 +78,7 @@ class Translator:
         """Tensors of the encoder and of the decoder, by the names that public weights fill. each: what is taken of a parameter."""
         encoder, writer = model.encoders[read], model.decoders[written].writer
         first = {n: each(p) for n, p in encoder.named_parameters()}
-        last = {n: each(p) for n, p in plain_parameters(writer.stack).items()}
+        last = {n: each(p) for n, p in writer.stack.named_parameters()}
         last |= {"table": each(writer.table.module.weight)}
         last |= {} if writer.head_bias is None else {"head_bias": each(writer.head_bias)}
         return {**first, "table": each(encoder.table.module.weight)}, last
@@ -115,7 +116,7 @@ class Translator:
     def _encoder(self) -> Shape:
         """What reads, as the shape of a stack. Raises RunError where what is read goes through more than that."""
         o: Any = self.source.options.encoder
-        if self.product.spec.fusion.type != "concat":
+        if not isinstance(self.model.fusion, ConcatFusion):
             what = "the translators of transformers write from what the encoder reads itself, and here a fusion lies between"
             raise RunError(what, hint="train with fusion=concat")
         norm = o.norm.rows(o.embed_dim)
@@ -167,7 +168,7 @@ class Translator:
         known = {
             "tokenizer_class": "MarianTokenizer", "separate_vocabs": apart, "eos_token": end, "pad_token": pad,
             "unk_token": target["names"][target["unknown"]], "model_max_length": target["longest"] + 1,
-            "source_lang": None, "target_lang": None, "sp_model_kwargs": {},
+            "split_special_tokens": True, "source_lang": None, "target_lang": None, "sp_model_kwargs": {},
         }  # fmt: skip
         values = {"vocab.json": lists[0], "tokenizer_config.json": known}
         values |= {"target_vocab.json": lists[1]} if apart else {}
