@@ -41,8 +41,10 @@ class TextReader:
         if self.kind in ("bpe", "file"):
             return self._read(text)
         if self.kind == "pieces":
-            pieces = self.library.encode(text, out_type=str if self.names else int)
-            ids = [self.names.get(p, self.unknown) for p in pieces] if self.names else pieces
+            code = text[: text.index("<<") + 2] if text.startswith(">>") and "<<" in text else ""
+            code = [code] if code in self.names else []
+            pieces = self.library.encode(text[len("".join(code)) :], out_type=str if self.names else int)
+            ids = [self.names.get(p, self.unknown) for p in [*code, *pieces]] if self.names else pieces
             return [*ids[: max(self.limit - len(self.end), 0)], *self.end]
         if self.kind == "characters":
             return [self.ids.get(c, 1) for c in text]

@@ -20,7 +20,6 @@ from dapeng.columns.tokeniser_file import TokeniserFile, added
 from dapeng.columns.tokenisers import NGrams, lowers
 from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
-from dapeng.tokens.file import File
 from dapeng.tokens.kinds import CODECS
 from dapeng.tokens.scripts import by_script
 
@@ -100,6 +99,9 @@ class WrittenSummary(Summary):
         self.long = sorted(set(self.long), key=lambda t: (-len(t), t))[:LONGEST]
 
     def result_like(self, options: Any, state: dict[str, Any]) -> dict[str, Any]:
+        if self.options.decoder.begun and self.given is not None:
+            self._refuse_other(state)
+            return self.result()
         lowercase = lowers(options, state["kind"])
         tokeniser = {k: v for k, v in state.items() if k in TOLD}
         if state["kind"] == NGrams.kind:
@@ -109,6 +111,15 @@ class WrittenSummary(Summary):
         self.given = {"kind": Borrowed.kind, "tokeniser": tokeniser, "lowercase": lowercase, "form": options.normalise}
         self.codec = Borrowed
         return self.result()
+
+    def _refuse_other(self, state: dict[str, Any]) -> None:
+        """Raises SpecError where the decoder's weights have not the table of the input that this is like."""
+        assert self.given is not None
+        read = state.get("codec") or state
+        same = all(read.get(k) == self.given.get(k) for k in ("names", "tokenizer"))
+        if not same or not self.given.get("shared"):
+            what = f"the decoder's weights have a table of their own, and not that of {self.options.like}"
+            raise SpecError(Problem("like", what, "remove `like` from the output"))
 
     def _size(self) -> int:
         """Tokens of the vocabulary: of characters all that there are, of pieces what the texts can teach; within bounds."""
@@ -364,7 +375,7 @@ class WrittenColumn(Column):
         talk = "cells are conversations: with chat: true the model learns to answer, and not to write lists of turns"
         own, asked = self.state["kind"], self.options.tokeniser
         other = f"tokeniser: {asked} is not used: the decoder's weights were trained with their own"
-        brought = self.options.decoder.begun if isinstance(asked, TokeniserFile) else own == File.kind
+        brought = self.options.decoder.begun and own != Borrowed.kind
         seam = "this tokeniser cuts the end of a question otherwise when its answer follows, and answers may begin badly: let the"
         seams = (
             []

@@ -14,7 +14,7 @@ from dapeng.decoders.adapted import Lora, adapt, digest, save_adapters_alone
 from dapeng.decoders.writing import BlockOptions, WritingDecoder
 from dapeng.nn.causal import Shape
 from dapeng.nn.features import Widths
-from dapeng.public.folders import SAMPLE, beside, decided, open_folder
+from dapeng.public.folders import SAMPLE, PublicFolder, beside, decided, open_folder
 from dapeng.public.writers import codec_in, conversation_in, shape_in, tensors_in
 
 
@@ -23,6 +23,8 @@ class PublicWriting(BlockOptions):
 
     family: ClassVar[Any]
     """The layout in `dapeng.public.families`."""
+    whole: ClassVar[bool] = False
+    """Whether such weights say too how inputs are looked at."""
     type: str
     weights: str | None = None
     """Begin from these: a folder with config.json, *.safetensors and tokenizer.json (Hugging Face layout), or a run folder."""
@@ -93,6 +95,7 @@ class PublicWriting(BlockOptions):
         decoder = super().build(column, widths, tables, loss)
         if self.weights is not None:
             decoder.slow(self.weights_rate)
+            decoder.whole = self.whole and widths is not None
         if self.lora is not None:
             try:
                 adapt(decoder, self.lora)
@@ -112,7 +115,11 @@ class PublicWriting(BlockOptions):
         """The public weights, by the names of `Causal`."""
         assert self.weights is not None
         folder = open_folder(self.weights)
-        return folder.writer(self.type) or tensors_in(folder, self.family, shape, self.tied())
+        return folder.writer(self.type) or self.translated(folder, shape)
+
+    def translated(self, folder: PublicFolder, shape: Shape) -> dict[str, Tensor]:
+        """The tensors of a folder in the Hugging Face layout, by the names of `Causal`. Raises SpecError where one is missing."""
+        return tensors_in(folder, self.family, shape, self.tied())
 
     def _based(self, decoder: WritingDecoder, name: str) -> None:
         """Fill a decoder whose run holds adapters alone. Raises SpecError where the public weights are gone or are others."""

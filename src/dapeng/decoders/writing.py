@@ -103,9 +103,13 @@ class BlockOptions(WritingOptions):
         """Whether the table of tokens is the head too."""
         return True
 
+    def biased(self) -> bool:
+        """Whether the head has a bias."""
+        return False
+
     def writer(self, cross: int | None, longest: int, table: Callable[[int], nn.Embedding]) -> nn.Module:
         shape = self.shape(cross, longest)
-        return Writer(shape, table(shape.width), self.tied())
+        return Writer(shape, table(shape.width), self.tied(), self.biased())
 
 
 class WritingDecoder(Decoder):
@@ -128,6 +132,8 @@ class WritingDecoder(Decoder):
         self.window, self.alone = column.window, writer.shape.cross is None
         self.beams, self.length_penalty = options.beams, options.length_penalty
         self._rate = 1.0
+        self.whole = False
+        """Whether public weights say too how inputs are looked at."""
 
     def work(self, window: int) -> float:
         """FLOPs of a token in training: six for each weight that it is multiplied with, and attention over a window.
@@ -150,12 +156,16 @@ class WritingDecoder(Decoder):
     def last(self) -> Iterator[nn.Parameter]:
         if self.writer.head is not None:
             yield from self.writer.head.parameters()
+        if self.writer.head_bias is not None:
+            yield self.writer.head_bias
 
     def public_parameters(self) -> dict[str, nn.Parameter]:
-        """What public weights fill, by the names of `Causal`: table, stack and head, but not what looks at inputs, nor adapters."""
-        stack = {n: p for n, p in self.writer.stack.named_parameters() if not of_inputs(n) and not is_adapter(n)}
+        """What public weights fill, by the names of `Causal`: table, stack and head, but no adapters, nor what looks at inputs if not `whole`."""
+        known = {n: p for n, p in self.writer.stack.named_parameters() if not is_adapter(n)}
+        stack = {n: p for n, p in known.items() if self.whole or not of_inputs(n)}
         table: Any = self.writer.table.module.weight
         head: dict[str, Any] = {} if self.writer.head is None else {"head": self.writer.head.weight}
+        head |= {} if self.writer.head_bias is None else {"head_bias": self.writer.head_bias}
         return {**stack, "table": table, **head}
 
     def slow(self, factor: float) -> None:

@@ -11,18 +11,23 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dapeng.core.kinds import ActivationOptions, EncoderOptions, NormOptions, activations, encoders, norms
+from dapeng.core.errors import Problem, SpecError
+from dapeng.core.kinds import ActivationOptions, NormOptions, activations, encoders, norms
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
+from dapeng.encoders.public import PublicOptions
 from dapeng.nn.attention import Block, attend_to, pooled_tokens, rotations, sinusoids
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Lent
+from dapeng.public.families import marian
+from dapeng.public.folders import PublicFolder, open_folder
+from dapeng.public.translators import codec_in, config_in, read_with
 
 
 @encoders
-class Transformer(EncoderOptions):
-    """Self-attention over the tokens; pooled is their mean.
+class Transformer(PublicOptions):
+    """Self-attention over the tokens; pooled is their mean. Its public weights are the encoders of Marian's translators.
 
     Paper: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762
     Example: `inputs: {title: {type: text, encoder: {type: transformer, num_layers: 4, num_heads: 8}}}`
@@ -38,6 +43,8 @@ class Transformer(EncoderOptions):
     """Attention heads of a block; divides embed_dim."""
     embed_dim: int = Field(128, ge=1, le=65_536)
     """Width of a token's vector."""
+    width: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
+    """Of the perceptron of a block. auto: four times embed_dim."""
     dropout: float = Field(0.1, ge=0, lt=1)
     positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
     """How a token knows its place: fixed waves (2017), a learned vector (Devlin et al., 2018), or queries and keys turned by their
@@ -59,10 +66,32 @@ class Transformer(EncoderOptions):
 
     def build(self, columns: list[Any], tables: Any) -> TransformerEncoder:
         column = columns[0]
-        return TransformerEncoder(tables.get(column.domain, column.size, self.embed_dim), column.max_length, self)
+        encoder = TransformerEncoder(tables.get(column.domain, column.size, self.embed_dim), column.max_length, self)
+        self.settled(encoder)
+        return encoder
 
     def advice(self, rows: int) -> dict[str, Any]:
+        if self.weights is not None:
+            return {"epochs": 10 if rows < 1_000 else 3, "batch_size": 32, "learning_rate": 1e-3}
         return {"epochs": 10 if rows < 50_000 else 4, "batch_size": 32, "learning_rate": 5e-4}
+
+    def vocabulary(self) -> dict[str, Any] | None:
+        if self.weights is None:
+            return None
+        folder = open_folder(self.weights)
+        return folder.vocabulary(self.type) or read_with(codec_in(folder, "source"))
+
+    def architecture(self, folder: PublicFolder) -> dict[str, Any]:
+        sizes = marian.encoder_of(config_in(folder))
+        if sizes["activation"] not in activations.members():
+            what = f"{folder.name} is not supported: activation {sizes['activation']}"
+            raise SpecError(Problem("weights", what, "name another folder"))
+        return {**sizes, "positions": "sinusoidal", "pre_norm": False, "norm": "layer"}
+
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert self.weights is not None
+        scales = marian.scaled(open_folder(self.weights).json("config.json"))
+        return marian.encoder_ours(state, self.num_layers, scales)
 
 
 class TransformerEncoder(Encoder):
@@ -84,8 +113,9 @@ class TransformerEncoder(Encoder):
         cosines, sines = rotations(max_length if self.rotary else 0, o.embed_dim // o.num_heads)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
+        width = None if o.width == "auto" else o.width
         self.blocks = nn.ModuleList(
-            Block(o.embed_dim, o.num_heads, o.dropout, None, o.pre_norm, o.norm.rows, o.activation.build())
+            Block(o.embed_dim, o.num_heads, o.dropout, width, o.pre_norm, o.norm.rows, o.activation.build())
             for _ in range(o.num_layers)
         )
         self.norm = o.norm.rows(o.embed_dim) if o.pre_norm else nn.Identity()
@@ -93,6 +123,15 @@ class TransformerEncoder(Encoder):
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
         self.scale = o.embed_dim**0.5
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, aligned=True)
+
+    def levels(self) -> list[nn.Module]:
+        own = [self.positions] if isinstance(self.positions, nn.Parameter) else []
+        first = nn.ModuleList([self.table.module, nn.ParameterList(own)])
+        return [first, *self.blocks, *([self.norm] if isinstance(self.norm, nn.LayerNorm) else [])]
+
+    def public_state(self) -> dict[str, Tensor]:
+        table: Any = self.table.module.weight
+        return {**super().public_state(), "table": table.detach()}
 
     def embed(self, cells: Cells) -> Tensor:
         return self.table.module(cells["ids"])

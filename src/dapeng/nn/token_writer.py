@@ -19,10 +19,13 @@ class TokenWriter(nn.Module):
     """ids (B, T) -> losses of the tokens that follow. A subclass says what stands behind each token, and makes the head last."""
 
     head: nn.Linear | None
+    head_bias: Tensor | None
+    """(V,) added to the logits; None without."""
 
     def __init__(self, table: nn.Embedding):
         super().__init__()
         self.table = Lent(table)
+        self.register_parameter("head_bias", None)
 
     @abstractmethod
     def behind(self, ids: Tensor, documents: Tensor | None, said: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -50,13 +53,19 @@ class TokenWriter(nn.Module):
         rows, tokens = ids.shape
         hidden = self.behind(ids[:, :-1], None if documents is None else documents[:, :-1], said, mask)
         targets = torch.where(counted[:, 1:], ids[:, 1:], IGNORED).long()
-        return token_losses(hidden.flatten(0, 1), self.matrix, targets.flatten(), smoothing).view(rows, tokens - 1)
+        hidden, matrix = hidden.flatten(0, 1), self.matrix
+        if self.head_bias is not None:  # one more coordinate, that is 1 of every token
+            hidden = F.pad(hidden, (0, 1), value=1.0)
+            matrix = torch.cat([matrix, self.head_bias[:, None].to(matrix.dtype)], 1)
+        return token_losses(hidden, matrix, targets.flatten(), smoothing).view(rows, tokens - 1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) fp32."""
         if self.head is not None:
-            return self.head(hidden).float()
-        return F.linear(hidden, self.matrix.to(hidden.dtype)).float()
+            found = self.head(hidden).float()
+        else:
+            found = F.linear(hidden, self.matrix.to(hidden.dtype)).float()
+        return found if self.head_bias is None else found + self.head_bias
 
     def _own_head(self, tied: bool, width: int, std: float) -> nn.Linear | None:
         """A matrix beside the table, drawn with this deviation; None where the table is compared with."""

@@ -79,12 +79,14 @@ def _bias(state: WriterState, tokens: int) -> Tensor:
 class Writer(TokenWriter):
     """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one."""
 
-    def __init__(self, shape: Shape, table: nn.Embedding, tied: bool = True):
+    def __init__(self, shape: Shape, table: nn.Embedding, tied: bool = True, head_bias: bool = False):
         super().__init__(table)
         self.shape = shape
         nn.init.normal_(table.weight, std=shape.width**-0.5 if shape.waves else 0.02)
         self.stack = Causal(shape)
         self.head = self._own_head(tied, shape.width, 0.02)
+        if head_bias:
+            self.head_bias = nn.Parameter(torch.zeros(table.num_embeddings))
 
     def hidden(self, ids: Tensor, view: View) -> Tensor:
         """(B, T, D) behind the last norm."""

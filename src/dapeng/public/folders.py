@@ -35,6 +35,10 @@ class PublicFolder:
         """A text file, None where there is none of that name."""
         raise NotImplementedError
 
+    def content(self, name: str) -> bytes | None:
+        """A file as it is, None where there is none of that name."""
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """All tensors."""
         raise NotImplementedError
@@ -92,6 +96,13 @@ class Directory(PublicFolder):
         try:
             return path.read_text("utf-8") if path.is_file() else None
         except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(Problem(str(path), f"can't be read: {error}")) from None
+
+    def content(self, name: str) -> bytes | None:
+        path = self.path / name
+        try:
+            return path.read_bytes() if path.is_file() else None
+        except OSError as error:
             raise SpecError(Problem(str(path), f"can't be read: {error}")) from None
 
     def state(self) -> dict[str, Tensor]:
@@ -199,6 +210,7 @@ class RunDirectory(PublicFolder):
         mine = {n.removeprefix(own): t for n, t in found.items() if n.startswith(own)}
         stack = {n.removeprefix("stack."): t for n, t in mine.items() if n.startswith("stack.")}
         head = {"head": mine["head.weight"]} if "head.weight" in mine else {}
+        head |= {"head_bias": mine["head_bias"]} if "head_bias" in mine else {}
         return {**stack, **head, "table": found[f"tables.{module_key(domain)}.weight"]}
 
 
@@ -227,7 +239,9 @@ def beside(address: str | None, base: Path | None) -> str | None:
 
 def decided(options: Options, fields: dict[str, Any], address: str) -> Options:
     """Options with the fields that public weights decide. Raises SpecError where one of them was given and is another."""
-    wrong = {k: v for k, v in fields.items() if k in options.model_fields_set and getattr(options, k) != v}
+    said = options.model_fields_set
+    meant = type(options).model_validate(fields)  # a part may be written short
+    wrong = {k: v for k, v in fields.items() if k in said and getattr(options, k) != getattr(meant, k)}
     if wrong:
         (key, value), *_ = wrong.items()
         found = f"{key} is {getattr(options, key)!r}, but the weights in {address} have {value!r}"

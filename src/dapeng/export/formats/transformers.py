@@ -12,9 +12,10 @@ from dapeng.data.table import Source
 from dapeng.export.bert import Bert
 from dapeng.export.language_model import LanguageModel
 from dapeng.export.shares import network_alone
+from dapeng.export.translator import Translator
 from dapeng.product.product import Product
 
-COUNTERPARTS: tuple[Any, ...] = (LanguageModel, Bert)
+COUNTERPARTS: tuple[Any, ...] = (LanguageModel, Translator, Bert)
 
 
 @exporters
