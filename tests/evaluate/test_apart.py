@@ -12,7 +12,6 @@ import dapeng
 from dapeng.core.errors import DataError
 from dapeng.core.spec import Evaluate
 from dapeng.evaluate.apart import apart
-from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged
 from dapeng.evaluate.views import figures
 
@@ -53,25 +52,3 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path
     spec = {"inputs": {"x": "number"}, "evaluate": {"by": "kinds"}}
     with pytest.raises(DataError, match=r"no column 'kinds'"):
         dapeng.train(rows, outputs={"y": "category"}, **spec, runs=tmp_path)  # type: ignore[arg-type]
-
-
-def test_texts_are_told_apart_by_their_script(tmp_path: Path) -> None:
-    rows = [{"x": f"{i} eggs", "y": f"{i} eggs please" if i % 3 else f"请给我{i}个鸡蛋"} for i in range(120)]
-    outputs = {
-        "y": {"type": "text", "tokeniser": "characters", "decoder": {"type": "gru", "embed_dim": 8, "hidden": 8}}
-    }
-    spec = {"inputs": {"x": "text"}, "model": "network", "train": {"steps": 2}, "evaluate": {"resamples": 20}}
-    split = {"by": "random", "train": 0.5, "validation": 0.1, "test": 0.4}
-    run = dapeng.train(rows, outputs=outputs, **spec, data={"split": split}, runs=tmp_path)  # type: ignore[arg-type]
-    shown = run.metrics["outputs"]["y"]["apart"]["script of the text"]
-    assert {r["value"] for r in shown} == {"Latin", "Han"}
-    assert sum(r["rows"] for r in shown) == run.metrics["rows"]
-    assert "Han" in run.evaluate().text()
-
-
-def test_texts_of_one_script_and_scripts_of_few_texts_are_not_told_apart() -> None:
-    task = task_of("text")
-    assert task.groups(np.array(["one", "two", "three 3"] * 10, object)) == {}
-    mixed = np.array(["one"] * 20 + ["два"] * 3 + ["三個"] * 12, object)
-    found = task.groups(mixed)["script of the text"]
-    assert found.tolist() == ["Latin"] * 20 + ["others"] * 3 + ["Han"] * 12

@@ -1,7 +1,4 @@
-"""Figures apart by the values of a column: kinds of questions, sites, speakers; of texts by their script.
-
-The mean over all may hide that one of them fails.
-"""
+"""Figures apart by the values of a column: kinds of questions, sites, speakers. The mean over all may hide that one of them fails."""
 
 from __future__ import annotations
 
@@ -46,8 +43,7 @@ def apart(
             j.name: view_of(column, {k: np.asarray(v)[at] for k, v in j.predictions[name].items()}, values[at])
             for j in members
         }
-        named = {n: np.array(v, object)[at] for n, v in by.items()} | task_of(column.task).groups(values[at])
-        found[name] = {n: _each(options, column, views, of, seed) for n, of in named.items()}
+        found[name] = {n: _each(options, column, views, np.array(v, object)[at], seed) for n, v in by.items()}
     return found
 
 

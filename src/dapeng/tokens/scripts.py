@@ -33,18 +33,6 @@ RAREST = 0.001
 """Share of the characters under which a script is not told."""
 
 
-def mostly(texts: Iterable[str]) -> list[str]:
-    """The script that most letters of each text are in; "others" where it has none of these."""
-    found = []
-    for text in texts:
-        sizes: dict[str, int] = defaultdict(int)
-        for run in RUN.finditer(text):
-            sizes[NAMES.get(run.lastgroup or "", OTHER)] += len(run.group())
-        letters = {s: n for s, n in sizes.items() if s not in ("digits", OTHER)} or sizes
-        found.append(max(letters, key=lambda s: letters[s]) if letters else OTHER)
-    return found
-
-
 class Encodes(Protocol):
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
 

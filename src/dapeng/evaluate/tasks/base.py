@@ -75,10 +75,6 @@ class Task(TaskOptions):
         """What metrics.json holds of the product beside its figures."""
         return {}
 
-    def groups(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """By what figures are told apart without being asked, and each row's value of it; nothing where all rows are alike."""
-        return {}
-
     def judge(self, path: Path) -> Any:
         """The trained run in a folder, as what judges such outputs. Raises RunError where it can't."""
         raise RunError(f"outputs of the kind {self.type} have no judge", hint="leave judge out")

@@ -14,14 +14,11 @@ from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
 from dapeng.metrics.base import View
 from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, TranslationEdits, _installed
 from dapeng.metrics.transcripts import PARTS, WordErrors, counted
-from dapeng.tokens.scripts import OTHER, mostly
 
 SHOWN = 12
 """Texts of the test rows that metrics.json holds, beside what was written."""
 LONGEST = 600
 """Letters of each."""
-FEWEST = 10
-"""Texts of a script whose figures are shown apart."""
 HEARD = ("wer", "cer")
 """What transcripts are judged by."""
 UNITS: tuple[Any, ...] = ("words", "letters")
@@ -55,12 +52,6 @@ class Texts(Task):
         wrote = bool(np.asarray(prediction["ids"]).any())
         texts = np.array([str(v) for v in values], object)
         return TextView(said, texts, _floats(prediction["nats"]), _floats(prediction["tokens"]), wrote, _heard(column))
-
-    def groups(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        scripts = np.array(mostly(str(v) for v in values), object)
-        names, counts = np.unique(scripts.astype(str), return_counts=True)
-        scripts[np.isin(scripts.astype(str), names[counts < FEWEST])] = OTHER
-        return {"script of the text": scripts} if len(set(scripts)) > 1 else {}
 
     def details(self, options: Evaluate, name: str, column: Column, view: View, seed: int) -> dict[str, Any]:
         assert isinstance(view, TextView)
