@@ -53,7 +53,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "wavenet": ({"kind": KIND}, {"clip": {"type": "audio", "decoder": WAVENET}}),
     "match": ({"photo": PHOTO, "text": TEXT}, {"pair": {"type": "match", "embed_dim": 8}}),
     "video": (
-        {"video": {"type": "video", "frames": 4, "encoder": {"type": "r2plus1d", "width": 4, "stages": 1}}},
+        {"video": {"type": "video", "frames": 4, "encoder": {"type": "r2plus1d", "width": 8, "stages": 2}}},
         {"kind": KIND},
     ),
     "conformer": (

@@ -404,14 +404,6 @@ def test_a_server_takes_the_bytes_of_a_volume_and_answers_with_those_of_its_labe
         engine.readers[0].check(base64.b64encode(b"no volume").decode(), [])
 
 
-def test_a_compressed_network_of_volumes_is_judged_beside_the_one_it_was(made: Any, tmp_path: Path) -> None:
-    _, run = made
-    found = {r["measure"]: r for r in run.compress("int8", tmp_path / "small").plain()["table"]}
-    assert found["weights"]["after"] < found["weights"]["before"] / 2
-    dice = next(r for m, r in found.items() if m.endswith("dice"))
-    assert dice["after"] == pytest.approx(dice["before"], abs=0.03)
-
-
 def test_a_mask_of_another_shape_or_place_is_quarantined(tmp_path: Path) -> None:
     values = np.zeros((8, 8, 4), np.uint8)
     values[:3] = 1
