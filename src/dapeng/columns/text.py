@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dapeng.columns.base import Cells, Column, Dims, Encoded, Entry, Summary, strings
 from dapeng.columns.template import CHATML, is_text, template_in
@@ -21,6 +21,7 @@ from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
+from dapeng.tokens.given import located, read_with
 from dapeng.tokens.published import SPACE, flattened, sequence
 
 HAN = re.compile(f"[{CJK}]")
@@ -40,7 +41,7 @@ class Text(ColumnOptions):
         "outputs": {"tokeniser": ("auto", "bpe", "unigram", "wordpiece", "words", "characters", "bytes")},
     }
     alike: ClassVar[tuple[str, ...]] = (
-        "encoder", "tokeniser", "max_length", "vocab_size", "min_count", "ngrams", "lowercase", "normalise",
+        "encoder", "tokeniser", "tokens", "max_length", "vocab_size", "min_count", "ngrams", "lowercase", "normalise",
     )  # fmt: skip
     encoder: Annotated[EncoderOptions | None, kinds.encoders.choice("text", auto=True)] = None
     """The network that reads it. auto: a bag of n-grams; a transformer where a text is to be written from it."""
@@ -52,6 +53,8 @@ class Text(ColumnOptions):
     """Weight of this output beside the others."""
     tokeniser: Literal["auto", "words", "characters", "ngrams", "bpe", "unigram", "wordpiece", "bytes"] = "auto"
     """Of what is written: bpe (auto), unigram, wordpiece, words, characters or bytes. Of what is read: auto: n-grams for a bag; else words, or characters where most text is Chinese or Japanese."""
+    tokens: str | None = None
+    """A tokeniser that is there already, in the place of a fitted one: PATH of a tokenizer.json, or of what is written also of a *.model file of SentencePiece."""
     max_length: int | Literal["auto"] = Field("auto", ge=1, le=1_000_000)
     """Longest text in tokens; the rest is cut and counted. auto: 99 % of the training texts, at most 512."""
     vocab_size: int | Literal["auto"] = Field("auto", ge=260, le=5_000_000)
@@ -75,6 +78,14 @@ class Text(ColumnOptions):
     like: str | None = None
     """Share vocabulary and embedding table with this column. What is written, too, then has the tokens of that input."""
 
+    @model_validator(mode="after")
+    def _one_tokeniser(self) -> Text:
+        others = {"tokeniser": self.tokeniser != "auto", "like": self.like, "vocab_size": self.vocab_size != "auto"}
+        named = next((n for n, given in others.items() if given), None)
+        if self.tokens is not None and named is not None:
+            raise ValueError(f"tokens names a tokeniser that is there already, and {named} asks for another")
+        return self
+
     @classmethod
     def examples(cls) -> list[Any]:
         first = ["a lovely little film", "dull", "太好看了，推荐！", "no", "so-so: 3/10"]
@@ -92,14 +103,15 @@ class Text(ColumnOptions):
         return self.lowercase is True and self.tokeniser == "words"
 
     def settled(self, base: Path | None) -> Text:
-        """With the text of the template in the place of its name. Raises SpecError where there is none."""
+        """With the text of the template, and the place of the tokeniser, for their names. Raises SpecError where there are none."""
+        found = self if self.tokens is None else self.model_copy(update={"tokens": located(self.tokens, base)})
         if not self.chat or is_text(self.chat):
-            return self
+            return found
         brought = self.decoder.conversation() or {}
         text = brought.get("text") if self.chat is True else None
         if isinstance(self.chat, str) and self.chat != "chatml":
             text = template_in(self.chat, base)
-        return self.model_copy(update={"chat": text or CHATML})
+        return found.model_copy(update={"chat": text or CHATML})
 
     def encoder_for(self, needs: frozenset[str]) -> tuple[str, str]:
         if "tokens" not in needs or self.tokeniser == "ngrams":
@@ -124,7 +136,9 @@ class TextSummary(Summary):
     def __init__(self, options: Text):
         self.options = options
         self.given = options.encoder.vocabulary() if options.encoder is not None else None
-        """A tokeniser that the encoder brings: nothing is fitted then but lengths."""
+        """A tokeniser that the encoder brings, or a file: nothing is fitted then but lengths."""
+        if self.given is None and options.tokens is not None:
+            self.given = read_with(options.tokens)
         self.tokeniser = KINDS[self.given["kind"]](self.given) if self.given is not None else None
         self.units: dict[str, Counter[str]] = {}
         self.lengths: dict[str, Counter[int]] = {}

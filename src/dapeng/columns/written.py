@@ -20,6 +20,7 @@ from dapeng.columns.tokenisers import NGrams, lowers
 from dapeng.core.errors import Problem, SpecError
 from dapeng.tokens.base import MOST_COUNTED, SPECIAL, Codec, commonest, whole
 from dapeng.tokens.file import File
+from dapeng.tokens.given import written_with
 from dapeng.tokens.kinds import CODECS
 from dapeng.tokens.scripts import by_script
 
@@ -55,7 +56,9 @@ class WrittenSummary(Summary):
         self.options = options
         self.codec = KINDS[options.decoder.tokeniser if options.tokeniser == "auto" else options.tokeniser]
         self.given = options.decoder.vocabulary()
-        """A tokeniser that the decoder brings, or an input: nothing is fitted then but lengths."""
+        """A tokeniser that the decoder brings, or an input, or a file: nothing is fitted then but lengths."""
+        if self.given is None and options.tokens is not None:
+            self.given = written_with(options.tokens)
         if self.given is not None:
             self.codec = KINDS[self.given["kind"]]
         self.template = template_of(options)
