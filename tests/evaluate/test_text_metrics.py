@@ -99,7 +99,13 @@ def test_figures_are_told_by_the_script_that_most_letters_are_in() -> None:
     assert han["metrics"]["bits_per_byte"] == pytest.approx(6.0 / np.log(2) / 9)
     assert han["metrics"]["perplexity"] == pytest.approx(np.exp(1.5))
     assert by_script(view.take(np.arange(10))) == {}
-    found = {"rows": 17, "titles": {}, "metrics": {"exact_match": {"value": 0.5}}, "leaderboard": [], "by_script": [latin, han]}
+    found = {
+        "rows": 17,
+        "titles": {},
+        "metrics": {"exact_match": {"value": 0.5}},
+        "leaderboard": [],
+        "by_script": [latin, han],
+    }
     found["titles"] = {"exact_match": "Exact <match>"}
     shown = str(_figures("y", found))
     assert ">Han<" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image as Pillow
 from browsing import answered  # type: ignore[import-not-found]
+from PIL import Image as Pillow
 from scenes import encoded, scenes, spec_of  # type: ignore[import-not-found]
 
 from dapeng import api

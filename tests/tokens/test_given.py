@@ -27,7 +27,9 @@ def tokenizer_json(path: Path, special: list[str]) -> Any:
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=290, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=290, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     library.train_from_iterator(texts(200), trainer)
     library.save(str(path))
     return library
@@ -65,11 +67,21 @@ def test_a_model_of_sentence_piece_is_what_texts_are_written_with(tmp_path: Path
     library = pytest.importorskip("sentencepiece", reason="needs sentencepiece (dapeng[text])")
     (tmp_path / "corpus.txt").write_text("\n".join(texts(400)), "utf-8")
     library.SentencePieceTrainer.train(
-        input=str(tmp_path / "corpus.txt"), model_prefix=str(tmp_path / "m"), vocab_size=40, hard_vocab_limit=False, minloglevel=2
+        input=str(tmp_path / "corpus.txt"),
+        model_prefix=str(tmp_path / "m"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
     )
     theirs = library.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
     rows = [{"read": t.upper(), "line": t} for t in texts(60)]
-    reads = {"read": {"type": "text", "tokeniser": "characters", "encoder": {"type": "transformer", "embed_dim": 16, "num_layers": 1}}}
+    reads = {
+        "read": {
+            "type": "text",
+            "tokeniser": "characters",
+            "encoder": {"type": "transformer", "embed_dim": 16, "num_layers": 1},
+        }
+    }
     run = dapeng.train(rows, **spec(str(tmp_path / "m.model"), **reads), runs=str(tmp_path / "runs"))
     (tmp_path / "m.model").unlink()
     again = dapeng.load(run.path)
@@ -82,7 +94,9 @@ def test_a_model_of_sentence_piece_is_what_texts_are_written_with(tmp_path: Path
 def test_a_text_that_is_read_alone_has_the_tokens_of_a_tokenizer_json_too(tmp_path: Path) -> None:
     library = tokenizer_json(tmp_path / "tokenizer.json", ["<s>", "</s>"])
     rows = [{"line": t, "first": t.split()[0]} for t in texts(80)]
-    asked = spec("", line={"type": "text", "lowercase": False, "tokens": str(tmp_path / "tokenizer.json"), "encoder": "text_cnn"})
+    asked = spec(
+        "", line={"type": "text", "lowercase": False, "tokens": str(tmp_path / "tokenizer.json"), "encoder": "text_cnn"}
+    )
     asked["outputs"] = {"first": "category"}
     run = dapeng.train(rows, **asked, runs=str(tmp_path / "runs"))
     column: Any = run.product.inputs["line"]
@@ -95,7 +109,7 @@ def test_what_can_not_be_used_is_said(tmp_path: Path) -> None:
     Text: Any = columns.members()["text"]
     (tmp_path / "no.json").write_text("{}")
     (tmp_path / "no.model").write_bytes(b"nothing")
-    with pytest.raises(SpecError, match="there.json: no such file"):
+    with pytest.raises(SpecError, match=r"there\.json: no such file"):
         Text(tokens="there.json").settled(tmp_path)
     found = Text(tokens="no.json").settled(tmp_path)
     assert found.tokens == str(tmp_path / "no.json")

@@ -87,7 +87,9 @@ def csv_of(answers: list[dict[str, Any]], joints: Mapping[str, str]) -> bytes:
         for name, found in answer.items():
             value = found["value"]
             flat[name] = _joined(value, joints[name]) if isinstance(value, list) else value
-            flat.update({f"{name}.{label}": p for label, p in (found.get("probabilities") or found.get("beside", {})).items()})
+            flat.update(
+                {f"{name}.{label}": p for label, p in (found.get("probabilities") or found.get("beside", {})).items()}
+            )
         if not number:
             writer.writerow(flat)
         writer.writerow(flat.values())

@@ -66,7 +66,9 @@ class Texts(Task):
         if view.wrote and view.heard:
             found["edits"] = {u: dict(zip(PARTS, counted(view, u).sum(0).astype(int).tolist())) for u in UNITS}
         elif view.wrote and _installed():
-            found["signatures"] = {m.type: m.signature(view) for m in (Bleu(), ChrF(), TranslationEdits()) if m.applies(view)}
+            found["signatures"] = {
+                m.type: m.signature(view) for m in (Bleu(), ChrF(), TranslationEdits()) if m.applies(view)
+            }
         return found
 
     def worst(

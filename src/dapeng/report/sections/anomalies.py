@@ -71,9 +71,7 @@ def _gallery(folder: RunFolder, name: str, found: dict[str, Any]) -> Safe | None
         if used > MOST_BYTES:
             break
         cards.append(card)
-    note = (
-        "Left what is truly faulty, right the heat: full red is the hottest place of a picture, or the threshold where that is higher."
-    )
+    note = "Left what is truly faulty, right the heat: full red is the hottest place of a picture, or the threshold where that is higher."
     return join(el("p", note, class_="note"), el("ul", *cards, class_="gallery drawn"))
 
 

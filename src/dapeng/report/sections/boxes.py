@@ -147,9 +147,8 @@ def _card(cells: Rows, row: int, told: Found, true: True_, found: dict[str, Any]
 def _boxes(shown: Any, true: True_, missed: np.ndarray, labels: list[str], unit: float, width: int) -> list[Safe]:
     """Rectangles with their words; unit: pixels of the picture, which is so wide, to a pixel on the page, about."""
     parts = []
-    for box, score, code in zip(*shown):
-        colour = COLOURS[int(code) % len(COLOURS)]
-        parts.append(_rectangle(box, colour, unit, None))
+    for box, _, code in zip(*shown):
+        parts.append(_rectangle(box, COLOURS[int(code) % len(COLOURS)], unit, None))
     for box, score, code in zip(*shown):  # above all frames, so that none runs through a word
         parts.append(_word(f"{labels[int(code)]} {score:.2f}", box, COLOURS[int(code) % len(COLOURS)], unit, width))
     for box, gone in zip(true[0], missed):

@@ -28,4 +28,6 @@ def _figures(name: str, found: dict[str, Any]) -> Safe:
     shown = [m for m in rows[0]["metrics"] if all(m in r["metrics"] for r in rows)]
     head = ["Script", "Rows", *(found["titles"].get(m, m) for m in shown)]
     body = [[r["script"], f"{r['rows']:,}", *(figure_of(m, r["metrics"][m]) for m in shown)] for r in rows]
-    return table(join(own(name), ": test rows by the script that most of their letters are in"), head, body, range(1, len(head)))
+    return table(
+        join(own(name), ": test rows by the script that most of their letters are in"), head, body, range(1, len(head))
+    )

@@ -90,7 +90,13 @@ class Page:
         fields = "\n".join(self._field(i, r, words) for i, r in enumerate(self.engine.readers))
         kinds = {n: c.answers for n, c in self.engine.product.outputs.items()}
         overlays = {n: {**c.overlay(), "of": c.of} for n, c in self.engine.product.outputs.items()}
-        about = {"model": self.engine.name, "several": len(self.models) > 1, "words": words, "kinds": kinds, "overlays": overlays}
+        about = {
+            "model": self.engine.name,
+            "several": len(self.models) > 1,
+            "words": words,
+            "kinds": kinds,
+            "overlays": overlays,
+        }
         shown = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
         outputs = ", ".join(escape(n) for n in self.engine.product.outputs)
         return f"""<!doctype html>
