@@ -113,6 +113,8 @@ def test_what_can_not_be_used_is_said(tmp_path: Path) -> None:
         Text(tokens="there.json").settled(tmp_path)
     found = Text(tokens="no.json").settled(tmp_path)
     assert found.tokens == str(tmp_path / "no.json")
+    with pytest.raises(SpecError, match="weights bring the tokeniser"):
+        Text(tokens="no.json", decoder={"type": "llama", "weights": str(tmp_path)}).settled(tmp_path)
     for side in (True, False):
         with pytest.raises(SpecError, match=r"no.json is no tokenizer.json"):
             found.summary(side)

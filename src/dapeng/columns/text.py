@@ -19,6 +19,7 @@ from dapeng.columns.template import CHATML, is_text, template_in
 from dapeng.columns.tokenisers import CJK, KINDS, LONGEST, Tokeniser, clean, lowers, prune, train_bpe, vocabulary
 from dapeng.columns.written import WrittenColumn, WrittenSummary
 from dapeng.core import kinds
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import ColumnOptions, DecoderOptions, EncoderOptions, LossOptions
 from dapeng.core.registry import DEFAULT
 from dapeng.tokens.given import located, read_with
@@ -104,6 +105,9 @@ class Text(ColumnOptions):
 
     def settled(self, base: Path | None) -> Text:
         """With the text of the template, and the place of the tokeniser, for their names. Raises SpecError where there are none."""
+        if self.tokens is not None and any(getattr(part, "weights", None) for part in (self.encoder, self.decoder)):
+            what = "weights bring the tokeniser that they were trained with"
+            raise SpecError(Problem("tokens", what, "leave tokens out"))
         found = self if self.tokens is None else self.model_copy(update={"tokens": located(self.tokens, base)})
         if not self.chat or is_text(self.chat):
             return found
