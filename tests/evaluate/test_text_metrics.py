@@ -78,3 +78,36 @@ def test_edits_of_translations_are_those_of_sacrebleu_and_a_moved_phrase_is_one(
     assert "asian:yes" in ter.signature(chinese)
     long = np.array(["a b c d e " * 50], object)
     assert not ter.applies(TextView(long, long, np.zeros(1), np.ones(1))), "moves in a text of 250 words take too long"
+
+
+def test_figures_are_told_by_the_script_that_most_letters_are_in() -> None:
+    from dapeng.evaluate.tasks.texts import by_script
+    from dapeng.evaluate.text import Verdict
+    from dapeng.report.sections.scripts import _figures
+    from dapeng.tokens.scripts import main_script
+
+    told = ["the 12 cats", "猫 12345", "да, of", "42", "", "テスト"]
+    assert [main_script(t) for t in told] == ["Latin", "Han", "Cyrillic", "digits", "others", "Kana"]
+    texts = np.array(["a cat", "the dog"] * 5 + ["一只猫"] * 6 + ["да"], object)
+    said = np.where(np.arange(17) % 2 == 0, texts, "x")
+    nats = np.where(np.arange(17) < 10, 2.0, 6.0)
+    view = TextView(said, texts, nats, np.full(17, 4.0))
+    latin, han = by_script(view)["by_script"]
+    assert (latin["script"], latin["rows"], han["script"], han["rows"]) == ("Latin", 10, "Han", 6)
+    assert latin["metrics"]["exact_match"] == han["metrics"]["exact_match"] == 0.5
+    assert latin["metrics"]["bits_per_byte"] == pytest.approx(2.0 / np.log(2) / 6)  # 5 and 7 bytes
+    assert han["metrics"]["bits_per_byte"] == pytest.approx(6.0 / np.log(2) / 9)
+    assert han["metrics"]["perplexity"] == pytest.approx(np.exp(1.5))
+    assert by_script(view.take(np.arange(10))) == {}
+    found = {
+        "rows": 17,
+        "titles": {},
+        "metrics": {"exact_match": {"value": 0.5}},
+        "leaderboard": [],
+        "by_script": [latin, han],
+    }
+    found["titles"] = {"exact_match": "Exact <match>"}
+    shown = str(_figures("y", found))
+    assert ">Han<" in shown
+    assert "Exact &lt;match&gt;" in shown
+    assert "mostly in" in Verdict({"outputs": {"y": found}}).text()

@@ -274,7 +274,7 @@ def test_boxes_are_drawn_over_the_picture_that_was_dropped_on_the_page(run: Any)
         drawn = page.locator(".answer svg[role=img]")
         assert drawn.get_attribute("viewBox") == "0 0 64 48"
         words = [f"{b['label']} {b['score']:.2f}" for b in told[row]]
-        assert sorted(drawn.locator("text").all_inner_texts()) == sorted(words)
+        assert sorted(drawn.locator("text").all_text_contents()) == sorted(words)
         scale = drawn.bounding_box()["width"] / 64
         for box, rectangle in zip(told[row], drawn.locator("rect.box").all()):
             seen = [float(rectangle.get_attribute(n)) for n in ("x", "y", "width", "height")]

@@ -37,6 +37,8 @@ def _output(name: str, found: dict[str, Any], confidence: float) -> list[str]:
         parts += ["", _per_class(found["per_class"])]
     for column, rows in found.get("apart", {}).items():
         parts += ["", _apart(column, rows, found["headline"])]
+    if found.get("by_script"):
+        parts += ["", _by_script(found)]
     if found.get("controls"):
         shown = [(f"{c['column']} {c['control']}".strip(), c["value"]) for c in found["controls"]]
         parts += ["", table(shown, ("the network alone", found["headline"]))]
@@ -48,6 +50,14 @@ def _apart(column: str, rows: list[dict[str, Any]], metric: str) -> str:
     members = list(dict.fromkeys(m for row in rows for m in row["members"]))
     body = [[r["value"], r["rows"], *(r["members"].get(m, {}).get("value") for m in members)] for r in rows]
     return table(body, (column, "rows", *(f"{metric}, {m}" for m in members)))
+
+
+def _by_script(found: dict[str, Any]) -> str:
+    """Figures of texts that are mostly in each script."""
+    rows = found["by_script"]
+    shown = [m for m in rows[0]["metrics"] if all(m in r["metrics"] for r in rows)]
+    body = [[r["script"], r["rows"], *(r["metrics"][m] for m in shown)] for r in rows]
+    return table(body, ("mostly in", "rows", *(found["titles"].get(m, m) for m in shown)))
 
 
 def _shown(metric: str, figure: dict[str, Any]) -> tuple[Any, Any, Any]:

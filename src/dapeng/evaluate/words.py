@@ -26,7 +26,7 @@ NAMES = {
     "usual_picture": "the mean picture",
     "training_pictures": "real training pictures",
     "nearest_text": "the answer of the nearest training row",
-    "nearest_picture": "the answer of the nearest picture",
+    "nearest_picture": "the answer of the training row that looks or sounds most alike",
     "nearest_patch": "the nearest patch of raw pixels",
     "usual_text": "the most frequent text",
     "by_chance": "chance",

@@ -33,6 +33,15 @@ RAREST = 0.001
 """Share of the characters under which a script is not told."""
 
 
+def main_script(text: str) -> str:
+    """The script that most letters of a text are in; digits and others only where it has no letters of a known script."""
+    sizes: dict[str, int] = defaultdict(int)
+    for found in RUN.finditer(text):
+        sizes[NAMES.get(found.lastgroup or "", OTHER)] += len(found.group())
+    letters = {s: n for s, n in sizes.items() if s not in (OTHER, "digits")} or sizes
+    return max(letters, key=lambda s: letters[s], default=OTHER)
+
+
 class Encodes(Protocol):
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
 

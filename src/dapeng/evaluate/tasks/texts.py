@@ -11,9 +11,11 @@ from dapeng.columns.base import Column
 from dapeng.core.kinds import tasks
 from dapeng.core.spec import Evaluate
 from dapeng.evaluate.tasks.base import Prediction, Task, Wrong
-from dapeng.metrics.base import View
+from dapeng.evaluate.views import metrics_for
+from dapeng.metrics.base import View, value_of
 from dapeng.metrics.texts import Bleu, ChrF, TextView, TokenF1, TranslationEdits, _installed
 from dapeng.metrics.transcripts import PARTS, WordErrors, counted
+from dapeng.tokens.scripts import main_script
 
 SHOWN = 12
 """Texts of the test rows that metrics.json holds, beside what was written."""
@@ -21,6 +23,8 @@ LONGEST = 600
 """Letters of each."""
 HEARD = ("wer", "cer")
 """What transcripts are judged by."""
+FEWEST = 5
+"""Texts mostly in one script, from which on their figures are told apart."""
 UNITS: tuple[Any, ...] = ("words", "letters")
 KEPT: dict[str, Any] = {"wer": WordErrors, "chrf": ChrF, "token_f1": TokenF1}
 """What is kept of each text, to find the worst by."""
@@ -58,7 +62,7 @@ class Texts(Task):
         samples = [
             {"written": view.said[i][:LONGEST], "truth": view.texts[i][:LONGEST]} for i in evenly(view.rows, SHOWN)
         ]
-        found: dict[str, Any] = {"samples": samples}
+        found: dict[str, Any] = {"samples": samples, **by_script(view)}
         if view.wrote and view.heard:
             found["edits"] = {u: dict(zip(PARTS, counted(view, u).sum(0).astype(int).tolist())) for u in UNITS}
         elif view.wrote and _installed():
@@ -99,6 +103,18 @@ class Texts(Task):
             return {}
         by: Any = WordErrors() if view.heard else ChrF() if _installed() else TokenF1()
         return {"wrote": view.said, by.type: by.each(view)}
+
+
+def by_script(view: TextView) -> dict[str, Any]:
+    """{"by_script": rows and figures of the texts that are mostly in each script}, the most frequent first; {} where there is but one."""
+    scripts = np.array([main_script(t) for t in view.texts.tolist()], object)
+    names, counts = np.unique(scripts, return_counts=True) if len(scripts) else (scripts, np.zeros(0))
+    told = [str(names[i]) for i in np.argsort(-counts, kind="stable") if counts[i] >= FEWEST]
+    if len(told) < 2:
+        return {}
+    views = {s: view.take(np.flatnonzero(scripts == s)) for s in told}
+    values = {s: {n: value_of(m, v) for n, m in metrics_for(v).items()} for s, v in views.items()}
+    return {"by_script": [{"script": s, "rows": views[s].rows, "metrics": values[s]} for s in told]}
 
 
 def _heard(column: Column) -> bool:
