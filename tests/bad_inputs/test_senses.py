@@ -94,7 +94,8 @@ def test_a_picture_ends_as_its_row_says_as_a_file_and_as_bytes(
 ) -> None:
     tag, target = kind
     chosen, column = picture_column(tag, target)
-    wanted = PICTURES[identity].get(tag, PICTURES[identity].get("all"))
+    said_of = PICTURES[identity]
+    wanted = said_of[tag] if tag in said_of else said_of["all"]
     for cell in (str(paths[identity]), paths[identity].read_bytes()):
         said = judged(chosen, column, cell, target)
         assert (said == READ) if wanted == READ else (wanted in said), said

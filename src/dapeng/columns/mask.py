@@ -200,8 +200,8 @@ class MaskColumn(Column):
         return out
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
-        rows = raw_cells(cells)
-        codes = np.full((len(rows), *self.frame), VOID, np.uint8)
+        rows, (high, wide) = raw_cells(cells), self.frame
+        codes = np.full((len(rows), high, wide), VOID, np.uint8)
         affine = np.tile(np.array([[1, 0, 0], [0, 1, 0]], np.float32), (len(rows), 1, 1))
         extents = np.zeros((len(rows), 2), np.float32)
         present, bad = np.ones(len(rows), bool), Bad()
@@ -217,8 +217,8 @@ class MaskColumn(Column):
                 continue
             height, width = found.shape
             extents[i] = width, height
-            codes[i] = fit_nearest(found, *self.frame, self.state["resize"], VOID)
-            affine[i] = placement(width, height, *self.frame, self.state["resize"])
+            codes[i] = fit_nearest(found, high, wide, self.state["resize"], VOID)
+            affine[i] = placement(width, height, high, wide, self.state["resize"])
         tensors = {"codes": codes, "affine": affine}
         return Encoded(tensors, None if present.all() else present, bad=bad, extents=extents)
 
@@ -229,7 +229,7 @@ class MaskColumn(Column):
         there = np.ones(len(encoded.extents), bool) if encoded.present is None else encoded.present.copy()
         seen = np.ones(len(there), bool) if picture.present is None else picture.present
         for row in np.flatnonzero(there & seen & (encoded.extents != picture.extents).any(1)):
-            own, of = (" x ".join(f"{n:g}" for n in e.extents[row]) for e in (encoded, picture))
+            own, of = (" x ".join(f"{n:g}" for n in e[row]) for e in (encoded.extents, picture.extents))
             encoded.bad.add(row, f"a mask of {own} pixels on a picture of {of}")
             there[row] = False
         return Encoded(encoded.tensors, None if there.all() else there, bad=encoded.bad, extents=encoded.extents)

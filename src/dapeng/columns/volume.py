@@ -109,7 +109,7 @@ def read(cell: Any, base: Path | None, most: int) -> Volume:
         raise Unreadable(str(error)) from None
 
 
-def sized(values: np.ndarray, frame: tuple[int, int, int]) -> np.ndarray:
+def sized(values: np.ndarray, frame: tuple[int, ...]) -> np.ndarray:
     """(Z, Y, X) uint8 at another size: between voxels along straight lines, blurred where there are fewer than before."""
     from scipy import ndimage as library
 
@@ -122,7 +122,7 @@ def sized(values: np.ndarray, frame: tuple[int, int, int]) -> np.ndarray:
     return found.round().clip(0, 255).astype(np.uint8)
 
 
-def place_of(space: Space, frame: tuple[int, int, int]) -> np.ndarray:
+def place_of(space: Space, frame: tuple[int, ...]) -> np.ndarray:
     """(7, 4) float32, as `ROWS` says."""
     out = np.zeros((ROWS, 4), np.float32)
     out[range(3), range(3)] = [n / s for n, s in zip(reversed(frame), reversed(space.shown))]

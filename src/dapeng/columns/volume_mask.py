@@ -99,7 +99,7 @@ class VolumeMaskColumn(MaskColumn):
         rows, bad = raw_cells(cells), Bad()
         codes = np.full((len(rows), *self.frame), VOID, np.uint8)
         affine = np.zeros((len(rows), ROWS, 4), np.float32)
-        affine[:] = place_of(Space(np.eye(4), self.frame[::-1]), self.frame)  # type: ignore[arg-type]
+        affine[:] = place_of(Space(np.eye(4), self.frame[::-1]), self.frame)
         extents = np.zeros((len(rows), 3), np.float32)
         present = np.array([c is not None for c in rows], bool)
         for row in np.flatnonzero(present):

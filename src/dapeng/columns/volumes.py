@@ -32,7 +32,7 @@ class Space:
     """Where a volume lies. affine: (4, 4) from stored indices to millimetres (right, front, up). shape: (I, J, K) as it is stored."""
 
     affine: np.ndarray
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
 
     @property
     def axes(self) -> list[tuple[int, bool]]:
@@ -126,7 +126,7 @@ def _frames(scan: Dicom, most: int) -> Volume:
 def _stacked(values: np.ndarray, affine: np.ndarray, window: tuple[float, float] | None) -> Volume:
     """A volume out of (K, J, I): slices, lines, places in a line."""
     stored = values.transpose(2, 1, 0)
-    space = Space(affine, stored.shape)  # type: ignore[arg-type]
+    space = Space(affine, stored.shape)
     return Volume(space.show(stored), space, window)
 
 
