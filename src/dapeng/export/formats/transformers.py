@@ -20,7 +20,8 @@ COUNTERPARTS: tuple[Any, ...] = (LanguageModel, Translator, Bert)
 
 @exporters
 class Transformers(ExporterOptions):
-    """A language model, or a BERT over one text, as transformers opens it: config.json, model.safetensors, tokenizer.json.
+    """A language model, a BERT over one text, or a translator (Marian), as transformers opens it: config.json, model.safetensors,
+    tokenizer.json (of a translator its source.spm, target.spm and vocab.json, or source/ and target/).
 
     Tokens are the run's own, and so are logits, to 1e-4; a text is begun with the begin token, and special tokens in it are text.
     Then: AutoModelForCausalLM.from_pretrained("runs/stories-0001/export/transformers")
@@ -51,7 +52,10 @@ def _counterpart(product: Product) -> Any:
         if kind.fits(product):
             return kind(product)
     if product.written and product.inputs:
-        what = f"{product.written[0]} is written from what inputs say (cross-attention, or a first state), which no model of transformers has so"
-        raise RunError(what, hint="dapeng serve RUN; a run without inputs is a language model, which it has")
-    what = "transformers has no model like this one: it has language models (a text as output, no inputs) and BERT over one text"
+        what = f"{product.written[0]} is written from what inputs say, which transformers has between one text and another alone, by two Transformers"
+        raise RunError(what, hint="dapeng serve RUN; or encoder=transformer and decoder=transformer")
+    what = (
+        "transformers has no model like this one: it has language models (a text as output, no inputs), translators "
+        "(a text from a text, by two Transformers) and BERT over one text"
+    )
     raise RunError(what, hint="--format standalone or --format onnx")
