@@ -76,7 +76,8 @@ class SpeechDecoder(SoundingDecoder):
         self.o = o
         length, self.step, size = sizes(column.rate, o.frame, o.hop)
         weights = filters(column.rate, o.bands, size)
-        bands = Bands(weights, window(length), size, self.step, *column.normalisation(o.bands), FLOOR, column.rate)
+        mean, std = column.normalisation(o.bands)
+        bands = Bands(weights, window(length), size, self.step, mean, std, FLOOR, column.rate)
         self.mel = bands.log_mel()
         self.speech = Speech(
             widths.tokens or 1, widths.pooled or 1, o.embed_dim, o.bands, o.kernel, o.dilations, o.dropout

@@ -257,7 +257,8 @@ class FileReader(AnyReader):
     def encoded(self, values: list[Any]) -> Encoded:
         parts = [v.found if v is not None else self.column.encode(pa.array([None], pa.binary())) for v in values]
         tensors = {n: np.concatenate([p.tensors[n] for p in parts]) for n in parts[0].tensors}
-        lengths = None if parts[0].lengths is None else np.concatenate([p.lengths for p in parts])
+        ragged = [p.lengths for p in parts if p.lengths is not None]
+        lengths = np.concatenate(ragged) if ragged else None
         there = np.array([p.present is None or bool(p.present[0]) for p in parts])
         return Encoded(tensors, None if there.all() else there, lengths)
 
