@@ -37,7 +37,8 @@ class MappedPieces(Codec):
         super().__init__(state)
         self.library = _library().SentencePieceProcessor(model_proto=base64.b64decode(state["model"]))
         self.size: int = state["size"]
-        self.pad, self.eos, self._unk = state["pad"], state["eos"], state["unknown"]
+        self.pad, self.eos = state["pad"], state["eos"]
+        self._unk: int = state["unknown"]
         self.unknown = self._unk
         self.bos = self.pad
         self.pieces_by_id: list[str] = state["names"]
