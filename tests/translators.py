@@ -41,7 +41,7 @@ def tokens(path: Path, separate: bool = False) -> int:
     more: dict[str, Any] = (
         {"separate_vocabs": True, "target_vocab_file": str(path / "target_vocab.json")} if separate else {}
     )
-    files = [str(path / n) for n in ("source.spm", "target.spm", "vocab.json")]
+    files: Any = [str(path / n) for n in ("source.spm", "target.spm", "vocab.json")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transformers.MarianTokenizer(*files, **more).save_pretrained(path)

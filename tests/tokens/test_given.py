@@ -73,6 +73,7 @@ def test_a_tokenizer_json_gives_the_ids_of_the_library(tmp_path: Path) -> None:
     assert own.bos == own.eos == library.token_to_id("<|endoftext|>")
     assert (own.pad, own.size) == (library.get_vocab_size(), library.get_vocab_size() + 1)
     assert own.state["added"] == ["pad"]
+    assert own.unwritten == (own.pad,)
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
@@ -84,6 +85,7 @@ def test_a_model_of_sentencepiece_gives_the_ids_of_the_library(kind: str, tmp_pa
         assert own.decode(library.encode(text)) == text
     assert (own.bos, own.eos, own.pad) == (library.bos_id(), library.eos_id(), library.get_piece_size())
     assert own.size == library.get_piece_size() + 1
+    assert {*own.unwritten} == {own.pad, own.bos, library.unk_id()}
     assert own.decode([own.bos, *own.encode(["cat?"])[0].tolist(), own.eos, own.pad]) == "cat\ufffd"  # not learnt
 
 

@@ -19,7 +19,7 @@ class TextReader:
 
             from sentencepiece import SentencePieceProcessor
 
-            self.library = SentencePieceProcessor(model_proto=base64.b64decode(codec["model"]))
+            self.sentences = SentencePieceProcessor(model_proto=base64.b64decode(codec["model"]))
             self.names = {n: i for i, n in enumerate(codec.get("names") or [])}
             self.unknown = codec.get("unknown")
         if kind in ("bpe", "file"):
@@ -43,7 +43,7 @@ class TextReader:
         if self.kind == "pieces":
             code = text[: text.index("<<") + 2] if text.startswith(">>") and "<<" in text else ""
             code = [code] if code in self.names else []
-            pieces = self.library.encode(text[len("".join(code)) :], out_type=str if self.names else int)
+            pieces = self.sentences.encode(text[len("".join(code)) :], out_type=str if self.names else int)
             ids = [self.names.get(p, self.unknown) for p in [*code, *pieces]] if self.names else pieces
             return [*ids[: max(self.limit - len(self.end), 0)], *self.end]
         if self.kind == "characters":

@@ -87,7 +87,8 @@ class Translator:
         """The files. Raises RunError where Marian has no such network."""
         encoder, shape, codec = self._encoder(), self.writer.shape, self.target.codec
         states = self.states(self.model, self.read, self.written)
-        one_table = self.model.encoders[self.read].table.module is self.writer.table.module
+        reader: Any = self.model.encoders[self.read]
+        one_table = reader.table.module is self.writer.table.module
         sizes = (len(states[0]["table"]), len(states[1]["table"]))
         longest = 1 + max(self.source.max_length, self.target.max_length, self.source.state.get("longest", 511))
         try:
@@ -177,15 +178,15 @@ class Translator:
 
     def check(self, folder: Path, rows: Source) -> dict[str, Any]:
         """Tokens of both sides and logits of what was written into the folder, beside the run's own."""
-        found = self._same_tokens(folder, rows)
         model = layout.opened(folder, "MarianMTModel")
         if model is None:
             raise RunError("what was written can't be checked without transformers", hint="pip install 'dapeng[hf]'")
+        found = self._same_tokens(folder, rows)
         worst = 0.0
         with torch.inference_mode():
             for batch in batches_of(self.product, rows, SIZES):
                 ids = self._something(len(batch[self.read]["ids"]))
-                features = self.model.features(batch)
+                features: Any = self.model.features(batch)
                 wanted = self.writer.logits(self.writer.behind(ids, None, features.tokens, features.mask))
                 cells = batch[self.read]
                 theirs = model(

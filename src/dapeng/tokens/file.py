@@ -89,8 +89,8 @@ class File(Codec):
 
     @property
     def unwritten(self) -> tuple[int, ...]:
-        """None: public weights write as they were published."""
-        return ()
+        """None: public weights write as they were published. Of a file that a spec names, padding and begin."""
+        return tuple({self.pad, self.bos} - {self.eos}) if "added" in self.state else ()
 
     @property
     def names(self) -> dict[str, int]:

@@ -37,7 +37,9 @@ class MappedPieces(Codec):
         super().__init__(state)
         self.library = _library().SentencePieceProcessor(model_proto=base64.b64decode(state["model"]))
         self.size: int = state["size"]
-        self.pad, self.eos, self.unknown = state["pad"], state["eos"], state["unknown"]
+        self.pad, self.eos = state["pad"], state["eos"]
+        self._unk: int = state["unknown"]
+        self.unknown = self._unk
         self.bos = self.pad
         self.pieces_by_id: list[str] = state["names"]
         self.ids = {name: i for i, name in enumerate(self.pieces_by_id)}
@@ -62,7 +64,7 @@ class MappedPieces(Codec):
         found = CODE.match(text)
         code = [found.group()] if found and found.group() in self.ids else []
         pieces = self.library.encode(text[len(code[0]) :] if code else text, out_type=str)
-        return [self.ids.get(p, self.unknown) for p in [*code, *pieces]]
+        return [self.ids.get(p, self._unk) for p in [*code, *pieces]]
 
     def decode(self, ids: Sequence[int]) -> str:
         special = {self.pad, self.eos}
@@ -75,7 +77,7 @@ class MappedPieces(Codec):
 
     @cached_property
     def names(self) -> dict[str, int]:  # type: ignore[override]
-        return {self._named(i) or NAMELESS.format(i): i for i in (self.pad, self.eos, self.unknown)}
+        return {self._named(i) or NAMELESS.format(i): i for i in (self.pad, self.eos, self._unk)}
 
     @property
     def unwritten(self) -> tuple[int, ...]:

@@ -79,6 +79,10 @@ class SentencePieces(Codec):
             return self.library.decode(said)
         return self.library.decode_pieces([LOST if i == self.unknown else self.library.id_to_piece(i) for i in said])
 
+    @property
+    def unwritten(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys((self.pad, self.bos, self.library.unk_id())))
+
     def token_bytes(self) -> list[bytes]:
         own = self.library
         if own.decode([own.piece_to_id("\u2581")] * 2) != "  ":  # this file drops the first blank of a text
