@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dapeng import api
 from dapeng.core.errors import RunError
@@ -138,3 +139,18 @@ def test_folders_that_are_wrong_are_refused(break_it: Any, what: str, tmp_path: 
 def changed(folder: Path, **values: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_adapters_are_merged_and_what_looks_at_inputs_stays_as_it_was(tmp_path: Path) -> None:
+    folder = public(tmp_path / "m")
+    columns = begun(folder)
+    for part in (columns["inputs"]["en"], columns["outputs"]["de"]):
+        key = "encoder" if "encoder" in part else "decoder"
+        part[key] = {**part[key], "lora": {"rank": 2, "on": "all"}}
+    found = trained(tmp_path, columns).export("transformers", tmp_path / "out")
+    assert found["largest_difference"] < 1e-4
+    before, after = (load_file(f / "model.safetensors") for f in (folder, tmp_path / "out"))
+    moved = {n for n, t in before.items() if n in after and not torch.equal(t, after[n])}
+    assert any("encoder.layers.0.fc1.weight" in n for n in moved)
+    assert any("decoder.layers.0.fc2.weight" in n for n in moved)
+    assert not any("encoder_attn" in n or "norm" in n or "logits_bias" in n for n in moved)

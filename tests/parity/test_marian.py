@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dapeng.data.batch import Batch, Cells
 from dapeng.export.translator import Translator
 from dapeng.public.families import marian
-from translators import begun, pairs, public
+from tests.translators import begun, pairs, public
 
 transformers = pytest.importorskip("transformers", reason="parity needs transformers (dapeng[hf])")
 pytest.importorskip("sentencepiece", reason="its tokens need sentencepiece (dapeng[text])")
