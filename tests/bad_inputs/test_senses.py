@@ -117,6 +117,8 @@ NO_FILES: dict[str, tuple[pa.Array, str]] = {
 @pytest.mark.parametrize("kind", [("image", False), ("mask", True)], ids=lambda k: k[0])
 def test_a_cell_that_is_no_file_is_quarantined(name: str, kind: tuple[str, bool]) -> None:
     cells, wanted = NO_FILES[name]
+    if (kind[0], name) == ("mask", "other structs"):  # a mask's cell may be outlines, as COCO says them
+        wanted = "not segments in JSON"
     said = judged(*picture_column(*kind), cells, kind[1])
     assert wanted in said
     assert len(said) < 300
