@@ -22,7 +22,7 @@ from dapeng.nn.unet import warped
 from dapeng.transforms.compose import transforms_for
 from dapeng.transforms.placed import masks_as_read
 
-CARRY = sorted(t for t, m in transforms.members().items() if m.carries)
+CARRY = sorted(t for t, m in transforms.members().items() if m.carries and "image" in m.fits)
 STILL = {"colour", "erase"}
 BOXES, MASK = {"things": {"type": "boxes"}}, {"mask": {"type": "mask"}}
 

@@ -48,7 +48,7 @@ class Outside(Column):
 
 def page_and_schema(*columns: Outside) -> tuple[str, dict[str, Any], list[Reader]]:
     readers = [reader_for(c) for c in columns]
-    product = SimpleNamespace(outputs={"y": SimpleNamespace(answers="number")})
+    product = SimpleNamespace(outputs={"y": SimpleNamespace(answers="number", of=None, overlay=dict)})
     engine: Any = SimpleNamespace(name="m", names=[c.name for c in columns], readers=readers, product=product)
     return Page(engine, ["m"]).html(False).decode(), row_schema(engine)["properties"], readers
 
