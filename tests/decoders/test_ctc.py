@@ -140,8 +140,9 @@ def test_a_server_takes_bytes_in_base64_and_no_path(greedy: Any) -> None:
 
     reader: Any = reader_for(greedy.product.inputs["clip"])
     clip = sung("ab", 3)
-    assert reader.check(base64.b64encode(clip).decode(), []) == clip
-    assert reader.alone([clip])["samples"].shape[0] == 1
+    checked = reader.check(base64.b64encode(clip).decode(), [])
+    assert checked == clip
+    assert reader.alone([checked])["samples"].shape[0] == 1
     for bad in ("/etc/passwd", base64.b64encode(b"no sound at all").decode()):
         with pytest.raises(Unfit):
             reader.check(bad, [])
