@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
-from dapeng.columns.cells import guessed_files, located, named_files, raw_cells
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry
+from dapeng.columns.cells import FileSummary, guessed_files, located, named_files, raw_cells
 from dapeng.columns.log_mel import centres, log_mel
 from dapeng.columns.sound_reader import SoundReader
 from dapeng.core import kinds
@@ -122,8 +122,10 @@ def is_sound(content: bytes) -> bool:
     return (content[:4] in (b"RIFF", b"RF64") and content[8:12] == b"WAVE") or content.startswith(HEADS)
 
 
-class AudioSummary(Summary):
+class AudioSummary(FileSummary):
     """Rates and lengths from headers, and for each rate that may be chosen the mean and deviation of the mel bands of what was read."""
+
+    looked: ClassVar[int] = LOOK_AT
 
     def __init__(self, options: Audio):
         self.options = options
@@ -133,15 +135,6 @@ class AudioSummary(Summary):
         self.missing, self.bad, self.loud, self.several = 0, 0, 0, 0
         self.bands: dict[int, np.ndarray] = {}
         """(3, M) by rate: frames, sums and sums of squares."""
-
-    def add(self, cells: Cells, base: Path | None = None) -> None:
-        rows = raw_cells(cells)
-        step = max(1, len(rows) // LOOK_AT)
-        for i, cell in enumerate(rows):
-            if cell is None:
-                self.missing += 1
-            elif i % step == 0:
-                self._look(cell, base)
 
     @property
     def _asked(self) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from dapeng.columns.base import Cells, one_array
+from dapeng.columns.base import Cells, Summary, one_array
 from dapeng.core.files import from_text
 
 LOOKED_AT = 1000
@@ -25,6 +26,29 @@ def raw_cells(cells: Cells) -> list[Any]:
         known = {"bytes", "path"} & {f.name for f in array.type}
         out = [None if c is None else (c.get("bytes") or c.get("path")) if known else str(c) for c in out]
     return [None if isinstance(c, str) and not c.strip() else c for c in out]
+
+
+class FileSummary(Summary):
+    """A summary of cells that are files, of which some of each block are looked at, evenly spread.
+
+    looked: how many of a block, about.
+    """
+
+    looked: ClassVar[int]
+    missing: int
+
+    def add(self, cells: Cells, base: Path | None = None) -> None:
+        rows = raw_cells(cells)
+        step = max(1, len(rows) // self.looked)
+        for i, cell in enumerate(rows):
+            if cell is None:
+                self.missing += 1
+            elif i % step == 0:
+                self._look(cell, base)
+
+    @abstractmethod
+    def _look(self, cell: Any, base: Path | None) -> None:
+        """Count a cell in that is there: a path, or bytes."""
 
 
 def named_files(cells: Cells, base: Path | None) -> Iterator[Path]:

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Answers, Bad, Cells, Dims, Encoded, Entry, Summary
-from dapeng.columns.cells import raw_cells
+from dapeng.columns.base import Answers, Bad, Cells, Dims, Encoded, Entry
+from dapeng.columns.cells import FileSummary, raw_cells
 from dapeng.columns.image_reader import ImageReader
 from dapeng.columns.judged import Judged
 from dapeng.columns.medical import parted
@@ -115,8 +115,10 @@ class Image(ColumnOptions):
         return ImageColumn(name, self, state, target)
 
 
-class ImageSummary(Summary):
+class ImageSummary(FileSummary):
     """Sizes and greyness from headers, and the mean and deviation of the pixels of the first pictures of each block."""
+
+    looked: ClassVar[int] = LOOK_AT
 
     def __init__(self, options: Image):
         self.options = options
@@ -125,15 +127,6 @@ class ImageSummary(Summary):
         self.total, self.squares, self.pixels = np.zeros(3), np.zeros(3), 0
         self.renamed: Counter[str] = Counter()
         self.converted: Counter[str] = Counter()
-
-    def add(self, cells: Cells, base: Path | None = None) -> None:
-        rows = raw_cells(cells)
-        step = max(1, len(rows) // LOOK_AT)
-        for i, cell in enumerate(rows):
-            if cell is None:
-                self.missing += 1
-            elif i % step == 0:
-                self._look(cell, base)
 
     def _look(self, cell: str | bytes, base: Path | None) -> None:
         try:

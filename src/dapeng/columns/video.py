@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
-from dapeng.columns.cells import guessed_files, located, named_files, raw_cells
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry
+from dapeng.columns.cells import FileSummary, guessed_files, located, named_files, raw_cells
 from dapeng.columns.video_reader import VideoReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
@@ -114,8 +114,10 @@ def is_video(content: bytes) -> bool:
     return any(content[at : at + len(mark)] == mark for at, mark, form in VideoReader.HEADS if form != "gif")
 
 
-class VideoSummary(Summary):
+class VideoSummary(FileSummary):
     """Sizes, lengths and rates from headers, and of some frames whether they are grey, their mean and deviation."""
+
+    looked: ClassVar[int] = LOOK_AT
 
     def __init__(self, options: Video):
         self.options = options
@@ -125,16 +127,8 @@ class VideoSummary(Summary):
         self.colour, self.missing, self.bad = 0, 0, 0
         self.total, self.squares, self.pixels = np.zeros(3), np.zeros(3), 0
 
-    def add(self, cells: Cells, base: Path | None = None) -> None:
-        rows = raw_cells(cells)
-        step = max(1, len(rows) // LOOK_AT)
-        for i, cell in enumerate(rows):
-            if cell is None:
-                self.missing += 1
-            elif i % step == 0:
-                self._look(located(cell, base))
-
-    def _look(self, cell: bytes | Path) -> None:
+    def _look(self, cell: Any, base: Path | None) -> None:
+        cell = located(cell, base)
         try:
             with self.options.reader(3, 64, 64).opened(cell) as video:
                 frames = [np.asarray(f.convert("RGB").resize((64, 64))) for _, f in video.at([0, video.count // 2])]

@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry, Summary
-from dapeng.columns.cells import guessed_files, named_files, raw_cells
+from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry
+from dapeng.columns.cells import FileSummary, guessed_files, named_files, raw_cells
 from dapeng.columns.medical import Refused
 from dapeng.columns.pictures import Unreadable
 from dapeng.columns.volumes import MOST_VOXELS, Space, Volume, volume_of
@@ -130,8 +130,10 @@ def place_of(space: Space, frame: tuple[int, ...]) -> np.ndarray:
     return out
 
 
-class VolumeSummary(Summary):
+class VolumeSummary(FileSummary):
     """Shapes, distances of voxels, and mean and deviation of the grey values of some volumes."""
+
+    looked: ClassVar[int] = LOOK_AT
 
     def __init__(self, options: VolumeOptions):
         self.options = options
@@ -139,15 +141,6 @@ class VolumeSummary(Summary):
         self.spacings: Counter[tuple[float, float, float]] = Counter()
         self.missing = self.bad = self.read = 0
         self.total = self.squares = 0.0
-
-    def add(self, cells: Cells, base: Path | None = None) -> None:
-        rows = raw_cells(cells)
-        step = max(1, len(rows) // LOOK_AT)
-        for i, cell in enumerate(rows):
-            if cell is None:
-                self.missing += 1
-            elif i % step == 0:
-                self._look(cell, base)
 
     def _look(self, cell: Any, base: Path | None) -> None:
         try:
