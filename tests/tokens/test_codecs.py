@@ -8,6 +8,7 @@ import json
 import os
 import random
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,14 @@ def test_the_same_stream_gives_the_same_tokeniser_and_a_file_keeps_it(codec: Cod
 @given(st.text(max_size=60))
 @pytest.mark.parametrize("kind", [Bytes, BytePairs, SentencePieces], ids=lambda k: k.kind)
 def test_any_text_at_all_comes_back(kind: type[Codec], text: str) -> None:
-    codec = _TRAINED.setdefault(kind, kind.trained(iter(TEXTS), 700))
+    codec = _trained(kind)
     ids, _ = codec.encode([text])
     assert codec.decode(ids.tolist()) == text.encode("utf-8", "replace").decode("utf-8")
 
 
-_TRAINED: dict[type[Codec], Codec] = {}
+@cache
+def _trained(kind: type[Codec]) -> Codec:
+    return kind.trained(iter(TEXTS), 700)
 
 
 @pytest.mark.parametrize("kind", [BytePairs, WordPieces], ids=lambda k: k.kind)
@@ -88,6 +91,51 @@ def test_remembered_words_have_the_ids_that_the_library_gives(kind: type[Learnt]
     ids, _ = codec.encode(texts)
     whole = [i for e in codec.library.encode_batch_fast(texts, add_special_tokens=False) for i in e.ids]
     assert ids.tolist() == whole
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.sampled_from("aab ctheoné太好看的了一不1. "), min_size=1, max_size=40))
+def test_new_words_are_merged_as_the_library_merges_them(word: str) -> None:
+    codec = _learnt_pairs()
+    assert codec._reader()(word) == codec.library.encode(word, add_special_tokens=False).ids
+
+
+@cache
+def _learnt_pairs() -> BytePairs:
+    return BytePairs.trained(iter(_real_texts()[:2_000]), 4_000)
+
+
+def test_every_token_that_was_learnt_is_what_its_own_text_is_merged_to() -> None:
+    codec = BytePairs.trained(iter([*_real_texts()[:2_000], *TEXTS, "aaaa aaaaaaa bababab " * 50]), 4_000)
+    read = codec._reader()
+    texts = {i: b.decode() for i, b in enumerate(codec.token_bytes()) if b and _is_text(b)}
+    assert len(texts) > 3_000
+    assert all(codec.library.encode(t, add_special_tokens=False).ids == [i] == read(t) for i, t in texts.items())
+
+
+def test_a_token_that_two_merges_make_is_left_to_the_library() -> None:
+    made = json.loads(BytePairs.trained(iter(["ab abc bc"]), 300).state["tokenizer"])
+    names = {i: n for n, i in made["model"]["vocab"].items()}
+    first = 1 + max(i for i, n in names.items() if len(n) == 1)
+    vocabulary = {n: i for i, n in names.items() if i < first}
+    # ab and bc, then bcd, then abc both ways: the later one of the two comes behind bcd
+    merges = [("a", "b"), ("b", "c"), ("bc", "d"), ("a", "bc"), ("d", "e"), ("ab", "c")]
+    made["model"]["merges"] = [list(m) for m in merges]
+    for token in ("ab", "bc", "bcd", "abc", "de"):
+        vocabulary[token] = len(vocabulary)
+    made["model"]["vocab"] = vocabulary
+    codec = BytePairs({"kind": "bpe", "tokenizer": json.dumps(made), "marks": []})
+    words = ["abcde", "abcd", "bcde", "abc", "xabcy", "de", "aab", "cab"]
+    whole = [codec.library.encode(w, add_special_tokens=False).ids for w in words]
+    assert [codec._reader()(w) for w in words] == whole
+    assert codec._twice_made == [b"abc"]
+
+
+def _is_text(written: bytes) -> bool:
+    try:
+        return bool(written.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 ODD = [
@@ -166,7 +214,7 @@ def _real_texts() -> list[str]:
 @given(st.text(max_size=40))
 @pytest.mark.parametrize("kind", [Bytes, BytePairs, SentencePieces, Characters], ids=lambda k: k.kind)
 def test_the_bytes_of_tokens_laid_together_are_the_text(kind: type[Codec], text: str) -> None:
-    codec = _TRAINED.setdefault(kind, kind.trained(iter(TEXTS), 700))
+    codec = _trained(kind)
     said = codec.token_bytes()
     assert len(said) == codec.size
     ids = codec.encode([text])[0].tolist()

@@ -1,15 +1,18 @@
 """Vocabularies of pieces that are learnt by the `tokenizers` library: byte-level BPE and WordPiece.
 
 Sennrich et al.: BPE, 2016 (https://arxiv.org/abs/1508.07909); Schuster and Nakajima: WordPiece, 2012. Texts are cut into words
-here, and words are remembered with their ids, which is four times as fast as the library over whole texts, and gives the same ids.
+here, and words are remembered with their ids, which is four times as fast as the library over whole texts, and gives the same ids;
+byte-level words that are new are read by `tiktoken`, again four times as fast.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,17 +29,14 @@ MOST_REMEMBERED = 500_000
 
 
 class Known(dict[str, bytes]):
-    """Words that were met, and their ids as int32; what is new, the library reads."""
+    """Words that were met, and their ids as int32; what is new, `read` reads."""
 
-    def __init__(self, library: Any):
+    def __init__(self, read: Callable[[str], list[int]]):
         super().__init__()
-        self._library = library
-
-    def __reduce__(self):
-        return Known, (self._library,)
+        self._read = read
 
     def __missing__(self, word: str) -> bytes:
-        ids = np.array(self._library.encode(word, add_special_tokens=False).ids, np.int32).tobytes()
+        ids = array("i", self._read(word)).tobytes()
         if len(word) <= LONGEST:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
@@ -61,7 +61,9 @@ class Learnt(Codec):
         self._special = {PAD, BOS, EOS, UNK, *self.marks.values()}
         self._find = re.compile(self.words).findall
         self._find_ascii = re.compile(self.ascii_words or self.words).findall
-        self._known = Known(self.library)
+
+    def __reduce__(self):
+        return type(self), (self.state,)
 
     @classmethod
     def units(cls, text: str) -> Iterable[str]:  # type: ignore[override]
@@ -72,6 +74,14 @@ class Learnt(Codec):
         rows = [b"".join(map(known, self._cut(text))) for text in texts]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // np.dtype(np.int32).itemsize
         return np.frombuffer(b"".join(rows), np.int32), lengths
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known(self._reader())
+
+    def _reader(self) -> Callable[[str], list[int]]:
+        """What reads a word that was not met before."""
+        return lambda word: self.library.encode(word, add_special_tokens=False).ids
 
     def _cut(self, text: str) -> list[str]:
         return self._find_ascii(text) if text.isascii() else self._find(whole(text))
@@ -97,6 +107,23 @@ class BytePairs(Learnt):
         rf"'(?:[sdmt]|ll|ve|re)| ?[{LETTER}]+| ?[{DIGIT}]{{1,3}}| ?[^{SPACE}{LETTER}{DIGIT}]+"
         rf"|[{SPACE}]+(?![^{SPACE}])|[{SPACE}]+"
     )
+
+    def _reader(self) -> Callable[[str], list[int]]:
+        from tiktoken._tiktoken import CoreBPE
+
+        # ids rise in the order of the merges, which is what it goes by; a token that was learnt is what its own bytes are
+        # merged to, so it may look up a whole word at once
+        merged = CoreBPE({t: i for i, t in enumerate(self._spelt) if t}, {}, "").encode_single_piece
+        if not self._twice_made:
+            return lambda word: merged(word.encode())
+        by_library, twice = super()._reader(), re.compile(b"|".join(map(re.escape, self._twice_made))).search
+        return lambda word: by_library(word) if twice(word.encode()) else merged(word.encode())
+
+    @property
+    def _twice_made(self) -> list[bytes]:
+        """Tokens that two merges make: `tiktoken` knows one place in the order for each."""
+        made = Counter("".join(m) for m in json.loads(self.state["tokenizer"])["model"]["merges"])
+        return [spelt_bytes(token) for token, times in made.items() if times > 1]
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> BytePairs:
