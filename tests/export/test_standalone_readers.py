@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from sense_products import product as untrained  # type: ignore[import-not-found]
 from tests.contract.parts import fitted
 
 import dapeng.export.formats.standalone as standalone
 from dapeng.core.errors import RunError
 from dapeng.core.kinds import columns, learners
+from dapeng.core.spec import Spec
 from dapeng.data.table import Frame
 from dapeng.export.formats.standalone import write_standalone
 from dapeng.learners.base import Target
+from dapeng.models.build import Choices, build_model, with_encoders
 from dapeng.product.product import NETWORK, Product
 
 NEEDS = {"video": "av", "volume": "nibabel", "volume_mask": "nibabel"}
@@ -77,14 +78,16 @@ def test_a_column_whose_reader_knows_nothing_of_learners_is_refused_before_anyth
 
 @pytest.mark.slow
 def test_a_run_that_predicts_in_bfloat16_is_compared_in_the_precision_of_files(tmp_path: Path) -> None:
-    pytest.importorskip("av")
     pytest.importorskip("onnxruntime", reason="exports by the extra `export`")
     pytest.importorskip("onnxscript", reason="exports by the extra `export`")
-    case, rows = untrained("video")
-    full = case.predict(rows).tensors["kind"]["probabilities"]
-    case.autocast = torch.bfloat16
-    rounded = case.predict(rows).tensors["kind"]["probabilities"]
-    assert np.abs(full - rounded).max() > 1e-4  # what it would have been refused for
-    assert case.shares["kind"] == {NETWORK: 1.0}
-    assert write_standalone(case, tmp_path, rows)["largest_difference"] < 1e-5
-    assert case.autocast is torch.bfloat16
+    inputs, outputs = with_encoders({"x": fitted("vector")}, 40, Choices()), {"y": fitted("category", "y", target=True)}
+    spec = Spec.model_validate({"inputs": {"x": "vector"}, "outputs": {"y": "category"}})
+    torch.manual_seed(0)
+    model = build_model(spec, inputs, outputs, Choices()).eval()
+    made = Product(inputs, outputs, model, {"y": {}}, {"y": {NETWORK: 1.0}})
+    rows = Frame(pa.table({"x": pa.array(type(inputs["x"].options).examples())}))
+    full = made.predict(rows).tensors["y"]["probabilities"]
+    made.autocast = torch.bfloat16
+    assert np.abs(full - made.predict(rows).tensors["y"]["probabilities"]).max() > 1e-4  # what would be refused
+    assert write_standalone(made, tmp_path, rows)["largest_difference"] < 1e-5
+    assert made.autocast is torch.bfloat16
