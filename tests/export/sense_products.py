@@ -56,6 +56,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"video": {"type": "video", "frames": 4, "encoder": {"type": "r2plus1d", "width": 8, "stages": 2}}},
         {"kind": KIND},
     ),
+    "views": ({"photo": {**PHOTO, "views": "moved"}}, {"kind": KIND}),
     "conformer": (
         {"clip": {"type": "audio", "encoder": {"type": "conformer", "embed_dim": 16, "num_layers": 1, "num_heads": 2}}},
         {"kind": KIND},

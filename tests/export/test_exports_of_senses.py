@@ -16,7 +16,7 @@ from dapeng.compress.methods.int8_dynamic import Int8Dynamic
 from dapeng.core.errors import RunError
 from dapeng.core.kinds import exporters
 from dapeng.data.batch import Batch
-from dapeng.export.flat import Flat, eager, example
+from dapeng.export.flat import Flat, batches_of, eager, example
 
 NEEDS = {"volume_mask": "nibabel", "video": "av"}
 """Libraries without which a case can't be made."""
@@ -56,6 +56,19 @@ def test_it_leaves_as_a_program_that_answers_alike_for_any_number_of_rows(name: 
     assert Path(found["file"]).stat().st_size > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["video", "views"])
+def test_a_program_says_what_the_run_says_of_all_clips_and_views_together(name: str, tmp_path: Path) -> None:
+    case, rows = made(name)
+    wanted = case.predict(rows).tensors["kind"]["probabilities"]
+    batch = batches_of(case, rows, (len(wanted),))[0]
+    program = torch.export.load(written(name, "torch", tmp_path)["file"]).module()
+    found = program(*Flat(case, batch).arguments(batch))[0].detach().numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    case.model.views = []  # that more than the first was looked at can be seen
+    assert np.abs(case.predict(rows).tensors["kind"]["probabilities"] - wanted).max() > 1e-3
+
+
 @pytest.mark.parametrize("form", ["torch", "onnx", "standalone"])
 @pytest.mark.parametrize("name", MADE)
 def test_sounds_that_are_made_step_by_step_are_refused_with_what_is_there(name: str, form: str, tmp_path: Path) -> None:
@@ -81,9 +94,10 @@ def test_a_volume_has_no_reader_of_its_own_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sounds_that_are_read_have_a_standalone_form(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["conformer", "video", "views"])
+def test_what_is_read_has_a_standalone_form(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="exports by the extra `export`")
-    found = written("conformer", "standalone", tmp_path)
+    found = written(name, "standalone", tmp_path)
     assert found["largest_difference"] < 1e-3
     assert found["rows_compared"] > 0
 

@@ -10,7 +10,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -31,10 +30,8 @@ LOOK_AT = 1000
 HIGHEST_RATE = 16_000
 """Where the rate is auto: speech has little above half of it."""
 MOST_RATES = 8
-BANDS = 40
-"""Mel bands of the statistics, and of what classical learners see."""
-PARTS = 8
-"""Equal parts of a sound, of each of which classical learners see the spectrum."""
+BANDS = SoundReader.BANDS
+"""Mel bands of the statistics."""
 SUFFIX = re.compile(r"\.(wav|wave|flac|ogg|oga|opus|mp3|aiff?|aifc|au|snd|w64|rf64|caf)$", re.IGNORECASE)
 HEADS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b".snd", b"FORM", b"caff")
 
@@ -251,13 +248,12 @@ class AudioColumn(Column):
         return Encoded({"samples": samples}, None if (lengths > 0).all() else lengths > 0, lengths, bad)
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
-        """(N, 2 M + P M / 2 + 1): mean and deviation of each mel band, the spectrum of each part, and the length; nan where unread."""
-        width = 2 * BANDS + PARTS * BANDS // 2 + 1
-        out = np.full((len(cells), width), np.nan, np.float32)
+        """(N, 2 M + P M / 2 + 1) as `SoundReader.described`; nan where unread."""
+        out = np.tile(self._reader.nothing().astype(np.float32), (len(cells), 1))
         for row, cell in enumerate(raw_cells(cells)):
             try:
                 if cell is not None:
-                    out[row] = self.described(self._reader.samples(located(cell, base)))
+                    out[row] = self._reader.described(self._reader.samples(located(cell, base)))
             except ValueError:
                 continue
         return out
@@ -265,16 +261,8 @@ class AudioColumn(Column):
     def matrix_again(self, cells: Cells, found: Encoded) -> np.ndarray:
         assert found.lengths is not None
         sounds = np.split(found.tensors["samples"], np.cumsum(found.lengths)[:-1])
-        nothing = np.full(2 * BANDS + PARTS * BANDS // 2 + 1, np.nan)
-        return np.stack([self.described(s) if len(s) else nothing for s in sounds]).astype(np.float32)
-
-    def described(self, samples: np.ndarray) -> np.ndarray:
-        """What classical learners see of one sound."""
-        x = log_mel(samples, self.rate, BANDS)
-        bounds = np.linspace(0, len(x), PARTS + 1)
-        parts = [x[int(a) : max(int(a) + 1, int(np.ceil(b)))].mean(0) for a, b in pairwise(bounds)]
-        coarse = np.stack(parts).reshape(PARTS, BANDS // 2, 2).mean(2)
-        return np.concatenate([x.mean(0), x.std(0), coarse.ravel(), [np.log(len(samples) / self.rate)]])
+        each = [self._reader.described(s) if len(s) else self._reader.nothing() for s in sounds]
+        return np.stack(each).astype(np.float32)
 
     def matrix_names(self) -> list[str]:
         return []

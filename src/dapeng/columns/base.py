@@ -394,7 +394,8 @@ class Column(ABC):
         """A self-contained class (numpy and the standard library alone; others imported inside methods), and its arguments.
 
         `Reader(**arguments).encode(list of raw values)` gives the padded tensors of a batch by layout name, with
-        "present" where cells can be absent. Its source is what a standalone export ships. None: not available.
+        "present" where cells can be absent; `matrix(list of raw values)` what `Column.matrix` does. Its source is what a standalone
+        export ships, with the module that its CARRIES names, if it calls functions of one. None: not available.
         """
         return None
 

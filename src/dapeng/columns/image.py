@@ -353,17 +353,8 @@ class ImageColumn(Judged):
         return self.matrix_of(self.encode(cells, base).tensors["pixels"])
 
     def matrix_of(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels from 0 to 1 of encoded pictures (B, C, Y, X) at no more than 32 x 32, flat."""
-        x = pixels.astype(np.float32) / 255
-        step = max(1, round(max(self.shape[1:]) / 32))
-        if step > 1:
-            n, c, h, w = x.shape
-            x = (
-                x[:, :, : h // step * step, : w // step * step]
-                .reshape(n, c, h // step, step, w // step, step)
-                .mean((3, 5))
-            )
-        return x.reshape(len(x), -1)
+        """(N, C Y X) of encoded pictures (N, C, Y, X), as `ImageReader.seen`."""
+        return ImageReader.seen(pixels)
 
     def matrix_names(self) -> list[str]:
         return []

@@ -61,6 +61,23 @@ class ImageReader:
         array = np.asarray(picture)
         return (array[None] if self.channels == 1 else array.transpose(2, 0, 1)), came
 
+    @staticmethod
+    def seen(pixels):
+        """(N, C Y X) float32 of encoded pictures, as classical learners see them: from 0 to 1, at no more than 32 x 32."""
+        import numpy as np
+
+        x = pixels.astype(np.float32) / 255
+        n, c, h, w = x.shape
+        step = max(1, round(max(h, w) / 32))
+        if step > 1:
+            x = x[:, :, : h // step * step, : w // step * step]
+            x = x.reshape(n, c, h // step, step, w // step, step).mean((3, 5))
+        return x.reshape(n, -1)
+
+    def matrix(self, cells):
+        """(N, C Y X) of cells, as `seen`."""
+        return self.seen(self.encode(cells)["pixels"])
+
     def encode(self, cells):
         import numpy as np
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+# --- shipped from here ---
+
 FLOOR = 1e-8
 """Least power of a band: 80 dB below full scale, where quiet rooms and 16-bit noise end."""
 FRAME, HOP = 0.025, 0.010

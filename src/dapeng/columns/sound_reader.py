@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dapeng.columns.log_mel import log_mel
+
 
 class SoundReader:
     """Paths or bytes to int16 samples of one channel at one rate, with numpy, soundfile and soxr.
@@ -9,6 +11,11 @@ class SoundReader:
     rate: samples a second; 0: as they come. longest: seconds; longer sounds are refused by what their header says, before anything
     is decoded. channel: "mix" for the mean of all, "first" for the first one.
     """
+
+    CARRIES = "dapeng.columns.log_mel"
+    """The module whose functions are called here: exports ship it too."""
+    BANDS, PARTS = 40, 8
+    """Mel bands and parts in which classical learners see a sound."""
 
     def __init__(self, rate, longest, channel):
         self.rate, self.longest, self.channel = rate, longest, channel
@@ -95,6 +102,31 @@ class SoundReader:
         """(T,) int16 of a cell. Raises ValueError with the reason."""
         x, rate = self.decoded(self.open(cell))
         return self.at(x, rate, self.rate)
+
+    def described(self, samples):
+        """(2 M + P M / 2 + 1,) of one sound: mean and deviation of each mel band, the spectrum of each part, and the length."""
+        from itertools import pairwise
+
+        import numpy as np
+
+        x = log_mel(samples, self.rate, self.BANDS)
+        bounds = np.linspace(0, len(x), self.PARTS + 1)
+        parts = [x[int(a) : max(int(a) + 1, int(np.ceil(b)))].mean(0) for a, b in pairwise(bounds)]
+        coarse = np.stack(parts).reshape(self.PARTS, self.BANDS // 2, 2).mean(2)
+        return np.concatenate([x.mean(0), x.std(0), coarse.ravel(), [np.log(len(samples) / self.rate)]])
+
+    def nothing(self):
+        """What classical learners see where there is no sound."""
+        import numpy as np
+
+        return np.full(2 * self.BANDS + self.PARTS * self.BANDS // 2 + 1, np.nan)
+
+    def matrix(self, cells):
+        """(N, 2 M + P M / 2 + 1) float32 as classical learners see sounds; nan where there is none."""
+        import numpy as np
+
+        each = [self.nothing() if c is None else self.described(self.samples(c)) for c in cells]
+        return np.stack(each).astype(np.float32)
 
     def encode(self, cells):
         import numpy as np

@@ -27,10 +27,6 @@ LOOK_AT = 200
 """Cells of a block that are read to fit."""
 LARGEST = 112
 """Longer side where the size is auto."""
-SMALL = 12
-"""Side of the frames that classical learners see."""
-FEW = 8
-"""Frames that classical learners see."""
 SUFFIX = re.compile(r"\.(mp4|m4v|mov|avi|mkv|webm)$", re.IGNORECASE)
 
 
@@ -248,17 +244,11 @@ class VideoColumn(Column):
         return {"frames": x.gather(1, at[:, :, None, None, None].expand_as(x))}
 
     def matrix(self, cells: Cells, base: Path | None = None) -> np.ndarray:
-        """(N, FEW * C * Y * X): some frames of the first clip from 0 to 1, at no more than 12 x 12; nan where unread."""
+        """(N, F C Y X) as `VideoReader.seen`; nan where unread."""
         return self.matrix_again(cells, self.encode(cells, base))
 
     def matrix_again(self, cells: Cells, found: Encoded) -> np.ndarray:
-        x = found.tensors["frames"][:, : self.options.frames]
-        x = x[:, np.linspace(0, x.shape[1] - 1, min(FEW, x.shape[1])).astype(int)].astype(np.float32) / 255
-        step = max(1, min(x.shape[3:]) // SMALL)
-        n, f, c, h, w = x.shape
-        x = x[..., : h // step * step, : w // step * step].reshape(n, f, c, h // step, step, w // step, step)
-        x = x.mean((4, 6)).reshape(n, -1)
-        return x if found.present is None else np.where(found.present[:, None], x, np.nan)
+        return self._reader.seen(found.tensors["frames"], found.present)
 
     def matrix_names(self) -> list[str]:
         return []

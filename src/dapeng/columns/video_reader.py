@@ -17,6 +17,8 @@ class VideoReader:
     """Where a kind of file has its mark, the mark, and the one format that it is then opened as: no other is tried."""
     PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
     FORMATS = ("PNG", "JPEG", "BMP", "PPM", "GIF", "TIFF", "WEBP")
+    FEW, SMALL = 8, 12
+    """Frames that classical learners see, and their side."""
 
     def __init__(self, frames, clips, sampling, rate, channels, height, width, resize, longest, pixels):
         self.frames, self.clips, self.sampling, self.rate = frames, clips, sampling, rate
@@ -215,6 +217,24 @@ class VideoReader:
 
         def __exit__(self, *_):
             pass
+
+    def seen(self, frames, present=None):
+        """(N, F C Y X) float32 of encoded frames, as classical learners see them: some of the first clip from 0 to 1, at no more
+        than 12 x 12; nan where not present."""
+        import numpy as np
+
+        x = frames[:, : self.frames]
+        x = x[:, np.linspace(0, x.shape[1] - 1, min(self.FEW, x.shape[1])).astype(int)].astype(np.float32) / 255
+        step = max(1, min(x.shape[3:]) // self.SMALL)
+        n, f, c, h, w = x.shape
+        x = x[..., : h // step * step, : w // step * step].reshape(n, f, c, h // step, step, w // step, step)
+        x = x.mean((4, 6)).reshape(n, -1)
+        return x if present is None else np.where(present[:, None], x, np.nan)
+
+    def matrix(self, cells):
+        """(N, F C Y X) of cells, as `seen`."""
+        read = self.encode(cells)
+        return self.seen(read["frames"], read["present"])
 
     def encode(self, cells):
         import numpy as np

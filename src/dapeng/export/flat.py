@@ -19,7 +19,7 @@ from dapeng.data.batch import Batch, Cells
 from dapeng.data.feed import Rows
 from dapeng.data.table import Source
 from dapeng.export.differences import largest, sizes_for
-from dapeng.models.predict import in_units
+from dapeng.models.predict import over_views, predict_batch
 from dapeng.nn.lora import without_adapters
 from dapeng.product.product import Product
 
@@ -76,7 +76,7 @@ class Flat(nn.Module):
         for name, tensor in zip(self.inputs, tensors):
             columns.setdefault(name.of, {})[name.tensor] = tensor
         cells = {c: Cells({k: v for k, v in t.items() if k != PRESENT}, t.get(PRESENT)) for c, t in columns.items()}
-        found = in_units(self.model(Batch(cells, torch.arange(tensors[0].shape[0]))), self.units)
+        found = over_views(self.model, Batch(cells, torch.arange(tensors[0].shape[0])), self.units)
         return tuple(found[n.of][n.tensor] for n in self.outputs)
 
     def apart(self, found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
@@ -149,6 +149,6 @@ def example(product: Product, source: Source) -> Batch:
 
 
 def eager(flat: Flat, batch: Batch) -> list[np.ndarray]:
-    """What the original says."""
-    with torch.inference_mode():
-        return [t.float().numpy() for t in flat(*flat.arguments(batch))]
+    """What the run says of these cells, in the order of the signature."""
+    found = predict_batch(flat.model, Batch(batch.columns, torch.arange(batch.size)), flat.units)
+    return [found[n.of][n.tensor].float().numpy() for n in flat.outputs]

@@ -29,6 +29,14 @@ def in_units(raw: Mapping[str, Mapping[str, Tensor]], outputs: Mapping[str, Colu
     return {n: outputs[n].to_units(dict(p)) for n, p in raw.items()}
 
 
+def over_views(
+    model: Model, batch: Batch, outputs: Mapping[str, Column], **options: Any
+) -> dict[str, dict[str, Tensor]]:
+    """What a run says of a batch, in the user's units: the mean over all views of it. Exports hold this, so nothing here may leave tensors."""
+    looks = [batch, *(view(batch) for view in model.views)]
+    return averaged([in_units(model(look, **options), outputs) for look in looks])
+
+
 def autocasting(device: str, dtype: torch.dtype | None) -> Any:
     return torch.autocast(device.partition(":")[0], dtype) if dtype is not None else contextlib.nullcontext()
 
@@ -38,8 +46,7 @@ def predict_batch(
 ) -> dict[str, dict[str, Tensor]]:
     """One batch, without gradients, over all views of it."""
     with torch.inference_mode():
-        looks = [batch, *(view(batch) for view in model.views)]
-        return averaged([in_units(model(look, **options), outputs) for look in looks])
+        return over_views(model, batch, outputs, **options)
 
 
 def predict_rows(

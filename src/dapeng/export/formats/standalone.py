@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from dapeng.product.product import NETWORK, Product
 
 SAID = ("label", "labels", "number", "numbers")
 """What the program of a folder can say of a row."""
+SEEN = ("number", "category", "text")
+"""Columns that the program itself shows to classical learners; readers of all others have a `matrix`."""
 MARKER = "# --- shipped from here ---\n"
 CLASSES = {"linear": "Linear", "trees": "Trees", "mixed": "Mixed", "constant": "Constant"}
 HEAD = '''"""Predictions of a model that dapeng trained, from raw values. Written by `dapeng export --format standalone`.
@@ -92,6 +95,7 @@ def write_standalone(product: Product, folder: Path, rows: Source) -> dict[str, 
     """Fill a folder, and check it in a process of its own."""
     _refuse(product)
     readers = [_reader(product, n) for n in product.inputs]
+    _refuse_unseen(product, readers)
     used = {m for o in product.outputs for m in product.members(o)}
     network: dict[str, Any] = {}
     flat = None
@@ -134,6 +138,16 @@ def _reader(product: Product, name: str) -> tuple[type, dict[str, Any]]:
         kind = product.inputs[name].type
         raise RunError(f"a column of type {kind} ({name!r}) can't be read without dapeng yet", hint="--format onnx")
     return found
+
+
+def _refuse_unseen(product: Product, readers: list[tuple[type, dict[str, Any]]]) -> None:
+    """Raise RunError for a column that a classical learner sees in a way that its reader doesn't know."""
+    if not any(m != NETWORK for o in product.outputs for m in product.members(o)):
+        return
+    for (name, column), (reader, _) in zip(product.inputs.items(), readers):
+        if not hasattr(reader, "matrix") and column.type not in SEEN:
+            what = f"classical learners see {name!r}, of type {column.type}, in a way that can't leave dapeng yet"
+            raise RunError(what, hint="--format onnx for the network alone, or dapeng serve RUN")
 
 
 def _about(
@@ -237,6 +251,7 @@ def _source(product: Product, readers: list[tuple[type, dict[str, Any]]], kinds:
     """predict.py: the readers that are needed, the learners that are in the product, and the program."""
     classes = {r.__name__: r for r, _ in readers}
     parts = [HEAD.replace("{row}", json.dumps(dict.fromkeys(product.inputs, "..."), ensure_ascii=False))]
+    parts += [_shipped(import_module(m)) for m in dict.fromkeys(_carried(r) for r in classes.values()) if m]
     parts += [inspect.getsource(r) for r in classes.values()]
     parts += [_shipped(ngrams)] if text else []
     parts += [_shipped(portable_learners)] if kinds else []
@@ -244,6 +259,11 @@ def _source(product: Product, readers: list[tuple[type, dict[str, Any]]], kinds:
     named = ", ".join(f'"{k}": {CLASSES[k]}' for k in kinds)
     tail = TAIL.format(readers=", ".join(classes), learners=named, counts="text_counts" if text else None)
     return "\n\n".join(p.strip("\n") for p in parts) + "\n" + tail
+
+
+def _carried(reader: type) -> str:
+    """The module of what a reader calls outside of its class, if any."""
+    return getattr(reader, "CARRIES", "")
 
 
 def _shipped(module: Any) -> str:

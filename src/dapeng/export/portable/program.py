@@ -28,15 +28,7 @@ class Seen:
         if column["type"] == "number":
             values = [reader.number(c) for c in cells]
             return np.array([[np.nan if v is None else v] for v in values], np.float32)
-        if column["type"] == "category":
-            return reader.encode(cells)["codes"].astype(np.float32)[:, None]
-        x = reader.encode(cells)["pixels"].astype(np.float32) / 255
-        n, c, h, w = x.shape
-        step = max(1, round(max(h, w) / 32))
-        if step > 1:
-            x = x[:, :, : h // step * step, : w // step * step]
-            x = x.reshape(n, c, h // step, step, w // step, step).mean((3, 5))
-        return x.reshape(n, -1)
+        return reader.encode(cells)["codes"].astype(np.float32)[:, None]
 
     def counts(self, name, han, lowercase, form):
         count = self.program.counts
