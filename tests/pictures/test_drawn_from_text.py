@@ -69,7 +69,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         inputs={"said": {"type": "text", "tokeniser": "words", "encoder": encoder}},
         outputs={"picture": {"type": "image", "decoder": decoder}},
         model="network",
-        train={**train, "batch_size": 32, "threads": 1, "precision": "fp32", "ema": 0.9},
+        train={**train, "batch_size": 32, "threads": 1, "precision": "fp32", "ema": 0.9, "time_limit": "10m"},
         evaluate={"baselines": [], "resamples": 0},
         runs=tmp_path_factory.mktemp(request.param),
     )
