@@ -289,6 +289,14 @@ def test_masks_in_colour_of_many_lines_are_read_line_by_line(tmp_path: Path) -> 
     assert counted(labels_in(encoded(Image.fromarray(grey), "PNG"), None)) == {0: 234 * 9, 1: 233 * 9, 2: 233 * 9}
 
 
+def pages(bright: int) -> bytes:
+    """A volume of 4 x 8 x 8 voxels: a block in the dark."""
+    values = np.zeros((4, 8, 8), np.uint8)
+    values[1:3, 2:6, 2:6] = bright
+    first, *rest = (Image.fromarray(v) for v in values)
+    return encoded(first, "TIFF", save_all=True, append_images=rest)
+
+
 BOX = {"label": "a", "x1": 1, "y1": 1, "x2": 9, "y2": 9}
 WHOLE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]], str]] = {
     "drawn": ({"kind": "category"}, {"f": {"type": "image"}}, {"f": ["good.png"], "kind": ["a", "b"]}, "image"),
@@ -305,6 +313,13 @@ WHOLE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]], str
         {"f": ["mask.png"], "p": ["good.png"]},
         "anomaly",
     ),
+    "volume": ({"f": {"type": "volume"}}, {"kind": "category"}, {"f": ["good.tif"], "kind": ["a", "b"]}, "volume"),
+    "label volume": (
+        {"p": {"type": "volume"}},
+        {"f": {"type": "volume_mask"}},
+        {"f": ["labels.tif"], "p": ["good.tif"]},
+        "volume_mask",
+    ),
     "sound": ({"f": {"type": "audio"}}, {"kind": "category"}, {"f": ["good.wav"], "kind": ["a", "b"]}, "audio"),
     "made sound": ({"kind": "category"}, {"f": {"type": "audio"}}, {"f": ["good.wav"], "kind": ["a", "b"]}, "audio"),
 }
@@ -316,7 +331,9 @@ def test_too_many_bad_files_end_a_training_with_status_two_and_their_names(
 ) -> None:
     inputs, outputs, cells, kind = WHOLE[name]
     monkeypatch.chdir(tmp_path)
-    for file, content in (("good.png", encoded(photo(), "PNG")), ("mask.png", GOOD_MASK), ("good.wav", wav(TONE))):
+    files = {"good.png": encoded(photo(), "PNG"), "mask.png": GOOD_MASK, "good.wav": wav(TONE)}
+    files |= {"good.tif": pages(200), "labels.tif": pages(1)}
+    for file, content in files.items():
         Path(file).write_bytes(content)
     Path("empty.png").write_bytes(b"")
     rows = [{n: c[i % len(c)] for n, c in cells.items()} for i in range(40)]
@@ -379,3 +396,33 @@ def test_checking_finds_masks_and_scans_that_cant_be_read(
     said = "".join(capfd.readouterr())
     assert "m: 1 of 40 pictures looked at can't be read" in said
     assert "p: " not in "".join(line for line in said.splitlines() if "can't be read" in line)
+
+
+def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    monkeypatch.chdir(tmp_path)
+    values = (np.arange(8 * 8 * 4) % 5).reshape(8, 8, 4).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), "scan.nii")
+    nibabel.save(nibabel.Nifti1Image((values > 2).astype(np.uint8), np.eye(4)), "labels.nii")
+    nibabel.save(nibabel.Nifti1Image(np.stack([values] * 3, 3), np.eye(4)), "times.nii.gz")
+    Path("cut.nii").write_bytes(Path("scan.nii").read_bytes()[:600])
+    Path("text.nii").write_text("no scan")
+    rows = [{"scan": "scan.nii", "organs": "labels.nii"} for _ in range(20)]
+    rows[1]["scan"], rows[2]["scan"], rows[3]["scan"], rows[4]["scan"] = "cut.nii", "times.nii.gz", "times.nii.gz#1", ""
+    rows[5]["organs"], rows[6]["organs"] = "text.nii", "gone.nii"
+    Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    spec = {
+        "data": "data.jsonl",
+        "inputs": {"scan": {"type": "volume"}},
+        "outputs": {"organs": {"type": "volume_mask"}},
+    }
+    Path("spec.yaml").write_text(json.dumps(spec))
+    main(["check", "spec.yaml"])
+    said = "".join(capfd.readouterr())
+    assert "scan: 2 of 20 volumes looked at can't be read" in said
+    assert "organs: 2 of 20 volumes looked at can't be read" in said
+    for why in ("shorter than its header says", "name one as PATH#NUMBER", "no such file: gone.nii"):
+        assert why in said
+    assert "Traceback" not in said

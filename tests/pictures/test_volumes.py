@@ -153,12 +153,38 @@ BAD: dict[str, tuple[Any, str]] = {
     "a cut scan": (SCAN[:400], "not a scan that can be read"),
     "four axes": (
         nibabel.Nifti1Image(np.zeros((2, 2, 2, 3), np.int16), np.eye(4)).to_bytes(),
-        "a volume has three axes",
+        "2 x 2 x 2 x 3 values: 3 volumes in one file, of times or channels; give the bytes of one of them",
     ),
     "no numbers": (nibabel.Nifti1Image(np.full((2, 2, 2), np.nan, np.float32), np.eye(4)).to_bytes(), "no numbers"),
     "gone": ("gone.nii.gz", "no such file: gone.nii.gz"),
     "a number": (7, "neither a path nor the bytes of a volume, but int"),
 }
+
+
+def test_a_volume_of_a_time_series_is_named_by_its_number(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (4, 5, 6, 3)).astype(np.int16)
+    for name in ("a.nii", "b.nii.gz"):
+        path = write(tmp_path / name, values, TURNED)
+        for number in range(3):
+            alone = write(tmp_path / f"{number}.nii", values[..., number], TURNED)
+            found, wanted = volume_of(f"{path}#{number}", None), volume_of(str(alone), None)
+            np.testing.assert_array_equal(found.values, wanted.values)
+            np.testing.assert_array_equal(found.space.affine, wanted.space.affine)
+        with pytest.raises(
+            Refused, match="3 volumes in one file, of times or channels; name one as PATH#NUMBER, from 0 to 2"
+        ):
+            volume_of(str(path), None)
+        with pytest.raises(Refused, match="there is no volume 3: it has 3, numbered from 0"):
+            volume_of(f"{path}#3", None)
+    np.testing.assert_array_equal(volume_of(f"{alone}#0", None).values, wanted.values)
+    five = write(tmp_path / "five.nii", values.reshape(4, 5, 6, 1, 3), TURNED)
+    np.testing.assert_array_equal(volume_of(f"{five}#2", None).values, wanted.values)
+    chosen: Any = columns.members()["volume"].model_validate({"type": "volume"})
+    summary, cells = chosen.summary(False), pa.array([f"a.nii#{i}" for i in range(3)])
+    summary.add(cells, tmp_path)
+    column = chosen.fitted("x", summary.result(), False)
+    assert not column.encode(cells, tmp_path).bad.rows
+    assert {f.name for f in column.files(cells, tmp_path)} == {"a.nii"}
 
 
 @pytest.mark.parametrize("name", sorted(BAD))

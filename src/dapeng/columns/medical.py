@@ -106,13 +106,25 @@ class Nifti:
         if not all(self.shape):
             raise Refused("it holds no values")
         packed = source[:2] == b"\x1f\x8b" if isinstance(source, bytes) else source.name.lower().endswith(".gz")
+        self.bytes = None if packed else len(source) if isinstance(source, bytes) else source.stat().st_size
         if packed and self.size > MOST_UNPACKED:
             raise Refused(f"{self.size:,} bytes of values are over the cap of {MOST_UNPACKED:,} for a packed scan")
 
-    def stored(self) -> np.ndarray:
-        """(I, J, K) as they are stored."""
+    @property
+    def volumes(self) -> int:
+        """How many volumes lie one behind the other: times, or channels."""
+        return int(np.prod(self.shape[3:], dtype=object))
+
+    def stored(self, at: int = 0) -> np.ndarray:
+        """(I, J, K) of a volume, as it is stored."""
+        wanted = (slice(None),) * 3 + np.unravel_index(at, self.shape[3:])
         with in_words(*self.errors):
-            return np.asarray(self.scan.dataobj).reshape(self.shape[:3])
+            return np.asarray(self.scan.dataobj[wanted[: len(self.scan.shape)]]).reshape(self.shape[:3])
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are as many bytes as the header says; of a packed scan that isn't known."""
+        return self.bytes is None or self.bytes >= int(getattr(self.scan.dataobj, "offset", 0)) + self.size
 
     def slice(self, at: int) -> np.ndarray:
         """(Y, X) float64 of a slice; of a scan with more than three axes of all slices, those of one place together."""

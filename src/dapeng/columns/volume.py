@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry
 from dapeng.columns.cells import FileSummary, guessed_files, named_files, raw_cells
-from dapeng.columns.medical import Refused
+from dapeng.columns.medical import Refused, parted
 from dapeng.columns.pictures import Unreadable
 from dapeng.columns.volumes import MOST_VOXELS, Space, Volume, volume_of
 from dapeng.core import kinds
@@ -39,7 +39,8 @@ millimetres; and the shape as stored.
 
 @kinds.columns
 class VolumeOptions(ColumnOptions):
-    """A volume, as a path or bytes of a NIfTI file or of a TIFF of several pages, or as a folder of DICOM slices.
+    """A volume, as a path or bytes of a NIfTI file or of a TIFF of several pages, or as a folder of DICOM slices. Of a file with several
+    volumes, such as a time series, PATH#NUMBER is one of them.
 
     Example: `inputs: {scan: {type: volume, size: [32, 128, 128]}}`
     """
@@ -107,6 +108,13 @@ def read(cell: Any, base: Path | None, most: int) -> Volume:
         return volume_of(cell, base, most)
     except Refused as error:
         raise Unreadable(str(error)) from None
+
+
+def files_of(cells: Cells, base: Path | None) -> Iterator[Path]:
+    """The files that cells of volumes name: of a folder all that lie in it."""
+    for path in named_files(cells, base):
+        path = Path(parted(str(path))[0])
+        yield from sorted(path.iterdir()) if path.is_dir() else [path]
 
 
 def sized(values: np.ndarray, frame: tuple[int, ...]) -> np.ndarray:
@@ -217,8 +225,7 @@ class VolumeColumn(Column):
         return {**pixels, "affine": Dims(f"B {ROWS} 4", "float32")} if self.followed else pixels
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
-        for path in named_files(cells, base):
-            yield from sorted(path.iterdir()) if path.is_dir() else [path]
+        return files_of(cells, base)
 
     def tensors(self, cell: Any, base: Path | None = None) -> dict[str, np.ndarray]:
         """The tensors of one cell, blank where there is none; raises Unreadable with the reason."""

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import Field
 
 from dapeng.columns.base import Bad, Cells, Dims, Encoded, Entry
-from dapeng.columns.cells import guessed_files, named_files, raw_cells
+from dapeng.columns.cells import guessed_files, raw_cells
 from dapeng.columns.mask import VOID, Mask, MaskColumn, MaskSummary
 from dapeng.columns.pictures import Unreadable, whole
-from dapeng.columns.volume import ROWS, SUFFIX, place_of, read
+from dapeng.columns.volume import ROWS, SUFFIX, files_of, place_of, read
 from dapeng.columns.volumes import MOST_VOXELS, Space, nifti_of
 from dapeng.core import kinds
 from dapeng.core.kinds import DecoderOptions
@@ -92,8 +92,7 @@ class VolumeMaskColumn(MaskColumn):
         return {"codes": Dims(f"B {z} {y} {x}", "uint8"), "affine": Dims(f"B {ROWS} 4", "float32")}
 
     def files(self, cells: Cells, base: Path | None = None) -> Iterator[Path]:
-        for path in named_files(cells, base):
-            yield from sorted(path.iterdir()) if path.is_dir() else [path]
+        return files_of(cells, base)
 
     def encode(self, cells: Cells, base: Path | None = None) -> Encoded:
         rows, bad = raw_cells(cells), Bad()

@@ -1,5 +1,7 @@
 """Whole volumes: NIfTI, a folder of DICOM slices, one DICOM file of many frames, or a TIFF of several pages.
 
+A NIfTI file may hold several volumes, those of a time series or of several channels: PATH#NUMBER names one of them, from 0.
+
 Volumes are shown as their slices are (`dapeng.columns.medical`): (Z, Y, X) from below, front up, x to the right, whatever order a file
 stores them in. What is found in one is stored back in the file's own order and place: `Space`.
 
@@ -8,10 +10,11 @@ Legend: Z Y X a volume as it is shown, I J K as it is stored.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.columns.cells import located
-from dapeng.columns.medical import MAGIC, Dicom, Nifti, Refused, as_grey, axes_of, kind_of, refuse_large
+from dapeng.columns.medical import MAGIC, Dicom, Nifti, Refused, as_grey, axes_of, kind_of, parted, refuse_large
 
 MOST_VOXELS = 1 << 26
 MOST_FILES = 5_000
@@ -80,47 +83,70 @@ class Volume:
 
 def volume_of(cell: Any, base: Path | None, most: int = MOST_VOXELS) -> Volume:
     """The volume of a cell. Raises Refused with the reason; most: voxels, checked before anything is decoded."""
-    if not isinstance(cell, (str, bytes)):
-        raise Refused(f"neither a path nor the bytes of a volume, but {type(cell).__name__}")
-    source = located(cell, base)
-    if isinstance(source, bytes):
-        found = _opened(source, kind_of(None, source), most)
-    elif os.path.isdir(source):
-        found = _series(source, most)
-    elif not os.path.isfile(source):
-        raise Refused(f"no such file: {str(cell)[:200]}")
-    else:
-        found = _opened(source, kind_of(source), most)
+    found = opened(cell, base, most)()
     if not np.isfinite(found.values).all():
         raise Refused("it holds values that are no numbers")
     return found
 
 
-def _opened(source: Path | bytes, kind: str, most: int) -> Volume:
+def opened(cell: Any, base: Path | None, most: int = MOST_VOXELS) -> Callable[[], Volume]:
+    """What reads the voxels of a cell's volume, whose headers are in order. Raises Refused with the reason."""
+    if not isinstance(cell, (str, bytes)):
+        raise Refused(f"neither a path nor the bytes of a volume, but {type(cell).__name__}")
+    name, number = (cell, None) if isinstance(cell, bytes) else parted(cell)
+    source = located(name, base)
+    if isinstance(source, bytes):
+        return _opened(source, kind_of(None, source), number, most)
+    if os.path.isdir(source):
+        return _series(source, most)
+    if not os.path.isfile(source):
+        raise Refused(f"no such file: {str(cell)[:200]}")
+    return _opened(source, kind_of(source), number, most)
+
+
+def _opened(source: Path | bytes, kind: str, number: int | None, most: int) -> Callable[[], Volume]:
     if not (len(source) if isinstance(source, bytes) else source.stat().st_size):
         raise Refused("the file is empty")
     if kind == "nifti":
-        return _nifti(source, most)
+        return _nifti(source, number, most)
+    if number:
+        raise Refused(f"there is no volume {number}: it has 1, name it without #{number}")
     return _frames(Dicom(source), most) if kind == "dicom" else _pages(source, most)
 
 
-def _nifti(source: Path | bytes, most: int) -> Volume:
+def _nifti(source: Path | bytes, number: int | None, most: int) -> Callable[[], Volume]:
     scan = Nifti(source)
-    i, j, k, *more = scan.shape
-    if any(m > 1 for m in more):
-        raise Refused(f"{' x '.join(map(str, scan.shape))} values: a volume has three axes, not {len(scan.shape)}")
-    refuse_large(i * j * k, most, "voxels", "max_voxels")
-    space = Space(np.asarray(scan.scan.affine, np.float64), (i, j, k))
-    return Volume(space.show(scan.stored()).astype(np.float32), space)
+    at = _which(scan, number, isinstance(source, bytes))
+    shape = scan.shape[0], scan.shape[1], scan.shape[2]
+    refuse_large(int(np.prod(shape, dtype=object)), most, "voxels", "max_voxels")
+    if not scan.whole:
+        raise Refused("not a scan that can be read (it is shorter than its header says)")
+    space = Space(np.asarray(scan.scan.affine, np.float64), shape)
+    return lambda: Volume(space.show(scan.stored(at)).astype(np.float32), space)
 
 
-def _frames(scan: Dicom, most: int) -> Volume:
+def _which(scan: Nifti, number: int | None, held: bool) -> int:
+    """Which volume of a file is meant."""
+    if number is None and scan.volumes > 1:
+        shape = " x ".join(map(str, scan.shape))
+        todo = "give the bytes of one of them" if held else f"name one as PATH#NUMBER, from 0 to {scan.volumes - 1}"
+        raise Refused(f"{shape} values: {scan.volumes} volumes in one file, of times or channels; {todo}")
+    if number is not None and number >= scan.volumes:
+        raise Refused(f"there is no volume {number}: it has {scan.volumes}, numbered from 0")
+    return number or 0
+
+
+def _frames(scan: Dicom, most: int) -> Callable[[], Volume]:
     """All frames of one DICOM file."""
     refuse_large(scan.rows * scan.columns * scan.frames, most, "voxels", "max_voxels")
-    values = np.stack([scan.values(at) for at in range(scan.frames)]).astype(np.float32)
     (down, across), along = scan.spacing, scan.number("SpacingBetweenSlices", scan.number("SliceThickness", 1.0))
     affine = np.diag([across, -down, along, 1.0])
-    return _stacked(values, affine, scan.window)
+
+    def read() -> Volume:
+        values = np.stack([scan.values(at) for at in range(scan.frames)]).astype(np.float32)
+        return _stacked(values, affine, scan.window)
+
+    return read
 
 
 def _stacked(values: np.ndarray, affine: np.ndarray, window: tuple[float, float] | None) -> Volume:
@@ -130,7 +156,7 @@ def _stacked(values: np.ndarray, affine: np.ndarray, window: tuple[float, float]
     return Volume(space.show(stored), space, window)
 
 
-def _series(folder: Path, most: int) -> Volume:
+def _series(folder: Path, most: int) -> Callable[[], Volume]:
     """The slices of a folder, in the order in which they lie in the body."""
     slices = list(_slices(folder))
     if not slices:
@@ -152,11 +178,15 @@ def _series(folder: Path, most: int) -> Volume:
         raise Refused(
             f"distances between slices of {steps.min():g} to {steps.max():g} mm: some are missing, or twice there"
         )
-    values = np.stack([s.values(0) for s in slices]).astype(np.float32)
     down, across = first.spacing
     affine = np.eye(4)
     affine[:3] = np.stack([line * across, column * down, through * step, slices[0].position], 1)
-    return _stacked(values, np.diag([-1.0, -1, 1, 1]) @ affine, first.window)  # DICOM's axes run left and back
+
+    def read() -> Volume:
+        values = np.stack([s.values(0) for s in slices]).astype(np.float32)
+        return _stacked(values, np.diag([-1.0, -1, 1, 1]) @ affine, first.window)  # DICOM's axes run left and back
+
+    return read
 
 
 def _slices(folder: Path) -> Iterator[Dicom]:
@@ -173,28 +203,42 @@ def _slices(folder: Path) -> Iterator[Dicom]:
         yield scan
 
 
-def _pages(source: Path | bytes, most: int) -> Volume:
+def _pages(source: Path | bytes, most: int) -> Callable[[], Volume]:
     """The pages of a TIFF; a voxel is taken to be as deep as it is wide."""
+    from dapeng.columns.pictures import open_picture
+
+    with _in_words():
+        picture = open_picture(source if isinstance(source, bytes) else str(source), None, most, 1)
+        count = int(getattr(picture, "n_frames", 1))
+        if picture.format != "TIFF" or count < 2:
+            raise Refused("not a volume that can be read (NIfTI, DICOM, or a TIFF of several pages)")
+        refuse_large(picture.width * picture.height * count, most, "voxels", "max_voxels")
+
+    def read() -> Volume:
+        with _in_words():
+            pages = list(_each(picture, count))
+        return _stacked(np.stack(pages), np.diag([1.0, -1.0, 1.0, 1.0]), None)
+
+    return read
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Errors of a broken TIFF as a reason."""
     from PIL import Image
 
-    from dapeng.columns.pictures import DAMAGED, Unreadable, open_picture
+    from dapeng.columns.pictures import DAMAGED, Unreadable
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = open_picture(source if isinstance(source, bytes) else str(source), None, most, 1)
-            count = int(getattr(picture, "n_frames", 1))
-            if picture.format != "TIFF" or count < 2:
-                raise Refused("not a volume that can be read (NIfTI, DICOM, or a TIFF of several pages)")
-            refuse_large(picture.width * picture.height * count, most, "voxels", "max_voxels")
-            pages = list(_each(picture, count))
+            yield
     except Refused:
         raise
     except Unreadable as error:
         raise Refused(str(error).replace("not a picture that", "not a volume that")) from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise Refused(f"damaged ({str(error)[:80]})") from None
-    return _stacked(np.stack(pages), np.diag([1.0, -1.0, 1.0, 1.0]), None)
 
 
 def _each(picture: Any, count: int) -> Iterator[np.ndarray]:

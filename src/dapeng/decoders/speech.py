@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from dapeng.columns.log_mel import FLOOR, filters, sizes, window
@@ -17,6 +17,7 @@ from dapeng.core.kinds import VocoderOptions, decoders, vocoders
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.decoders.sounding import SoundingDecoder, SoundingOptions, general
+from dapeng.layers.wavenet import WaveNetOptions
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.mel import frames_in
 from dapeng.nn.speech import Speech
@@ -58,6 +59,11 @@ class SpeechOptions(SoundingOptions):
     hop: float = Field(0.008, gt=0, le=1)
     """Seconds from one frame to the next."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, said: Any) -> Any:
+        return with_a_vocoder(said) if isinstance(said, dict) else said
+
     def advice(self, rows: int) -> dict[str, Any]:
         usual = {"learning_rate": 2e-3, "batch_size": 16 if rows < 5_000 else 32}
         return {**usual, **self.vocoder.advice(rows)}
@@ -66,10 +72,32 @@ class SpeechOptions(SoundingOptions):
         return SpeechDecoder(column, widths, self)
 
 
+def with_a_vocoder(said: dict[str, Any]) -> dict[str, Any]:
+    """The same options, where those of a WaveNet were written beside its name, as they were before vocoders had options of their own.
+
+    Specs that were written in full then have all of them, whatever the vocoder; one that never read them loses nothing.
+    """
+    flat = {k: v for k, v in said.items() if k in WaveNetOptions.model_fields}
+    vocoder = said.get("vocoder", "griffin_lim")
+    if not flat or not isinstance(vocoder, str):
+        return said
+    others = {k: v for k, v in said.items() if k not in flat}
+    if vocoder == "wavenet":
+        return {**others, "vocoder": {"type": vocoder, **flat}}
+    if vocoder == "griffin_lim" and len(flat) == len(WaveNetOptions.model_fields):
+        return {**others, "vocoder": vocoder}
+    names = ", ".join(f"{k}: {v}" for k, v in flat.items())
+    raise ValueError(
+        f"{', '.join(flat)}: options of a WaveNet, and not of {vocoder}; vocoder: {{type: wavenet, {names}}}"
+    )
+
+
 class SpeechDecoder(SoundingDecoder):
     """Reads the tokens of a text, and what all inputs say together."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled"})
+    earlier: ClassVar[dict[str, str]] = {"told.": "vocoder.told.", "wavenet.": "vocoder.net."}
+    """What weights were called before vocoders were parts of their own."""
 
     def __init__(self, column: Any, widths: Widths, o: SpeechOptions):
         super().__init__(column)

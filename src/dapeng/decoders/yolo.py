@@ -42,7 +42,8 @@ class Yolo(DecoderOptions):
     fits: ClassVar[tuple[str, ...]] = ("boxes",)
     needs: ClassVar[frozenset[str]] = frozenset({"maps"})
     size: Literal["nano", "small", "medium", "large"] = "small"
-    """Of neck and head; the encoder's is its own."""
+    """Of neck and head; the encoder's is its own. Parameters for 80 labels over the maps of ResNet-18 (11,176,512 more): nano 260,640, small 558,768,
+    medium 2,642,352, large 7,135,920."""
     levels: int = Field(3, ge=1, le=6)
     """Maps that are looked at: the coarsest ones, of strides up to 32."""
     bins: int = Field(16, ge=2, le=64)

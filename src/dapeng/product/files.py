@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from dapeng.core.errors import RunError
 from dapeng.core.files import atomic_folder
@@ -13,6 +14,7 @@ from dapeng.core.kinds import compressors
 from dapeng.core.kinds import learners as learner_types
 from dapeng.core.run import BESIDE, RunFolder
 from dapeng.core.spec import Spec, plain
+from dapeng.core.wording import spec_error
 from dapeng.learners.base import Learner
 from dapeng.models.build import Choices, build_model, chosen_fusion
 from dapeng.product.product import Product
@@ -93,8 +95,13 @@ def _fitted(name: str, described: dict[str, Any], target: bool) -> Any:
     members = column_types.members()
     if options["type"] not in members:
         raise RunError(f"column {name!r} is of type {options['type']!r}, which is not installed here")
-    cls = members[options["type"]]
-    return cls.model_validate(options).fitted(name, described["state"], target)
+    try:
+        made = members[options["type"]].model_validate(options)
+    except ValidationError as error:
+        found = spec_error(members[options["type"]], error, options)
+        what = f"column {name!r} was saved with options that this release does not know"
+        raise RunError(found.problems, what) from None
+    return made.fitted(name, described["state"], target)
 
 
 def _compressor(tag: str) -> Any:

@@ -34,8 +34,18 @@ def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
         ) from None
 
 
+def _as_called_now(module: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors by the names that parts give them now: one that was renamed says what its own began with `earlier`."""
+    for place, part in module.named_modules():
+        earlier: dict[str, str] = getattr(part, "earlier", {})
+        for old, new in ((f"{place}.{o}", f"{place}.{n}") for o, n in earlier.items()):
+            tensors = {new + n[len(old) :] if n.startswith(old) else n: t for n, t in tensors.items()}
+    return tensors
+
+
 def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Load tensors into a module. Raises RunError in three lines where they belong to another network."""
+    tensors = _as_called_now(module, tensors)
     for name, part in module.named_modules():
         adopt: Any = getattr(part, "adopt", None)  # makes room for tensors whose size the training rows decided
         if adopt is not None:
