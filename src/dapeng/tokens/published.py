@@ -68,12 +68,21 @@ def byte_letters() -> list[str]:
     return [chr(b) if b in visible else chr(next(others)) for b in range(256)]
 
 
+class _Bytes(dict[int, int]):
+    """The byte of each visible character, and what is no byte for all others."""
+
+    def __missing__(self, character: int) -> int:
+        return 256
+
+
 @lru_cache(1)
-def _bytes_of_letters() -> dict[str, int]:
-    return {letter: byte for byte, letter in enumerate(byte_letters())}
+def _bytes_of_letters() -> _Bytes:
+    return _Bytes({ord(letter): byte for byte, letter in enumerate(byte_letters())})
 
 
 def spelt_bytes(token: str) -> bytes:
     """The bytes that the visible characters of a token stand for; one that has others stands for itself."""
-    known = _bytes_of_letters()
-    return bytes(known[c] for c in token) if all(c in known for c in token) else token.encode()
+    try:
+        return token.translate(_bytes_of_letters()).encode("latin-1")
+    except UnicodeEncodeError:
+        return token.encode()
