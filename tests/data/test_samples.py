@@ -44,6 +44,7 @@ PARTS = {
     "teaching": {"train": 58_736, "test": 14_685},
     "bccd": {"train": 205, "validation": 87, "test": 72},
     "isbi2012": {"train": 25, "test": 5},
+    "isbi2012_volumes": {"train": 64, "validation": 16, "test": 16},
     "fsdd": {"train": 2_700, "test": 300},
     "fsdd_strings": {"train": 2_400, "test": 300},
     "stamps_spoken": {"train": 6_472, "validation": 412, "test": 306},

@@ -53,6 +53,32 @@ def test_the_nearest_patch_is_that_of_all_distances_whatever_the_chunks() -> Non
     torch.testing.assert_close(nearest(patches, memory, reach), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_what_is_nearest_is_explained_without_keeping_the_distances_to_all() -> None:
+    torch.manual_seed(0)
+    patches, memory = torch.randn(1, 400, 5, requires_grad=True), torch.randn(3000, 5)
+    reach, kept = torch.rand(3000) + 0.5, []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = nearest(patches, memory, reach)
+    assert sum(kept) < 400 * 3000 / 20
+    (slope,) = torch.autograd.grad(found.sum(), patches)
+    (wanted,) = torch.autograd.grad((torch.cdist(patches, memory) / reach).amin(-1).sum(), patches)
+    torch.testing.assert_close(slope, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_patch_that_is_remembered_lies_nowhere_far_and_has_a_slope_of_numbers() -> None:
+    memory = torch.randn(300, 5)
+    patches = memory[None, 250:260].clone().requires_grad_()
+    found = nearest(patches, memory, torch.ones(300))
+    assert found.max() < 1e-5
+    (slope,) = torch.autograd.grad(found.sum(), patches)
+    assert slope.isfinite().all()
+
+
 def test_a_reach_is_how_far_the_patches_of_its_kind_lie() -> None:
     torch.manual_seed(0)
     memory = torch.tensor([[0.0, 0.0], [100.0, 0.0]])

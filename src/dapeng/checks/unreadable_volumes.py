@@ -14,7 +14,7 @@ from dapeng.columns.cells import raw_cells
 from dapeng.columns.volumes import MOST_VOXELS, opened
 from dapeng.core.kinds import checks
 
-VOLUMES = 50
+VOLUMES = 20
 
 
 @checks

@@ -18,6 +18,8 @@ from dapeng.product.product import Product
 
 STEPS = (16, 48, 144)
 GOOD = 0.05
+HELD = 8
+"""Times as few rows are looked at together where slopes are asked for: all maps on the way to the answer are kept until then."""
 SMALL = 0.01
 """Differences below this share of the answer's scale count as this."""
 
@@ -68,7 +70,7 @@ def _integrate(
     at = torch.tensor((places + 1) / 2, dtype=torch.float32)
     share = torch.tensor(weights / 2, dtype=torch.float32)
     means = {n: torch.zeros_like(e[0]) for n, e in ends.items()}
-    few = at_once(ends)
+    few = max(1, at_once(ends) // HELD)
     for start in range(0, steps, few):
         here, weight = at[start : start + few], share[start : start + few]
         points = {}

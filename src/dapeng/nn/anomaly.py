@@ -44,14 +44,22 @@ def patches_of(maps: tuple[Tensor, ...], levels: list[int]) -> Tensor:
 
 
 def nearest(patches: Tensor, memory: Tensor, reach: Tensor) -> Tensor:
-    """(B, P) distance of each patch (B, P, D) to the closest of a memory (M, D), each in its own reach (M,)."""
-    best = None
-    squares = (patches**2).sum(-1, keepdim=True)
-    for part, scale in zip(memory.split(PATCHES_AT_ONCE), reach.split(PATCHES_AT_ONCE)):
-        found = ((squares + (part**2).sum(-1) - 2 * patches @ part.T).clamp(min=0) / scale**2).amin(-1)
-        best = found if best is None else torch.minimum(best, found)
-    assert best is not None
-    return best.sqrt()
+    """(B, P) distance of each patch (B, P, D) to the closest of a memory (M, D), each in its own reach (M,).
+
+    Which one is closest is found without a slope, so that an explanation need not keep the distances to all of them.
+    """
+    best = at = None
+    found = patches.detach()
+    squares = (found**2).sum(-1, keepdim=True)
+    for number, (part, scale) in enumerate(zip(memory.split(PATCHES_AT_ONCE), reach.split(PATCHES_AT_ONCE))):
+        away, where = ((squares + (part**2).sum(-1) - 2 * found @ part.T).clamp(min=0) / scale**2).min(-1)
+        where = where + number * PATCHES_AT_ONCE
+        if best is None or at is None:
+            best, at = away, where
+        else:
+            at, best = torch.where(away < best, where, at), torch.minimum(away, best)
+    assert at is not None
+    return ((patches - memory[at]) ** 2).sum(-1).clamp(min=1e-12).sqrt() / reach[at]
 
 
 def reaches(pool: Tensor, memory: Tensor) -> Tensor:

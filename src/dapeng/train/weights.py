@@ -38,7 +38,8 @@ def _as_called_now(module: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[
     """Tensors by the names that parts give them now: one that was renamed says what its own began with `earlier`."""
     for place, part in module.named_modules():
         earlier: dict[str, str] = getattr(part, "earlier", {})
-        for old, new in ((f"{place}.{o}", f"{place}.{n}") for o, n in earlier.items()):
+        within = f"{place}." if place else ""
+        for old, new in ((within + o, within + n) for o, n in earlier.items()):
             tensors = {new + n[len(old) :] if n.startswith(old) else n: t for n, t in tensors.items()}
     return tensors
 
