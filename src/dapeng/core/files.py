@@ -32,7 +32,7 @@ RETRIES = 20
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def in_words(path: Path) -> Iterator[None]:
     """A full disk or a missing permission as a RunError; the old file is still there."""
     try:
         yield
@@ -40,7 +40,7 @@ def _in_words(path: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise _full(path) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RunError(f"can't write {path}: {error.strerror}") from None
+            raise RunError(f"can't write {path}: {error.strerror}", hint="choose another place") from None
         if error.errno in NO_PLACE and (why := _obstacle(path, error)):
             raise RunError(f"can't write {path}: {why}", hint="choose another place") from None
         raise
@@ -98,7 +98,7 @@ def _replace(source: Path, target: Path) -> None:
 def atomic_open(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary stream whose content takes the name `path` when the block ends well, and vanishes when it doesn't."""
     path = Path(path)
-    with _in_words(path):
+    with in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
@@ -115,6 +115,19 @@ def atomic_open(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
             raise
         if sync:
             sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """As `atomic_open`, for libraries that want a path: a file written there takes the name `path` when the block ends well."""
+    path = Path(path)
+    with in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent) as folder:
+            yield Path(folder) / path.name
+            sync_tree(Path(folder))
+            _replace(Path(folder) / path.name, path)
+        sync_folder(path.parent)
 
 
 def _umask() -> int:
@@ -190,7 +203,7 @@ class Lines:
         self, path: str | Path, start: int = 0, told: Mapping[str, Any] = MappingProxyType({}), sync: bool = False
     ):
         self.path, self.start, self.told, self.sync = Path(path), start, told, sync
-        with _in_words(self.path):
+        with in_words(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._mend()
             self._stream = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed in close()
@@ -209,7 +222,7 @@ class Lines:
 
     def add(self, value: dict[str, Any]) -> None:
         line = json_text({**self.told, **value}).encode("utf-8", "surrogatepass") + b"\n"
-        with _in_words(self.path):
+        with in_words(self.path):
             self._stream.write(line)
             if self.sync:
                 os.fsync(self._stream.fileno())
@@ -217,7 +230,7 @@ class Lines:
     def cut(self, size: int) -> None:
         """Forget what lies behind the first `size` bytes: a resumed run tells it again."""
         size = max(size, self.start)
-        with _in_words(self.path):
+        with in_words(self.path):
             if self.path.stat().st_size > size:
                 os.truncate(self.path, size)
 
@@ -251,7 +264,7 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
 def atomic_folder(path: str | Path, write: Callable[[Path], None]) -> None:
     """Make a folder in one step: `write` fills a temporary one, which then takes the name `path` (replacing an old one)."""
     path = Path(path)
-    with _in_words(path):
+    with in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from dapeng.core.errors import Problem, RunError
 from dapeng.core.registry import Options, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from dapeng.core.errors import Problem
 
 columns = Registry("dapeng.columns", "column type")
 encoders = Registry("dapeng.encoders", "encoder")
@@ -479,6 +478,11 @@ class ExporterOptions(Options):
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""
         return folder.path / "export" / self.type
+
+    def refuse_place(self, to: Path) -> None:
+        """Raise RunError for a place that somebody named where this isn't written, before anything is computed."""
+        if to.is_file():
+            raise RunError(f"{to} is a file, and {self.type} writes a folder", hint="--to another place")
 
     def export_run(self, folder: Any, product: Any, to: Path, rows: Any) -> dict[str, Any]:
         """As `export`, for formats that are made of a `dapeng.core.run.RunFolder` and not of its product alone."""

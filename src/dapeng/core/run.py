@@ -70,7 +70,8 @@ class RunFolder:
         if not path.is_dir():
             raise RunError(f"{path} is a file, not a run folder", hint="unpack an archive first")
         if not (path / ABOUT).is_file():
-            raise RunError(f"{path} is not a run folder: it has no {ABOUT}")
+            what = f"{path} is not a run folder: it has no {ABOUT}"
+            raise RunError(what, hint="`dapeng runs` lists what there is")
         folder = cls(path)
         version = folder.about().get("contracts")
         if not isinstance(version, int) or version < 1:

@@ -34,5 +34,8 @@ def sizes_for(elements: int) -> tuple[int, ...]:
 def refuse_if_far(worst: float, what: str) -> float:
     """The difference again. Raises RunError above the tolerance."""
     if not worst <= TOLERANCE:
-        raise RunError(f"{what} differs from the original by {worst:.2g}, more than {TOLERANCE:g}; nothing was kept")
+        raise RunError(
+            f"{what} differs from the original by {worst:.2g}, more than {TOLERANCE:g}; nothing was kept",
+            hint="another --format, or serve the run itself",
+        )
     return worst

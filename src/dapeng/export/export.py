@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from dapeng.core.errors import SpecError
-from dapeng.core.kinds import exporters
+from dapeng.core.errors import RunError, SpecError
+from dapeng.core.files import in_words
+from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.core.run import RunFolder
 from dapeng.product.own_rows import rows_to_check
 from dapeng.product.product import Product
@@ -30,16 +31,37 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
         raise SpecError(f"there is no export format {format!r}", hint=hint)
     member = members[format]()
     if member.predicts and not member.writes:
-        product.refuse_written("exporting", pointed=member.tensors)
+        _refuse_written(product, member)
+    if to is not None:
+        _refuse_place(folder, member, Path(to))
     rows, which = rows_to_check(folder, product, ROWS) if member.predicts else (None, "what was written, read back")
     began = time.process_time()
     path = member.place(folder) if to is None else Path(to)
-    inside = to is None and path.is_relative_to(folder.path) and folder.has("run.json")
+    at, home = path.resolve(), folder.path.resolve()
+    inside = at.is_relative_to(home) and folder.has("run.json")
     # what was there before may be gone, whatever happens
-    with folder.changing(path.relative_to(folder.path).as_posix()) if inside else nullcontext():
+    with in_words(path), folder.changing(at.relative_to(home).as_posix()) if inside else nullcontext():
         found = {"format": format, **member.export_run(folder, product, path, rows), "checked_on": which}
     found["cpu_seconds"] = round(time.process_time() - began, 2)
     if folder.has("run.json"):
         known = folder.read_json("export.json") if folder.has("export.json") else {}
         folder.write_json("export.json", {**known, format: found})
     return found
+
+
+def _refuse_written(product: Product, member: ExporterOptions) -> None:
+    """Raise RunError for texts that a format can't hold, with those that can."""
+    try:
+        product.refuse_written("exporting", pointed=member.tensors)
+    except RunError as error:
+        if not product.written:
+            raise
+        others = " or ".join(f"--format {n}" for n, m in exporters.members().items() if m.writes)
+        hint = f"{others}, where they have such a model; predict and serve are there for all"
+        raise RunError(error.problems[0].what, hint=hint) from None
+
+
+def _refuse_place(folder: RunFolder, member: ExporterOptions, to: Path) -> None:
+    if to.resolve() == folder.path.resolve():
+        raise RunError(f"{to} is the run itself", hint=f"leave --to out, and it goes into {member.place(folder)}")
+    member.refuse_place(to)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -26,6 +27,8 @@ TOUGH = (
 )
 """Texts on which every exported tokeniser is tried, beside those of the run."""
 MOST_TEXTS = 256
+MADE = {"format": "pt", "made_by": "dapeng"}
+"""What the head of a weights file says: what transformers asks for, and whose folder it is."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Layout:
         if self.chat_template:
             write_text(folder / "chat_template.jinja", self.chat_template)
         held = {n: t.detach().cpu().float().clone().contiguous() for n, t in self.tensors.items()}
-        save_file(held, folder / "model.safetensors", {"format": "pt"})
+        save_file(held, folder / "model.safetensors", MADE)
 
     def tokenizer_config(self) -> dict[str, Any]:
         side = "left" if self.generation else "right"  # what is written follows the prompt at once
@@ -62,6 +65,15 @@ class Layout:
             "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest, "padding_side": side,
             "split_special_tokens": not self.chat_template, "clean_up_tokenization_spaces": False, **self.roles,
         }  # fmt: skip
+
+
+def made_here(weights: Path) -> bool:
+    """Whether a file is of the weights of an earlier export."""
+    try:
+        with safe_open(weights, "pt") as file:
+            return (file.metadata() or {}).get("made_by") == MADE["made_by"]
+    except (OSError, SafetensorError):
+        return False
 
 
 def refuse_other_tokens(folder: Path, texts: Sequence[str], ours: Callable[[str], list[int]]) -> int:

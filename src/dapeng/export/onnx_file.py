@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from dapeng.core.errors import RunError, need_extra
+from dapeng.core.files import atomic_path
+from dapeng.data.batch import Batch
 from dapeng.data.table import Source
 from dapeng.export.differences import refuse_if_far
 from dapeng.export.flat import Flat, batches_of, eager, example, forget_sizes
@@ -20,15 +22,32 @@ from dapeng.product.product import Product
 
 
 def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> dict[str, Any]:
-    """Write the network and check it against the original; the file is removed if it differs."""
+    """Write the network and check it against the original; where it differs, what was there before stays."""
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  torch writes ONNX with it
     except ImportError as error:
         raise need_extra("export", error.name or "onnx") from None
     batch = example(product, rows)
     flat = Flat(product, batch)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as new:
+        session, differs = _written(flat, batch, product, new, rows, opset)
+    return {
+        "bytes": path.stat().st_size,
+        "opset": opset,
+        "inputs": [{"name": i.name, "type": i.type, "shape": list(i.shape)} for i in session.get_inputs()],
+        "outputs": [{"name": o.name, "type": o.type, "shape": list(o.shape)} for o in session.get_outputs()],
+        "largest_difference": max(differs.values()),
+        "differences_by_rows": differs,
+    }
+
+
+def _written(
+    flat: Flat, batch: Batch, product: Product, path: Path, rows: Source, opset: int
+) -> tuple[Any, dict[str, float]]:
+    """A session of the file, and how far it is from the original by number of rows."""
+    import onnxruntime
+
     forget_sizes()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -45,22 +64,11 @@ def write_onnx(product: Product, path: Path, rows: Source, opset: int = 18) -> d
         program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     differs = {}
-    try:
-        for size, real in zip(flat.sizes(batch), batches_of(product, rows, flat.sizes(batch))):
-            given = {n.name: t.numpy() for n, t in zip(flat.inputs, flat.arguments(real))}
-            found = [np.asarray(a) for a in _answers(session, [n.name for n in flat.outputs], given)]
-            differs[str(size)] = refuse_if_far(flat.apart(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return {
-        "bytes": path.stat().st_size,
-        "opset": opset,
-        "inputs": [{"name": i.name, "type": i.type, "shape": list(i.shape)} for i in session.get_inputs()],
-        "outputs": [{"name": o.name, "type": o.type, "shape": list(o.shape)} for o in session.get_outputs()],
-        "largest_difference": max(differs.values()),
-        "differences_by_rows": differs,
-    }
+    for size, real in zip(flat.sizes(batch), batches_of(product, rows, flat.sizes(batch))):
+        given = {n.name: t.numpy() for n, t in zip(flat.inputs, flat.arguments(real))}
+        found = [np.asarray(a) for a in _answers(session, [n.name for n in flat.outputs], given)]
+        differs[str(size)] = refuse_if_far(flat.apart(found, eager(flat, real)), f"the ONNX file, for {size} rows,")
+    return session, differs
 
 
 def _answers(session: Any, outputs: list[str], given: dict[str, np.ndarray]) -> Any:

@@ -60,7 +60,11 @@ def run(folder: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         given, got = Path(place) / "rows.json", Path(place) / "out.json"
         given.write_text(json.dumps(rows), "utf-8")
         command = [sys.executable, "-I", "-B", "-c", DRIVER, str(folder), str(given), str(got)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            what = f"the standalone folder took over {SECONDS} s for {len(rows)} rows; nothing was kept"
+            raise RunError(what, hint="--format onnx, or serve the run itself") from None
         if done.returncode or not got.exists():
             raise RunError(f"the standalone folder does not run: {done.stderr.strip()[-500:]}")
         found = json.loads(got.read_text("utf-8"))

@@ -20,7 +20,7 @@ from dapeng.data.table import Source
 from dapeng.export import layout
 from dapeng.export.differences import SIZES, largest, refuse_if_far
 from dapeng.export.flat import batches_of
-from dapeng.export.layout import MOST_TEXTS, TOUGH
+from dapeng.export.layout import MADE, MOST_TEXTS, TOUGH
 from dapeng.fusion.concat import ConcatFusion
 from dapeng.nn.causal import Shape
 from dapeng.nn.lora import without_adapters
@@ -49,7 +49,7 @@ class Files:
         for name, content in self.models.items():
             (folder / name).write_bytes(content)
         held = {n: t.detach().cpu().float().clone().contiguous() for n, t in self.tensors.items()}
-        save_file(held, folder / "model.safetensors", {"format": "pt"})
+        save_file(held, folder / "model.safetensors", MADE)
 
 
 class Translator:

@@ -16,6 +16,7 @@ import torch
 
 from dapeng.core.console import warn
 from dapeng.core.errors import RunError
+from dapeng.core.files import atomic_path
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export import gguf_file, layout
@@ -23,6 +24,7 @@ from dapeng.export.differences import largest, refuse_if_far
 from dapeng.export.gguf_file import Vocabulary
 from dapeng.export.language_model import LanguageModel
 from dapeng.export.layout import TOUGH, Layout
+from dapeng.export.place import refuse_other_file
 from dapeng.export.shares import network_alone
 from dapeng.product.product import Product
 
@@ -45,11 +47,15 @@ class Gguf(ExporterOptions):
     type: Literal["gguf"] = "gguf"
     writes: ClassVar[bool] = True
 
+    def refuse_place(self, to: Path) -> None:
+        refuse_other_file(to, ".gguf")
+
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         gguf_file.library()
         path = to if to.suffix == ".gguf" else to / "model.gguf"
         if not LanguageModel.fits(product):
-            raise RunError("a GGUF file holds a language model: a text as output, and no inputs", hint=INSTEAD)
+            hint = INSTEAD if product.written else "--format standalone or --format onnx"
+            raise RunError("a GGUF file holds a language model: a text as output, and no inputs", hint=hint)
         lacks = network_alone(product, "the GGUF file")
         model = LanguageModel(product)
         written = model.layout()
@@ -58,13 +64,9 @@ class Gguf(ExporterOptions):
             raise RunError(refusal, hint=INSTEAD)
         vocabulary = _vocabulary(written, model)
         other = _other_tokens(written, model, [*model.texts(rows), *TOUGH])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            gguf_file.write(path, written.config, written.tensors, vocabulary)
-            found = _check(path, written, model)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        with atomic_path(path) as new:
+            gguf_file.write(new, written.config, written.tensors, vocabulary)
+            found = _check(new, written, model)
         return {"file": str(path), "bytes": path.stat().st_size, "model": kind, "lacks": lacks, **other, **found}
 
 

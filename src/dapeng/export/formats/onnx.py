@@ -10,6 +10,7 @@ from pydantic import Field
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export.onnx_file import write_onnx
+from dapeng.export.place import refuse_other_file
 from dapeng.export.shares import network_alone
 from dapeng.product.product import Product
 
@@ -25,6 +26,9 @@ class Onnx(ExporterOptions):
     tensors: ClassVar[bool] = True
     opset: int = Field(18, ge=18, le=23)
     """Version of ONNX's operators."""
+
+    def refuse_place(self, to: Path) -> None:
+        refuse_other_file(to, ".onnx")
 
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         path = to if to.suffix == ".onnx" else to / "model.onnx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,7 @@ from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export.flat import Flat, example
 from dapeng.export.onnx_file import write_onnx
+from dapeng.export.place import refuse_taken
 from dapeng.export.portable import learners as portable_learners
 from dapeng.export.portable import ngrams, program
 from dapeng.export.run_standalone import difference
@@ -28,6 +30,8 @@ SAID = ("label", "labels", "number", "numbers")
 SEEN = ("number", "category", "text")
 """Columns that the program itself shows to classical learners; readers of all others have a `matrix`."""
 MARKER = "# --- shipped from here ---\n"
+OURS = re.compile(r"predict\.py|model\.onnx|columns\.json|requirements\.txt|README\.md|\d+-\w+|__pycache__")
+"""Names in a folder that was exported, and used."""
 CLASSES = {"linear": "Linear", "trees": "Trees", "mixed": "Mixed", "constant": "Constant"}
 HEAD = '''"""Predictions of a model that dapeng trained, from raw values. Written by `dapeng export --format standalone`.
 
@@ -80,6 +84,10 @@ class Standalone(ExporterOptions):
     """
 
     type: Literal["standalone"] = "standalone"
+
+    def refuse_place(self, to: Path) -> None:
+        head = to / "predict.py"
+        refuse_taken(to, OURS, head.is_file() and head.read_bytes().startswith(HEAD.partition(".")[0].encode()))
 
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         found: dict[str, Any] = {}

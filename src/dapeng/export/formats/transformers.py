@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,10 +12,16 @@ from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.data.table import Source
 from dapeng.export.bert import Bert
 from dapeng.export.language_model import LanguageModel
+from dapeng.export.layout import made_here
+from dapeng.export.place import refuse_taken
 from dapeng.export.shares import network_alone
 from dapeng.export.translator import Translator
 from dapeng.product.product import Product
 
+OURS = re.compile(
+    r"[a-z_]*config\.json|model\.safetensors|(tokenizer|vocab)\.json|chat_template\.jinja|(source|target)(\.spm)?"
+)
+"""Names in a folder that was exported."""
 COUNTERPARTS: tuple[Any, ...] = (LanguageModel, Translator, Bert)
 
 
@@ -31,6 +38,9 @@ class Transformers(ExporterOptions):
 
     type: Literal["transformers"] = "transformers"
     writes: ClassVar[bool] = True
+
+    def refuse_place(self, to: Path) -> None:
+        refuse_taken(to, OURS, made_here(to / "model.safetensors"))
 
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         made = _counterpart(product)
