@@ -23,9 +23,6 @@ from dapeng.encoders.pixels import PictureEncoder
 from dapeng.nn.attention import Block
 from dapeng.nn.features import Features, Widths
 
-WAVES = 3
-"""Frequencies along each axis, the lowest with one period over the picture."""
-
 
 @encoders
 class GridCnn(EncoderOptions):
@@ -44,6 +41,9 @@ class GridCnn(EncoderOptions):
     """Convolutions, each of which halves the picture. auto: until it is 6 to 12 pixels high."""
     embed_dim: int = Field(64, ge=4, le=65_536)
     """Width of a token."""
+    waves: int = Field(3, ge=1, le=16)
+    """Of the coordinates along each axis, the first with one period over the picture, each further one with half the one before: five let a
+    question find what is close to a thing."""
     num_layers: int = Field(0, ge=0, le=100)
     """Transformer blocks over the tokens."""
     num_heads: int = Field(4, ge=1, le=256)
@@ -78,8 +78,8 @@ class GridCnnEncoder(PictureEncoder):
             layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), o.norm.maps(after), nn.ReLU()]
             height, width = -(-height // 2), -(-width // 2)
         self.stem, self.grid = nn.Sequential(*layers), (height, width)
-        self.register_buffer("places", coordinates(height, width), persistent=False)
-        self.place = nn.Linear(2 + 4 * WAVES, o.embed_dim)
+        self.register_buffer("places", coordinates(height, width, o.waves), persistent=False)
+        self.place = nn.Linear(2 + 4 * o.waves, o.embed_dim)
         self.blocks = nn.ModuleList(Block(o.embed_dim, o.num_heads, o.dropout) for _ in range(o.num_layers))
         self.norm = nn.LayerNorm(o.embed_dim) if o.num_layers else nn.Identity()
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
@@ -96,9 +96,9 @@ class GridCnnEncoder(PictureEncoder):
         return Features(pooled=x.mean(1), tokens=x, maps=(x.mT.unflatten(2, self.grid),))
 
 
-def coordinates(height: int, width: int) -> Tensor:
-    """(Y X, 2 + 4 WAVES): each place's coordinates from -1 to 1, and waves of them."""
+def coordinates(height: int, width: int, waves: int) -> Tensor:
+    """(Y X, 2 + 4 waves): each place's coordinates from -1 to 1, and waves of them."""
     y, x = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in (height, width))
     at = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)
-    angles = torch.cat([math.pi * 2**i * at for i in range(WAVES)], 1)
+    angles = torch.cat([math.pi * 2**i * at for i in range(waves)], 1)
     return torch.cat([at, angles.sin(), angles.cos()], 1)
