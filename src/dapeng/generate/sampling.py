@@ -106,25 +106,34 @@ def chosen(
     written: the tokens that a row has so far, prompt included. places: how many were written, which with the row's seed decides
     the draw: it doesn't depend on which other rows there are. never: tokens that are not taken. allowed: of each row (V,) bool, the only ones that are; None all.
     """
-    known = logits.log_softmax(-1)
     shaped = logits
     if any(s.repetition_penalty != 1 for s in settings):
         shaped = _penalised(logits, settings, written)
-    if never:
-        shaped = shaped.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
     kept = {row: mask for row, mask in enumerate(allowed) if mask is not None}
     if kept:
         index = torch.tensor(list(kept), device=logits.device)
         left_out = ~torch.stack(list(kept.values())).to(logits.device)
         shaped = shaped.index_copy(0, index, shaped[index].masked_fill(left_out, float("-inf")))
-    tokens = shaped.argmax(-1)
+    left_away = torch.tensor(never, dtype=torch.int64, device=logits.device)
+    tokens = _likeliest(shaped, left_away)
     drawn = [row for row, s in enumerate(settings) if not s.greedy]
     if drawn:
         index = torch.tensor(drawn, device=logits.device)
         u = [float(uniform(np.zeros(1), 1, PURPOSE, settings[r].seed, places[r])[0, 0]) for r in drawn]
-        found = _drawn(shaped[index], [settings[r] for r in drawn], torch.tensor(u, device=logits.device))
+        rows = shaped[index].index_fill(1, left_away, float("-inf"))
+        found = _drawn(rows, [settings[r] for r in drawn], torch.tensor(u, device=logits.device))
         tokens = tokens.index_copy(0, index, found)
-    return tokens, known.gather(1, tokens[:, None])[:, 0]
+    # one pass over the vocabulary instead of several: with many rows it would take longer than a small network's step
+    return tokens, logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+def _likeliest(logits: Tensor, never: Tensor) -> Tensor:
+    """(B, V) -> (B,) the first of the likeliest tokens that are not left away; rows are copied only where one of those would be it."""
+    tokens = logits.max(-1).indices
+    again = torch.isin(tokens, never).nonzero()[:, 0]
+    if not len(again):
+        return tokens
+    return tokens.index_copy(0, again, logits[again].index_fill(1, never, float("-inf")).max(-1).indices)
 
 
 def _penalised(logits: Tensor, settings: Sequence[Sampling], written: Sequence[Sequence[int]]) -> Tensor:
