@@ -6,7 +6,9 @@ import copy
 import gzip
 import json
 import os
+import pickle
 import random
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -113,6 +115,15 @@ def test_every_token_that_was_learnt_is_what_its_own_text_is_merged_to() -> None
     assert all(codec.library.encode(t, add_special_tokens=False).ids == [i] == read(t) for i, t in texts.items())
 
 
+def test_a_text_that_is_one_long_word_takes_no_longer_than_its_length() -> None:
+    read, word = _learnt_pairs()._reader(), "好看的太" * 5_000
+    began = time.process_time()
+    assert "".join(_learnt_pairs().decode(read(word))) == word
+    assert (
+        time.process_time() - began < 1
+    )  # quadratic time was 1.3 seconds for as many, and a hundred times as long for ten times as many
+
+
 def test_a_token_that_two_merges_make_is_left_to_the_library() -> None:
     made = json.loads(BytePairs.trained(iter(["ab abc bc"]), 300).state["tokenizer"])
     names = {i: n for n, i in made["model"]["vocab"].items()}
@@ -167,8 +178,10 @@ def test_what_is_remembered_is_bounded_and_left_behind_by_copies(monkeypatch: py
     for _ in range(2):
         assert codec.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
     assert len(codec._known) <= 3
+    codec.eos = 7  # as a chat sets it
     twin = copy.deepcopy(codec)
     assert not twin._known
+    assert twin.eos == pickle.loads(pickle.dumps(codec)).eos == 7
     assert twin.encode(["a b c d e f", "x" * 100])[0].tolist() == wanted
 
 

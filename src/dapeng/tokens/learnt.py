@@ -62,8 +62,8 @@ class Learnt(Codec):
         self._find = re.compile(self.words).findall
         self._find_ascii = re.compile(self.ascii_words or self.words).findall
 
-    def __reduce__(self):
-        return type(self), (self.state,)
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_known"}  # a copy remembers nothing
 
     @classmethod
     def units(cls, text: str) -> Iterable[str]:  # type: ignore[override]
