@@ -42,8 +42,7 @@ class GridCnn(EncoderOptions):
     embed_dim: int = Field(64, ge=4, le=65_536)
     """Width of a token."""
     waves: int = Field(3, ge=1, le=16)
-    """Of the coordinates along each axis, the first with one period over the picture, each further one with half the one before: five let a
-    question find what is close to a thing."""
+    """Of the coordinates along each axis: the first with one period over the picture, each further one with half the one before."""
     num_layers: int = Field(0, ge=0, le=100)
     """Transformer blocks over the tokens."""
     num_heads: int = Field(4, ge=1, le=256)
