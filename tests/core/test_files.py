@@ -15,6 +15,8 @@ from dapeng.core.files import (
     Lines,
     atomic_folder,
     atomic_open,
+    atomic_path,
+    in_words,
     lock,
     read_json,
     read_lines,
@@ -77,6 +79,49 @@ def test_a_folder_of_the_name_is_said_in_words_and_other_errors_stay_what_they_a
         write_text(tmp_path / "x.csv", "a")
     with pytest.raises(FileNotFoundError), atomic_open(tmp_path / "y.csv"):
         (tmp_path / "elsewhere" / "z").read_text()
+
+
+def test_an_error_about_something_else_is_not_laid_on_the_folder_that_is_there(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "other").touch()
+    (tmp_path / "x" / "in the way").touch()
+    with pytest.raises(FileNotFoundError, match="elsewhere"), in_words(tmp_path / "x"):
+        (tmp_path / "elsewhere").read_text()
+    with pytest.raises(FileNotFoundError, match="gone"), in_words(tmp_path / "x"):
+        os.replace(tmp_path / "gone", tmp_path / "x")
+    with pytest.raises(FileExistsError, match="other"), in_words(tmp_path / "x"):
+        (tmp_path / "other").mkdir()
+    with pytest.raises(RunError, match=r"can't write .*x: File exists: .*x/in the way\n"), in_words(tmp_path / "x"):
+        (tmp_path / "x" / "in the way").mkdir()
+    with pytest.raises(RunError, match="it is a folder"), in_words(tmp_path / "x"):
+        os.replace(tmp_path / "other", tmp_path / "x")
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").touch()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "link").symlink_to(Path("..") / "real")
+    atomic_folder(tmp_path / "links" / "link", lambda f: (f / "new").touch())
+    assert os.readlink(tmp_path / "links" / "link") == "../real"
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
+        "links",
+        "links/link",
+        "real",
+        "real/new",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path, mode):
+    for name, writer in {"a": atomic_open, "b": atomic_path}.items():
+        (tmp_path / name).write_text("old")
+        (tmp_path / name).chmod(mode)
+        with writer(tmp_path / name) as new:
+            new.write(b"new") if name == "a" else new.write_text("new")
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+        assert (tmp_path / name).read_text() == "new"
 
 
 def test_a_full_disk_is_recognised_in_errors_of_other_writers(tmp_path):

@@ -64,6 +64,33 @@ def test_an_export_takes_the_place_of_the_one_before(digits: dapeng.Run) -> None
     assert len(scalars(Path(after["folder"]) / "phase-0")["train/loss"]) == len(told(digits))
 
 
+def test_event_files_and_empty_folders_of_others_stay(digits: dapeng.Run, tmp_path: Path) -> None:
+    writer = pytest.importorskip("torch.utils.tensorboard.writer", reason="the extra tensorboard is not installed")
+    for place in ("mine", "mine/deep", "phase-0/below", "."):
+        with writer.SummaryWriter(str(tmp_path / place)) as file:
+            file.add_scalar("a", 1.0, 0)
+    (tmp_path / "to come").mkdir()
+    mine = set(tmp_path.rglob("*"))
+    for _ in range(2):
+        found = digits.export("tensorboard", tmp_path)
+        made = {p for p in tmp_path.rglob("*") if p.is_file()} - mine
+        assert mine <= set(tmp_path.rglob("*"))
+        assert sorted(p.parent.name for p in made) == ["phase-0", "test"]
+        assert found["bytes"] == sum(p.stat().st_size for p in made)
+
+
+@pytest.mark.parametrize("place", ["phase-0", "test"])
+def test_curves_are_not_mixed_with_those_of_others(digits: dapeng.Run, tmp_path: Path, place: str) -> None:
+    writer = pytest.importorskip("torch.utils.tensorboard.writer", reason="the extra tensorboard is not installed")
+    with writer.SummaryWriter(str(tmp_path / place)) as file:
+        file.add_scalar("train/loss", 1.0, 0)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(RunError, match=rf"{place} holds event files that no export has left.*\n  hint: --to .*digits-"):
+        digits.export("tensorboard", tmp_path)
+    assert set(tmp_path.rglob("*")) == before
+    dapeng.load(digits.path).product  # noqa: B018 - it is whole
+
+
 def test_every_fold_is_a_run_of_tensorboard_and_the_model_on_all_rows_too(iris: dapeng.Run, tmp_path: Path) -> None:
     found = iris.export("tensorboard", tmp_path / "boards")
     folds = {e["fold"] for e in told(iris)}
@@ -134,6 +161,14 @@ def test_mlflow_reads_settings_curves_figures_and_the_report(digits: dapeng.Run,
     runs = client.search_runs([client.get_experiment_by_name("iris").experiment_id])
     parents = [r.data.tags.get("mlflow.parentRunId") for r in runs]
     assert parents.count(below["run_id"]) == len({e["fold"] for e in told(iris)})
+
+
+def test_a_file_in_the_way_of_event_files_is_named(digits: dapeng.Run, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    (tmp_path / "test").write_text("mine")
+    with pytest.raises(RunError, match=rf"can't write {tmp_path}: File exists: {tmp_path / 'test'}\n"):
+        digits.export("tensorboard", tmp_path)
+    assert (tmp_path / "test").read_text() == "mine"
 
 
 def test_the_command_writes_event_files(digits: dapeng.Run, tmp_path: Path) -> None:

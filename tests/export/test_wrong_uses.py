@@ -139,6 +139,42 @@ def test_an_earlier_export_is_replaced_where_nothing_else_lies_in_it(tmp_path: P
     assert (to / "my data.csv").read_text() == "a"
 
 
+@pytest.mark.parametrize("name", ["my notes.txt", "2026-results", "0-linearly", "linear"])
+def test_what_somebody_puts_into_an_export_stays_in_the_usual_place_too(name: str, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(trees_run()[0].path, tmp_path / "run")
+    words = ["export", str(tmp_path / "run"), "--format", "standalone"]
+    mine = tmp_path / "run" / "export" / "standalone" / name
+    for _ in range(2):
+        assert main(words) == 0
+    mine.mkdir() if "." not in name else mine.write_text("mine")
+    capsys.readouterr()
+    assert f"would be lost: {name}\n" in refused(words[1:], capsys)
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("to", ["none/..", "none/../new", "none/../alone"])
+def test_a_way_through_a_folder_that_is_not_there_is_no_place(
+    to: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    said = refused([trees_run()[0].path, "--format", "standalone", "--to", to], capsys)
+    assert ("the folder that you are in" if to == "none/.." else "leads through none, which is no folder") in said
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["alone", "notes.txt"]
+
+
+def test_an_export_through_a_link_fills_the_folder_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for _ in range(2):
+        words = ["export", str(trees_run()[0].path), "--format", "standalone", "--to", str(tmp_path / "link")]
+        assert main(words) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "predict.py").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
 def test_weights_of_somebody_else_are_not_replaced(tmp_path: Path, capsys: Any) -> None:
     run, to = language("llama").path, tmp_path / "lm"
     for _ in range(2):
@@ -148,9 +184,9 @@ def test_weights_of_somebody_else_are_not_replaced(tmp_path: Path, capsys: Any) 
 
     save_file(load_file(to / "model.safetensors"), to / "model.safetensors", {"format": "pt"})  # as others write them
     capsys.readouterr()
-    assert "would be lost: config.json, generation_config.json" in refused(
-        [run, "--format", "transformers", "--to", to], capsys
-    )
+    said = refused([run, "--format", "transformers", "--to", to], capsys)
+    assert "would be lost: config.json, generation_config.json" in said
+    assert f"hint: --to {to / 'model'}, or remove it by hand if an earlier release has exported it" in said
     assert not made_here(to / "config.json")
 
 

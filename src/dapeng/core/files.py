@@ -52,14 +52,19 @@ def in_words(path: Path) -> Iterator[None]:
 
 def _obstacle(path: Path, error: OSError) -> str:
     """Why nothing can be written at a path; empty where the error is about something else."""
+    names = [Path(os.fsdecode(n)) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes))]
     if path.is_dir():
-        return "it is a folder"
+        if error.errno == errno.ENOENT:
+            return ""
+        if any(os.path.realpath(n) == os.path.realpath(path) for n in names):
+            return "it is a folder"
+        return next((f"{error.strerror}: {n}" for n in names if path in n.parents), "")
     for folder in path.parents:
         if folder.is_dir():
             break
         if os.path.lexists(folder):
             return f"{folder} is no folder"
-    at = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    at = names[0] if names else None
     if at is None or (at != path and at.parent != path.parent and at not in path.parents):
         return ""
     return f"nothing can be made in {folder}" if error.errno == errno.ENOENT else ""
@@ -108,7 +113,7 @@ def atomic_open(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())
-            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            temporary.chmod(_mode(path))
             _replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -124,10 +129,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     with in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent) as folder:
-            yield Path(folder) / path.name
+            new = Path(folder) / path.name
+            yield new
             sync_tree(Path(folder))
-            _replace(Path(folder) / path.name, path)
+            new.chmod(_mode(path))
+            _replace(new, path)
         sync_folder(path.parent)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file that is replaced, or of a new one."""
+    return path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
 
 
 def _umask() -> int:
@@ -262,9 +274,13 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
 
 
 def atomic_folder(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Make a folder in one step: `write` fills a temporary one, which then takes the name `path` (replacing an old one)."""
+    """Make a folder in one step: `write` fills a temporary one, which then takes the name `path` (replacing an old one).
+
+    Where `path` is a link, the folder that it leads to is replaced.
+    """
     path = Path(path)
     with in_words(path):
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:

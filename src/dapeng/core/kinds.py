@@ -480,7 +480,7 @@ class ExporterOptions(Options):
         return folder.path / "export" / self.type
 
     def refuse_place(self, to: Path) -> None:
-        """Raise RunError for a place that somebody named where this isn't written, before anything is computed."""
+        """Raise RunError for a place, named or not, where this can't be written without a loss, before anything is computed."""
         if to.is_file():
             raise RunError(f"{to} is a file, and {self.type} writes a folder", hint="--to another place")
 

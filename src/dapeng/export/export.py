@@ -32,11 +32,10 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
     member = members[format]()
     if member.predicts and not member.writes:
         _refuse_written(product, member)
-    if to is not None:
-        _refuse_place(folder, member, Path(to))
+    path = member.place(folder) if to is None else Path(to)
+    _refuse_place(folder, member, path)
     rows, which = rows_to_check(folder, product, ROWS) if member.predicts else (None, "what was written, read back")
     began = time.process_time()
-    path = member.place(folder) if to is None else Path(to)
     at, home = path.resolve(), folder.path.resolve()
     inside = at.is_relative_to(home) and folder.has("run.json")
     # what was there before may be gone, whatever happens

@@ -24,8 +24,11 @@ def refuse_taken(to: Path, ours: re.Pattern[str], marked: bool) -> None:
 
     ours: names that such a folder has in it. marked: what lies there says that it was exported.
     """
-    if to.is_dir() and to.resolve() == Path.cwd():
+    if to.resolve() == Path.cwd():
         raise RunError(f"{to} is the folder that you are in, and a whole folder is written", hint="--to NAME")
+    for step in (to, *to.parents):
+        if step.name == ".." and not step.parent.is_dir():
+            raise RunError(f"{to} leads through {step.parent}, which is no folder", hint=f"--to {to.resolve()}")
     if to.exists() and not to.is_dir():
         raise RunError(f"{to} is a file, and a folder is written", hint=f"--to {to.with_suffix('')}-model")
     names = sorted(p.name for p in to.iterdir()) if to.is_dir() else []
@@ -33,4 +36,6 @@ def refuse_taken(to: Path, ours: re.Pattern[str], marked: bool) -> None:
     if lost:
         more = f" and {len(lost) - MOST_NAMES} more" if len(lost) > MOST_NAMES else ""
         what = f"{to} is there already, and what no export has left in it would be lost: {', '.join(lost[:MOST_NAMES])}{more}"
-        raise RunError(what, hint=f"--to {to / 'model'}, or remove it first")
+        earlier = not marked and all(ours.fullmatch(n) for n in names)
+        how = "remove it by hand if an earlier release has exported it" if earlier else "remove it first"
+        raise RunError(what, hint=f"--to {to / 'model'}, or {how}")

@@ -30,9 +30,11 @@ SAID = ("label", "labels", "number", "numbers")
 SEEN = ("number", "category", "text")
 """Columns that the program itself shows to classical learners; readers of all others have a `matrix`."""
 MARKER = "# --- shipped from here ---\n"
-OURS = re.compile(r"predict\.py|model\.onnx|columns\.json|requirements\.txt|README\.md|\d+-\w+|__pycache__")
-"""Names in a folder that was exported, and used."""
 CLASSES = {"linear": "Linear", "trees": "Trees", "mixed": "Mixed", "constant": "Constant"}
+OURS = re.compile(
+    rf"predict\.py|model\.onnx|columns\.json|requirements\.txt|README\.md|\d+-({'|'.join(CLASSES)})|__pycache__"
+)
+"""Names in a folder that was exported, and used."""
 HEAD = '''"""Predictions of a model that dapeng trained, from raw values. Written by `dapeng export --format standalone`.
 
     python predict.py data.csv > predictions.csv

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dapeng.core.errors import need_extra
+from dapeng.core.errors import RunError, need_extra
 from dapeng.core.kinds import ExporterOptions, exporters
 from dapeng.core.run import RunFolder
 from dapeng.export.curves import Curves, curves, settings, tested
 from dapeng.export.differences import refuse_if_far
+
+ENDING = ".dapeng"
+"""How the names of event files end that are written here, so that they are told from those of others."""
+TEST = "test"
 
 
 @exporters
@@ -33,19 +36,21 @@ class TensorBoard(ExporterOptions):
         except ImportError:
             raise need_extra("tensorboard", "tensorboard") from None
         found = curves(folder)
-        _remove_old(to)
+        places = [to / one.name for one in found] + [to / TEST]
+        _refuse_others(places, to / folder.name)
+        _remove_old(places)
         for one in found:
-            with SummaryWriter(str(to / one.name)) as writer:
+            with SummaryWriter(str(to / one.name), filename_suffix=ENDING) as writer:
                 for p in one.points:
                     writer.add_scalar(p.name, p.value, p.step, walltime=p.seconds)
-        with SummaryWriter(str(to / "test")) as writer:
+        with SummaryWriter(str(to / TEST), filename_suffix=ENDING) as writer:
             for name, value in tested(folder).items():
                 writer.add_scalar(name, value, 0)
             lines = (
                 f"    {key}: {value}" for key, value in settings(folder).items()
             )  # four blanks: as it is, in Markdown
             writer.add_text("spec", "\n".join(lines))
-        written = [f for f in to.rglob("events.*") if f.is_file()]
+        written = [f for place in places for f in _events(place)]
         return {
             "folder": str(to),
             "bytes": sum(f.stat().st_size for f in written),
@@ -55,15 +60,25 @@ class TensorBoard(ExporterOptions):
         }
 
 
-def _remove_old(to: Path) -> None:
+def _events(place: Path) -> list[Path]:
+    """Event files directly in a folder; none where it isn't there."""
+    return [f for f in place.glob("*tfevents*") if f.is_file()]
+
+
+def _refuse_others(places: list[Path], apart: Path) -> None:
+    """Raise RunError where event files of others lie, whose curves TensorBoard would lay over these."""
+    for place in places:
+        if any(not f.name.endswith(ENDING) for f in _events(place)):
+            what = f"{place} holds event files that no export has left, and TensorBoard would mix them with these"
+            hint = f"--to {apart}; event files that an earlier release exported are to be removed by hand"
+            raise RunError(what, hint=hint)
+
+
+def _remove_old(places: list[Path]) -> None:
     """Event files of an earlier export, which TensorBoard would lay over these; nothing else."""
-    if not to.is_dir():
-        return
-    for file in to.rglob("events.out.tfevents.*"):
-        file.unlink()
-    for place in sorted((p for p in to.rglob("*") if p.is_dir()), reverse=True):
-        if not any(place.iterdir()):
-            shutil.rmtree(place)
+    for place in places:
+        for file in _events(place):
+            file.unlink()
 
 
 def _differs(to: Path, one: Curves) -> float:
