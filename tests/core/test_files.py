@@ -191,8 +191,8 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         atomic_folder(tmp_path / "f", bad)
     assert list(tmp_path.iterdir()) == []
-    atomic_folder(tmp_path / "f", lambda folder: (folder / "a").write_text("1") and None)
-    atomic_folder(tmp_path / "f", lambda folder: (folder / "b").write_text("2") and None)
+    for name in ("a", "b"):
+        atomic_folder(tmp_path / "f", lambda folder, name=name: (folder / name).touch())
     assert [f.name for f in (tmp_path / "f").iterdir()] == ["b"]
     assert [f.name for f in tmp_path.iterdir()] == ["f"]
 
