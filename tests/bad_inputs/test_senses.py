@@ -409,9 +409,12 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
     nibabel.save(nibabel.Nifti1Image(np.stack([values] * 3, 3), np.eye(4)), "times.nii.gz")
     Path("cut.nii").write_bytes(Path("scan.nii").read_bytes()[:600])
     Path("text.nii").write_text("no scan")
+    colours = np.zeros((8, 8, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), "colours.nii")
     rows = [{"scan": "scan.nii", "organs": "labels.nii"} for _ in range(20)]
     rows[1]["scan"], rows[2]["scan"], rows[3]["scan"], rows[4]["scan"] = "cut.nii", "times.nii.gz", "times.nii.gz#1", ""
     rows[5]["organs"], rows[6]["organs"] = "text.nii", "gone.nii"
+    rows[7]["scan"] = rows[8]["organs"] = "colours.nii"
     Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     spec = {
         "data": "data.jsonl",
@@ -421,8 +424,17 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
     Path("spec.yaml").write_text(json.dumps(spec))
     main(["check", "spec.yaml"])
     said = "".join(capfd.readouterr())
-    assert "scan: 2 of 20 volumes looked at can't be read" in said
-    assert "organs: 2 of 20 volumes looked at can't be read" in said
-    for why in ("shorter than its header says", "name one as PATH#NUMBER", "no such file: gone.nii"):
+    assert "scan: 3 of 20 volumes looked at can't be read" in said
+    assert "organs: 3 of 20 volumes looked at can't be read" in said
+    for why in (
+        "shorter than its header says",
+        "name one as PATH#NUMBER",
+        "no such file: gone.nii",
+        "colours or complex",
+    ):
         assert why in said
+    assert "Traceback" not in said
+    assert main(["train", "spec.yaml"]) == 2
+    said = "".join(capfd.readouterr())
+    assert "3 of 20 cells can't be read as volume" in said
     assert "Traceback" not in said
