@@ -438,3 +438,33 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
     said = "".join(capfd.readouterr())
     assert "3 of 20 cells can't be read as volume" in said
     assert "Traceback" not in said
+
+
+TORN = "are volumes of a file of which train has others"
+
+
+@pytest.mark.parametrize(
+    ("more", "torn"),
+    [
+        ({}, True),
+        ({"columns": {"patient": "group"}}, False),
+        ({"data": {"path": "data.jsonl", "split": {"by": "group", "column": "patient"}}}, False),
+    ],
+    ids=["no group", "a group", "a split by group"],
+)
+def test_checking_finds_volumes_of_one_file_on_two_sides_of_the_split(
+    more: dict[str, Any], torn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    monkeypatch.chdir(tmp_path)
+    for number in range(8):
+        values = np.random.default_rng(number).integers(0, 9, (4, 4, 4, 5)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), f"{number}.nii")
+    rows = [{"scan": f"{i // 5}.nii#{i % 5}", "patient": f"p{i // 5}", "y": "ab"[i % 2]} for i in range(40)]
+    Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    spec = {"data": "data.jsonl", "inputs": {"scan": {"type": "volume"}}, "outputs": {"y": "category"}, **more}
+    Path("spec.yaml").write_text(json.dumps(spec))
+    assert main(["check", "spec.yaml", "--fast"]) == 0
+    said = "".join(capfd.readouterr())
+    assert (TORN in said) == torn, said
+    assert ("columns: {patient: group}" in said) == torn
