@@ -77,6 +77,7 @@ def test_a_run_that_an_earlier_release_began_goes_on(unbeaten: bool, tmp_path: P
     run = api.train(spec, runs=tmp_path / "runs")
     wanted = load_file(run.path / "weights.safetensors")
     run.folder.mark("stopped")
+    assert run.folder.checkpoints().steps()
     for checkpoint in run.folder.checkpoints().folder.iterdir():
         for name in ("objective", "best", "average"):
             assert called_as_before(checkpoint / f"{name}.safetensors") > 10, name
@@ -85,7 +86,6 @@ def test_a_run_that_an_earlier_release_began_goes_on(unbeaten: bool, tmp_path: P
             progress |= {"best_score": 1e9, "best_loss": -1e9}
             (checkpoint / "progress.json").write_text(json.dumps(progress))
         manifest.write(checkpoint, {"step": int(checkpoint.name)})
-    assert not any(".vocoder." in n for n in load_file(checkpoint / "best.safetensors"))
     found = load_file(dapeng.train(resume=run.path).path / "weights.safetensors")
     assert set(found) == set(wanted)
     assert unbeaten or all(torch.equal(value, wanted[name]) for name, value in found.items())
