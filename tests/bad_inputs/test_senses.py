@@ -409,9 +409,12 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
     nibabel.save(nibabel.Nifti1Image(np.stack([values] * 3, 3), np.eye(4)), "times.nii.gz")
     Path("cut.nii").write_bytes(Path("scan.nii").read_bytes()[:600])
     Path("text.nii").write_text("no scan")
+    colours = np.zeros((8, 8, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), "colours.nii")
     rows = [{"scan": "scan.nii", "organs": "labels.nii"} for _ in range(20)]
     rows[1]["scan"], rows[2]["scan"], rows[3]["scan"], rows[4]["scan"] = "cut.nii", "times.nii.gz", "times.nii.gz#1", ""
     rows[5]["organs"], rows[6]["organs"] = "text.nii", "gone.nii"
+    rows[7]["scan"] = rows[8]["organs"] = "colours.nii"
     Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     spec = {
         "data": "data.jsonl",
@@ -421,8 +424,47 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
     Path("spec.yaml").write_text(json.dumps(spec))
     main(["check", "spec.yaml"])
     said = "".join(capfd.readouterr())
-    assert "scan: 2 of 20 volumes looked at can't be read" in said
-    assert "organs: 2 of 20 volumes looked at can't be read" in said
-    for why in ("shorter than its header says", "name one as PATH#NUMBER", "no such file: gone.nii"):
+    assert "scan: 3 of 20 volumes looked at can't be read" in said
+    assert "organs: 3 of 20 volumes looked at can't be read" in said
+    for why in (
+        "shorter than its header says",
+        "name one as PATH#NUMBER",
+        "no such file: gone.nii",
+        "colours or complex",
+    ):
         assert why in said
     assert "Traceback" not in said
+    assert main(["train", "spec.yaml"]) == 2
+    said = "".join(capfd.readouterr())
+    assert "3 of 20 cells can't be read as volume" in said
+    assert "Traceback" not in said
+
+
+TORN = "are volumes of a file of which train has others"
+
+
+@pytest.mark.parametrize(
+    ("more", "torn"),
+    [
+        ({}, True),
+        ({"columns": {"patient": "group"}}, False),
+        ({"data": {"path": "data.jsonl", "split": {"by": "group", "column": "patient"}}}, False),
+    ],
+    ids=["no group", "a group", "a split by group"],
+)
+def test_checking_finds_volumes_of_one_file_on_two_sides_of_the_split(
+    more: dict[str, Any], torn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nibabel: Any = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    monkeypatch.chdir(tmp_path)
+    for number in range(8):
+        values = np.random.default_rng(number).integers(0, 9, (4, 4, 4, 5)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), f"{number}.nii")
+    rows = [{"scan": f"{i // 5}.nii#{i % 5}", "patient": f"p{i // 5}", "y": "ab"[i % 2]} for i in range(40)]
+    Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    spec = {"data": "data.jsonl", "inputs": {"scan": {"type": "volume"}}, "outputs": {"y": "category"}, **more}
+    Path("spec.yaml").write_text(json.dumps(spec))
+    assert main(["check", "spec.yaml", "--fast"]) == 0
+    said = "".join(capfd.readouterr())
+    assert (TORN in said) == torn, said
+    assert ("columns: {patient: group}" in said) == torn

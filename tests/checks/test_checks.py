@@ -251,3 +251,21 @@ def test_no_kind_of_cell_breaks_a_check(kind: str, cells: str) -> None:
             assert finding.text
             assert len(finding.where) == len(finding.rows)
             assert len(finding.examples) in (0, len(finding.rows))
+
+
+def test_parts_of_one_file_belong_on_one_side_and_whole_files_stand_alone() -> None:
+    cells = ["a.nii#0", "a.nii#1", "b.nii.gz#0", "b.nii.gz#1", "c.nii", "c.nii", "d#0", "d#1", None, None]
+    sides = np.array([0, 2, 1, 1, 0, 2, 0, 2, 0, 2], np.int8)
+    for kind, what in (("volume", "volumes"), ("image", "slices")):
+        columns: dict[str, list] = {"scan": cells, "y": list("ababababab")}
+        (one,) = of_kind(found(columns, {"scan": kind, "y": "category"}, sides), "same_scans")
+        assert one.severity == "warning"
+        assert one.rows == (1,)
+        assert one.examples == ("'a.nii#1'",)
+        assert f"scan: 1 rows of test (25.0%) are {what} of a file of which train has others" in one.text
+        assert "`columns: {patient: group}`" in one.text
+        folds = np.array([0, 1, 1, 1, 0, 1, 0, 1, 0, 1], np.int8)
+        (one,) = of_kind(found(columns, {"scan": kind, "y": "category"}, folds, folds=True), "same_scans")
+        assert one.rows == (0, 1)
+        together = np.array([0, 0, 1, 1, 0, 2, 0, 2, 0, 2], np.int8)
+        assert not of_kind(found(columns, {"scan": kind, "y": "category"}, together), "same_scans")

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from test_sounding import SPEECH, frame  # type: ignore[import-not-found]
 
 import dapeng
 from dapeng import api
 from dapeng.cli.main import main
+from dapeng.core import manifest
 from dapeng.core.errors import SpecError
 from dapeng.core.kinds import decoders
 from dapeng.core.run import RunFolder
@@ -44,13 +46,49 @@ def as_before(folder: Path) -> Path:
     chosen = decoder.pop("vocoder")
     decoder |= {**FULL, **chosen, "type": "speech", "vocoder": chosen["type"]}
     (folder / "columns.json").write_text(json.dumps(described))
-    tensors = load_file(folder / "weights.safetensors")
-    before = {"vocoder.told.": "told.", "vocoder.net.": "wavenet."}
-    for new, old in before.items():
-        tensors = {n.replace(f"clip.{new}", f"clip.{old}"): t for n, t in tensors.items()}
-    save_file(tensors, folder / "weights.safetensors")
+    called_as_before(folder / "weights.safetensors")
     RunFolder(folder).manifest()
     return folder
+
+
+def called_as_before(path: Path) -> int:
+    """Gives the tensors of a file their earlier names; how many have another."""
+    tensors = load_file(path)
+    before = {"vocoder.told.": "told.", "vocoder.net.": "wavenet."}
+    renamed = {n: n for n in tensors}
+    for new, old in before.items():
+        renamed = {n: o.replace(f"clip.{new}", f"clip.{old}") for n, o in renamed.items()}
+    save_file({renamed[n]: t for n, t in tensors.items()}, path)
+    return sum(n != o for n, o in renamed.items())
+
+
+@pytest.mark.parametrize("unbeaten", [False, True], ids=["goes on", "its best stays the best"])
+def test_a_run_that_an_earlier_release_began_goes_on(unbeaten: bool, tmp_path: Path) -> None:
+    frame(30).to_parquet(tmp_path / "tones.parquet")
+    decoder = {**SPEECH["outputs"]["clip"]["decoder"], "vocoder": "wavenet", **WAVENET}  # type: ignore[index]
+    spec: dict[str, Any] = {
+        "data": str(tmp_path / "tones.parquet"),
+        "inputs": SPEECH["inputs"],
+        "outputs": {"clip": {"type": "audio", "decoder": decoder}},
+        "model": "network",
+        "train": {"steps": 8, "batch_size": 8, "threads": 1, "precision": "fp32", "ema": 0.5, "checkpoint_every": 2},
+        "evaluate": {"baselines": [], "resamples": 0},
+    }
+    run = api.train(spec, runs=tmp_path / "runs")
+    wanted = load_file(run.path / "weights.safetensors")
+    run.folder.mark("stopped")
+    assert run.folder.checkpoints().steps()
+    for checkpoint in run.folder.checkpoints().folder.iterdir():
+        for name in ("objective", "best", "average"):
+            assert called_as_before(checkpoint / f"{name}.safetensors") > 10, name
+        if unbeaten:  # then the run ends with the weights of the checkpoint
+            progress = json.loads((checkpoint / "progress.json").read_text())
+            progress |= {"best_score": 1e9, "best_loss": -1e9}
+            (checkpoint / "progress.json").write_text(json.dumps(progress))
+        manifest.write(checkpoint, {"step": int(checkpoint.name)})
+    found = load_file(dapeng.train(resume=run.path).path / "weights.safetensors")
+    assert set(found) == set(wanted)
+    assert unbeaten or all(torch.equal(value, wanted[name]) for name, value in found.items())
 
 
 def test_a_run_of_an_earlier_release_says_what_it_said(runs: tuple[Any, Path], tmp_path: Path) -> None:

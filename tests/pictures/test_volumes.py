@@ -17,7 +17,7 @@ from PIL import Image
 from dapeng import api
 from dapeng.cli.main import main
 from dapeng.columns.mask import VOID
-from dapeng.columns.medical import Refused, axes_of
+from dapeng.columns.medical import Refused, axes_of, parted
 from dapeng.columns.volume import ROWS, sized
 from dapeng.columns.volumes import Space, nifti_of, volume_of
 from dapeng.core.errors import DataError, SpecError
@@ -144,6 +144,8 @@ def test_the_pages_of_a_tiff_are_slices() -> None:
 
 PAGE = np.zeros((6, 7), np.uint8)
 SCAN = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)).to_bytes()
+RGB = [("R", "u1"), ("G", "u1"), ("B", "u1")]
+COLOURS = "it holds values of colours or complex numbers: save it anew with one real number a voxel"
 BAD: dict[str, tuple[Any, str]] = {
     "empty": (b"", "the file is empty"),
     "one page": (tiff(PAGE), "not a volume that can be read"),
@@ -155,6 +157,8 @@ BAD: dict[str, tuple[Any, str]] = {
         nibabel.Nifti1Image(np.zeros((2, 2, 2, 3), np.int16), np.eye(4)).to_bytes(),
         "2 x 2 x 2 x 3 values: 3 volumes in one file, of times or channels; give the bytes of one of them",
     ),
+    "complex": (nibabel.Nifti1Image(np.ones((2, 2, 2), np.complex64), np.eye(4)).to_bytes(), COLOURS),
+    "colours": (nibabel.Nifti1Image(np.zeros((2, 2, 2), RGB), np.eye(4)).to_bytes(), COLOURS),
     "no numbers": (nibabel.Nifti1Image(np.full((2, 2, 2), np.nan, np.float32), np.eye(4)).to_bytes(), "no numbers"),
     "gone": ("gone.nii.gz", "no such file: gone.nii.gz"),
     "a number": (7, "neither a path nor the bytes of a volume, but int"),
@@ -185,6 +189,26 @@ def test_a_volume_of_a_time_series_is_named_by_its_number(tmp_path: Path) -> Non
     column = chosen.fitted("x", summary.result(), False)
     assert not column.encode(cells, tmp_path).bad.rows
     assert {f.name for f in column.files(cells, tmp_path)} == {"a.nii"}
+
+
+def test_volumes_of_two_further_axes_are_counted_as_they_lie_in_the_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (4, 5, 6, 2, 3)).astype(np.int16)
+    path = write(tmp_path / "both.nii", values, TURNED)
+    content, size = path.read_bytes(), values[..., 0, 0].nbytes
+    for number in range(6):
+        start = 352 + number * size
+        alone = np.frombuffer(content[start : start + size], "<i2").reshape(4, 5, 6, order="F")
+        np.testing.assert_array_equal(alone, values[..., number % 2, number // 2])
+        found = volume_of(f"{path}#{number}", None)
+        np.testing.assert_array_equal(found.space.store(found.values), alone)
+
+
+@pytest.mark.parametrize("cell", ["a.nii#²", "a.nii#٣", "a.nii#", "a.nii#-1"])
+def test_what_is_no_plain_number_names_no_volume(cell: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.nii", np.zeros((2, 3, 4), np.int16), TURNED)
+    assert parted(cell) == (cell, None)
+    with pytest.raises(Refused, match=r"no such file: a\.nii#"):
+        volume_of(cell, tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(BAD))

@@ -36,7 +36,7 @@ class Refused(ValueError):
 def parted(cell: str) -> tuple[str, int | None]:
     """Path and number of a slice, out of PATH#NUMBER; None where a path names none."""
     path, mark, number = cell.rpartition("#")
-    if mark and number.isdigit() and path.lower().endswith((*NIFTI, *DICOM)):
+    if mark and number.isascii() and number.isdigit() and path.lower().endswith((*NIFTI, *DICOM)):
         return path, int(number)
     return cell, None
 
@@ -101,10 +101,13 @@ class Nifti:
         with in_words(*self.errors):
             self.scan = _loaded(library, source)
             self.shape: tuple[int, ...] = (*self.scan.shape, 1, 1)[: max(3, len(self.scan.shape))]
-            self.size = int(np.prod(self.shape, dtype=object)) * self.scan.get_data_dtype().itemsize
+            values = self.scan.get_data_dtype()
+            self.size = int(np.prod(self.shape, dtype=object)) * values.itemsize
             self.axes = axes_of(self.scan.affine)
         if not all(self.shape):
             raise Refused("it holds no values")
+        if values.kind not in "iufb":
+            raise Refused("it holds values of colours or complex numbers: save it anew with one real number a voxel")
         packed = source[:2] == b"\x1f\x8b" if isinstance(source, bytes) else source.name.lower().endswith(".gz")
         self.bytes = None if packed else len(source) if isinstance(source, bytes) else source.stat().st_size
         if packed and self.size > MOST_UNPACKED:
@@ -112,12 +115,12 @@ class Nifti:
 
     @property
     def volumes(self) -> int:
-        """How many volumes lie one behind the other: times, or channels."""
+        """How many volumes lie one behind the other: times, or channels, or both, of which the first axis runs fastest."""
         return int(np.prod(self.shape[3:], dtype=object))
 
     def stored(self, at: int = 0) -> np.ndarray:
-        """(I, J, K) of a volume, as it is stored."""
-        wanted = (slice(None),) * 3 + np.unravel_index(at, self.shape[3:])
+        """(I, J, K) of a volume, as it is stored; volumes are counted as they lie in the file."""
+        wanted = (slice(None),) * 3 + np.unravel_index(at, self.shape[3:], order="F")
         with in_words(*self.errors):
             return np.asarray(self.scan.dataobj[wanted[: len(self.scan.shape)]]).reshape(self.shape[:3])
 

@@ -98,15 +98,15 @@ class State:
 
     def read(self, folder: Path) -> None:
         """Out of the folder of a checkpoint. Raises RunError where it belongs to another network."""
-        where = str(folder)
+        where, model = str(folder), self.objective.model
         weights.apply(self.objective, weights.load(folder / "objective.safetensors"), where)
         for turn, optimiser in self.strategy.optimisers.items():
             flat = weights.load(folder / f"optimiser-{turn}.safetensors", check=False)
             optimiser.load_state_dict(_unflat(flat, optimiser.state_dict()))
         if self.average.decay is not None:
-            self.average.values = weights.load(folder / "average.safetensors")
+            self.average.values = weights.as_called_now(model, weights.load(folder / "average.safetensors"))
         best = folder / "best.safetensors"
-        self.best = weights.load(best) if best.is_file() else {}
+        self.best = weights.as_called_now(model, weights.load(best)) if best.is_file() else {}
         self.beside = weights.load(folder / BESIDE) if (folder / BESIDE).is_file() else {}
         self.progress = Progress(**read_json(folder / "progress.json"))
 

@@ -34,8 +34,9 @@ def save(tensors: Mapping[str, Tensor], path: Path, check: bool = True) -> None:
         ) from None
 
 
-def _as_called_now(module: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def as_called_now(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors by the names that parts give them now: one that was renamed says what its own began with `earlier`."""
+    tensors = dict(tensors)
     for place, part in module.named_modules():
         earlier: dict[str, str] = getattr(part, "earlier", {})
         within = f"{place}." if place else ""
@@ -46,7 +47,7 @@ def _as_called_now(module: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[
 
 def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Load tensors into a module. Raises RunError in three lines where they belong to another network."""
-    tensors = _as_called_now(module, tensors)
+    tensors = as_called_now(module, tensors)
     for name, part in module.named_modules():
         adopt: Any = getattr(part, "adopt", None)  # makes room for tensors whose size the training rows decided
         if adopt is not None:
@@ -70,4 +71,4 @@ def apply(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     module.load_state_dict(dict(tensors))
 
 
-__all__ = ["apply", "load", "not_finite", "save"]
+__all__ = ["apply", "as_called_now", "load", "not_finite", "save"]
