@@ -139,7 +139,21 @@ def test_a_token_that_two_merges_make_is_left_to_the_library() -> None:
     words = ["abcde", "abcd", "bcde", "abc", "xabcy", "de", "aab", "cab"]
     whole = [codec.library.encode(w, add_special_tokens=False).ids for w in words]
     assert [codec._reader()(w) for w in words] == whole
-    assert codec._twice_made == [b"abc"]
+    assert [t for t, times in codec._made.items() if times > 1] == ["abc"]
+
+
+@pytest.mark.parametrize("how", ["a token that no merge makes", "ids in another order"])
+def test_a_vocabulary_that_was_not_learnt_here_is_left_to_the_library(how: str) -> None:
+    made = json.loads(BytePairs.trained(iter(["abcd abcd ab cd"] * 9), 270).state["tokenizer"])
+    vocabulary, merges = made["model"]["vocab"], made["model"]["merges"]
+    if how == "ids in another order":
+        first, last = ("".join(merges[i]) for i in (0, -1))
+        vocabulary[first], vocabulary[last] = vocabulary[last], vocabulary[first]
+    else:
+        merges.pop()
+    codec = BytePairs({"kind": "bpe", "tokenizer": json.dumps(made), "marks": []})
+    for word in ("abcd", "abc", "ab", "bcd", "Ġabcd", " abcd", " ab"):
+        assert codec._reader()(word) == codec.library.encode(word, add_special_tokens=False).ids
 
 
 def _is_text(written: bytes) -> bool:

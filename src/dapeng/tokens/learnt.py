@@ -111,19 +111,25 @@ class BytePairs(Learnt):
     def _reader(self) -> Callable[[str], list[int]]:
         from tiktoken._tiktoken import CoreBPE
 
-        # ids rise in the order of the merges, which is what it goes by; a token that was learnt is what its own bytes are
-        # merged to, so it may look up a whole word at once
+        by_library = super()._reader()
+        made = self._made
+        ids = [self.library.token_to_id(t) for t in made]
+        if ids != sorted(ids) or len(made) != sum(len(t) > 1 for t in self._spelt):
+            return by_library  # the ids are not the order of the merges, which is what tiktoken goes by, or a token is made by none
+        # a token that a merge makes is what its own bytes are merged to, so tiktoken may look up a whole word at once
         merged = CoreBPE({t: i for i, t in enumerate(self._spelt) if t}, {}, "").encode_single_piece
-        if not self._twice_made:
+        twice = [
+            spelt_bytes(t) for t, times in made.items() if times > 1
+        ]  # tiktoken knows one place in the order for each
+        if not twice:
             return lambda word: merged(word.encode())
-        by_library, twice = super()._reader(), re.compile(b"|".join(map(re.escape, self._twice_made))).search
-        return lambda word: by_library(word) if twice(word.encode()) else merged(word.encode())
+        holds = re.compile(b"|".join(map(re.escape, twice))).search
+        return lambda word: by_library(word) if holds(word.encode()) else merged(word.encode())
 
     @property
-    def _twice_made(self) -> list[bytes]:
-        """Tokens that two merges make: `tiktoken` knows one place in the order for each."""
-        made = Counter("".join(m) for m in json.loads(self.state["tokenizer"])["model"]["merges"])
-        return [spelt_bytes(token) for token, times in made.items() if times > 1]
+    def _made(self) -> Counter[str]:
+        """Tokens that merges make, in their order, and by how many."""
+        return Counter("".join(m) for m in json.loads(self.state["tokenizer"])["model"]["merges"])
 
     @classmethod
     def fitted(cls, counts: Counter[str], size: int, marks: Sequence[str] = ()) -> BytePairs:
