@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-import pyarrow as pa
-
-from dapeng.checks.base import Check, Finding, Seen
+from dapeng.checks.files import FilesCheck
 from dapeng.columns.audio import Audio
-from dapeng.columns.cells import located, raw_cells
-from dapeng.core.kinds import checks
-
-SOUNDS = 200
+from dapeng.columns.cells import located
+from dapeng.core.kinds import ColumnOptions, checks
 
 
 @checks
-class UnreadableSounds(Check):
+class UnreadableSounds(FilesCheck):
     """Unreadable sounds, among some spread over the rows: the header is read, not the samples."""
 
     type: Literal["unreadable_sounds"] = "unreadable_sounds"
-    order: ClassVar[int] = 50
+    kinds: ClassVar[tuple[str, ...]] = ("audio",)
+    many: ClassVar[int] = 200
+    things: ClassVar[str] = "sounds"
 
-    def look(self, seen: Seen) -> Iterator[Finding]:
-        for column in seen.columns(("audio",)):
-            rows = np.unique(np.linspace(0, len(column.cells) - 1, min(len(column.cells), SOUNDS)).astype(np.int64))
-            cells = zip(rows, raw_cells(column.cells.take(pa.array(rows))))
-            bad = [(int(r), why) for r, c in cells if c is not None and (why := _unreadable(c, seen.whole.base))]
-            if bad:
-                text = f"{column.name}: {len(bad)} of {len(rows)} sounds looked at can't be read"
-                some, why = tuple(r for r, _ in bad[:5]), tuple(w for _, w in bad[:5])
-                yield Finding("unreadable", (column.name,), some, text, examples=why)
-
-
-def _unreadable(cell: object, base: Path | None) -> str:
-    """Why a sound can't be read; nothing where it can."""
-    try:
-        Audio().reader.open(located(cell, base)).close()
-    except ValueError as error:
-        return str(error)
-    return ""
+    def refusal(self, cell: Any, options: ColumnOptions, base: Path | None) -> str:
+        try:
+            Audio().reader.open(located(cell, base)).close()
+        except ValueError as error:
+            return str(error)
+        return ""
