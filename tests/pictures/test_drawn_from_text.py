@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from shades import shades  # type: ignore[import-not-found]
 
 import dapeng
 from dapeng.cli.main import main
@@ -47,17 +47,10 @@ UNHEARD = {"dark": "a dark shadow tonight", "bright": "the bright light of a mor
 SPLIT = {"by": "random", "train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def rows(count: int = 160) -> list[dict[str, Any]]:
-    """Bright and dark pictures of 8 x 8 pixels, as files in memory, and what was said of each in one of three ways."""
-    draw = np.random.default_rng(0)
-    out = []
-    for i in range(count):
-        kind = ("dark", "bright")[i % 2]
-        pixels = draw.integers(0, 60, (8, 8)) + (150 if kind == "bright" else 20)
-        file = io.BytesIO()
-        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
-        out.append({"said": SAID[kind][draw.integers(3)], "picture": file.getvalue()})
-    return out
+def rows() -> list[dict[str, Any]]:
+    """Bright and dark pictures, and what was said of each in one of three ways."""
+    draw = np.random.default_rng(1)
+    return [{"said": SAID[kind][draw.integers(3)], "picture": picture} for kind, picture in shades()]
 
 
 @pytest.fixture(scope="module", params=WAYS)

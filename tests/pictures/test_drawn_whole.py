@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from shades import shades  # type: ignore[import-not-found]
 
 import dapeng
 from dapeng.cli.main import main
@@ -19,17 +19,9 @@ TRAIN = {"steps": 12, "batch_size": 32, "threads": 1, "precision": "fp32", "samp
 SPLIT = {"by": "random", "train": 0.7, "validation": 0.15, "test": 0.15}
 
 
-def rows(count: int = 160) -> list[dict[str, Any]]:
-    """Bright and dark pictures of 8 x 8 pixels, as files in memory."""
-    draw = np.random.default_rng(0)
-    out = []
-    for i in range(count):
-        kind = ("dark", "bright")[i % 2]
-        pixels = draw.integers(0, 60, (8, 8)) + (150 if kind == "bright" else 20)
-        file = io.BytesIO()
-        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
-        out.append({"kind": kind, "picture": file.getvalue()})
-    return out
+def rows() -> list[dict[str, Any]]:
+    """Bright and dark pictures, and which they are."""
+    return [{"kind": kind, "picture": picture} for kind, picture in shades()]
 
 
 def trained(folder: Path, outputs: dict[str, Any], inputs: dict[str, Any], **more: Any) -> Any:
@@ -70,7 +62,7 @@ def test_the_judge_travels_with_the_run(run: Any, judge: Any, tmp_path: Path) ->
     moved = dapeng.load(tmp_path / "moved")
     column: Any = moved.product.outputs["picture"]
     assert column.judge == tmp_path / "moved" / "judges" / "picture"
-    found = moved.evaluate(rows(40))["outputs"]["picture"]
+    found = moved.evaluate(rows()[:40])["outputs"]["picture"]
     assert found["rows"] == 40
     assert found["judge"] == run.metrics["outputs"]["picture"]["judge"]
 

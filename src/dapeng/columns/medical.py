@@ -25,6 +25,8 @@ NIFTI, DICOM = (".nii", ".nii.gz"), (".dcm", ".dicom")
 MAGIC = b"DICM"
 MOST_UNPACKED = 1 << 29
 """Bytes of values of a packed scan, all slices together: what unpacking one may cost."""
+MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
+"""Of the units in which a NIfTI header says how far voxels lie apart; where it says none, millimetres are usual."""
 BROKEN = (OSError, EOFError, IndexError, KeyError, TypeError, AttributeError, ValueError, OverflowError, AssertionError)
 """What the libraries raise, beside their own errors, on files that were cut or changed."""
 
@@ -88,7 +90,7 @@ def in_words(*errors: type[Exception]) -> Iterator[None]:
 class Nifti:
     """A NIfTI scan whose header has been looked at. shape: of the values as they are stored, at least three axes.
 
-    axes: as `axes_of` tells them.
+    affine: (4, 4) from stored indices to millimetres. axes: as `axes_of` tells them.
     """
 
     def __init__(self, source: Path | bytes):
@@ -103,7 +105,9 @@ class Nifti:
             self.shape: tuple[int, ...] = (*self.scan.shape, 1, 1)[: max(3, len(self.scan.shape))]
             values = self.scan.get_data_dtype()
             self.size = int(np.prod(self.shape, dtype=object)) * values.itemsize
-            self.axes = axes_of(self.scan.affine)
+            self.affine = np.array(self.scan.affine, np.float64)
+            self.affine[:3] *= MILLIMETRES.get(self.scan.header.get_xyzt_units()[0], 1.0)
+            self.axes = axes_of(self.affine)
         if not all(self.shape):
             raise Refused("it holds no values")
         if values.kind not in "iufb":
@@ -132,7 +136,8 @@ class Nifti:
     def slice(self, at: int) -> np.ndarray:
         """(Y, X) float64 of a slice; of a scan with more than three axes of all slices, those of one place together."""
         (across, left), (down, back), (axis, turned) = self.axes
-        z, *others = np.unravel_index(at, (self.shape[axis], *self.shape[3:]))
+        z, other = divmod(at, self.volumes)
+        others = np.unravel_index(other, self.shape[3:], order="F")
         wanted: list[Any] = [slice(None)] * 3 + [int(o) for o in others]
         wanted[axis] = int(self.shape[axis] - 1 - z if turned else z)
         with in_words(*self.errors):

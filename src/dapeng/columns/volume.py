@@ -158,7 +158,7 @@ class VolumeSummary(FileSummary):
             return
         x = found.grey.astype(np.float64) / 255
         self.sizes[found.space.shown] += 1
-        self.spacings[tuple(round(float(s), 4) for s in found.space.spacing)] += 1  # type: ignore[index]
+        self.spacings[tuple(_short(s) for s in found.space.spacing)] += 1  # type: ignore[index]
         self.total, self.squares, self.read = self.total + x.mean(), self.squares + (x * x).mean(), self.read + 1
 
     def merge(self, other: VolumeSummary) -> None:
@@ -175,7 +175,7 @@ class VolumeSummary(FileSummary):
         return {
             **({"followed": True} if self.followed else {}),
             "frame": list(frame),
-            "spacing": [round(s * u / n, 4) for s, u, n in zip(apart, usual, frame)],
+            "spacing": [_short(s * u / n) for s, u, n in zip(apart, usual, frame)],
             "mean": round(mean, 6),
             "std": round(float(np.sqrt(max(self.squares / max(self.read, 1) - mean**2, 1e-6))), 6),
             "sizes": [[*size, n] for size, n in sorted(self.sizes.items(), key=lambda i: (-i[1], i[0]))[:20]],
@@ -189,6 +189,11 @@ class VolumeSummary(FileSummary):
             return tuple(self.options.size)
         scale = min(1.0, (LARGEST / np.prod(usual, dtype=float)) ** 0.5)  # there are fewer slices than lines: they stay
         return usual[0], max(1, round(usual[1] * scale)), max(1, round(usual[2] * scale))
+
+
+def _short(value: float) -> float:
+    """To six digits, however small: of electron microscopes voxels are some nanometres wide."""
+    return float(f"{value:.6g}")
 
 
 class VolumeColumn(Column):

@@ -2,7 +2,7 @@
 
 A cell is a volume of the same shape as the one that it lies in, whose values say the label. It is brought to the size at which the volume
 is read, by the nearest voxel; answers have the shape, the place and the order of the volume's own file. Distances between outlines are in
-millimetres.
+millimetres, or in smaller units where voxels are that small.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from dapeng.columns.volumes import MOST_VOXELS, Space, nifti_of
 from dapeng.core import kinds
 from dapeng.core.kinds import DecoderOptions
 from dapeng.core.registry import DEFAULT
+
+UNITS = {"mm": 1.0, "µm": 1e3, "nm": 1e6}
+"""How many are a millimetre."""
+SMALL = 0.01
+"""A unit is taken in which voxels are at least this wide."""
 
 
 @kinds.columns
@@ -120,7 +125,7 @@ class VolumeMaskColumn(MaskColumn):
         there = np.ones(len(encoded.tensors["codes"]), bool) if found.present is None else found.present.copy()
         seen = np.ones(len(there), bool) if picture.present is None else picture.present
         one, other = (e.tensors["affine"][:, 3:6] for e in (encoded, picture))
-        apart = np.abs(one - other).max((1, 2), initial=0) > 1e-2 * np.abs(other).max((1, 2), initial=1)
+        apart = np.abs(one - other).max((1, 2), initial=0) > 1e-2 * np.abs(other).max((1, 2), initial=0)
         for row in np.flatnonzero(there & seen & apart):
             found.bad.add(row, "a mask that lies elsewhere than its volume: their affines differ")
             there[row] = False
@@ -130,13 +135,14 @@ class VolumeMaskColumn(MaskColumn):
         return {**super().predictions(), **self.layout()}
 
     def spacing(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
-        """(N, 3) millimetres from one voxel to the next along z, y and x, as they are read."""
+        """(N, 3) from one voxel to the next along z, y and x, as they are read, in `unit`."""
         affine = np.asarray(prediction["affine"], np.float64).reshape(-1, ROWS, 4)
-        return np.stack([_space(a).spacing / np.abs(a[:3, :3].diagonal()[::-1]) for a in affine])
+        return UNITS[self.unit] * np.stack([_space(a).spacing / np.abs(a[:3, :3].diagonal()[::-1]) for a in affine])
 
     @property
     def unit(self) -> str:
-        return "mm"
+        finest = min(self.state.get("spacing", (1.0, 1.0, 1.0)))
+        return next((name for name, many in UNITS.items() if finest * many >= SMALL), "nm")
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[bytes]:
         """Of each row a packed NIfTI file in the place and order of its volume's, whose voxels have the values that masks have."""

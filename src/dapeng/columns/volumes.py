@@ -121,7 +121,7 @@ def _nifti(source: Path | bytes, number: int | None, most: int) -> Callable[[], 
     refuse_large(int(np.prod(shape, dtype=object)), most, "voxels", "max_voxels")
     if not scan.whole:
         raise Refused("not a scan that can be read (it is shorter than its header says)")
-    space = Space(np.asarray(scan.scan.affine, np.float64), shape)
+    space = Space(scan.affine, shape)
     return lambda: Volume(space.show(scan.stored(at)).astype(np.float32), space)
 
 

@@ -22,7 +22,7 @@ MOST_OUTLINED = 200
 class MaskView(View):
     """Codes (N, Y, X), of volumes (N, Z, Y, X), that were said beside the true ones.
 
-    spacing: (N, 1) pixels of the picture as it came to one as it is read; or (N, 3) millimetres from one voxel to the next.
+    spacing: (N, 1) pixels of the picture as it came to one as it is read; or (N, 3) in the column's unit of length from one voxel to the next.
     """
 
     task: ClassVar[str] = "mask"
@@ -59,7 +59,7 @@ class MaskView(View):
     @cached_property
     def apart(self) -> np.ndarray:
         """(N, A) 95th percentile of the distances between the outlines of a label, in pixels of the picture as it came, or in
-        millimetres; nan where one of both has none, or the row is not looked at.
+        the unit of `spacing`; nan where one of both has none, or the row is not looked at.
         """
         out = np.full((self.rows, self.labels), np.nan)
         for row in np.unique(np.linspace(0, self.rows - 1, min(self.rows, MOST_OUTLINED)).astype(int)):
@@ -156,7 +156,7 @@ class PixelAccuracy(_Masks):
 
 @metrics
 class OutlinesApart(_Masks):
-    """95th percentile of the distance between outlines (HD95), in pixels of the picture as it came, of volumes in millimetres; the mean over rows and labels."""
+    """95th percentile of the distance between outlines (HD95), in pixels of the picture as it came, of volumes in millimetres (µm or nm where voxels are that small); the mean over rows and labels."""
 
     type: Literal["hd95"] = "hd95"
     title: ClassVar[str] = "HD95"

@@ -16,13 +16,13 @@ from dapeng.samples.base import part
 from dapeng.samples.isbi2012 import Isbi2012
 
 SLICES, SIDE, FINER = 5, 64, 2
-NANOMETRES = np.diag([8.0, -8.0, 50.0, 1.0])
-"""NIfTI files say how far voxels are apart in mm; here a mm stands for a nm, since they keep no more than four places behind the point."""
+MILLIMETRES = np.diag([8e-6, -8e-6, 50e-6, 1.0])
+"""From one voxel to the next: 8, 8 and 50 nm."""
 
 
 @samples
 class Isbi2012Volumes(Isbi2012):
-    """96 NIfTI volumes of 5 x 64 x 64 voxels (50 x 8 x 8 nm each, told as mm), with label volumes: 0 is membrane, 255 the inside of cells. The last
+    """96 NIfTI volumes of 5 x 64 x 64 voxels (50 x 8 x 8 nm each), with label volumes: 0 is membrane, 255 the inside of cells. The last
     five slices of the stack test, the five before them validate.
     """
 
@@ -63,5 +63,5 @@ def _stack(files: list[bytes]) -> np.ndarray:
 
 
 def _volume(values: np.ndarray) -> bytes:
-    space = Space(NANOMETRES, values.shape[::-1])
-    return nifti_of(space.store(values.astype(np.int64)), NANOMETRES)
+    space = Space(MILLIMETRES, values.shape[::-1])
+    return nifti_of(space.store(values.astype(np.int64)), MILLIMETRES)
