@@ -4,7 +4,7 @@ python bench/decoding.py                     # 110 M weights, needs DAPENG_SAMPL
 python bench/decoding.py --layers 2 --rows 1 --rounds 1
 
 All write greedily after prompts of 64 tokens, with random weights of one shape (Llama), in turns, one thread. The time of the
-prompt is taken off: what a text of one token takes. The least of the rounds counts. What small weights cost in perplexity is
+prompt is taken off: what a text of one token takes. Of both the least of the rounds counts. What small weights cost in perplexity is
 another script: bench/weights.py.
 """
 
@@ -104,14 +104,17 @@ def _outputs(prompts: torch.Tensor) -> list[int]:
     return [int(e - first) if e >= first else int(ends[-1] - first) for e in ends]
 
 
-def spent(work: Callable[[int], None]) -> float:
-    """Milliseconds for a token: a text of many, less one of one."""
-    times = []
-    for count in (1, TOKENS):
-        before = time.process_time()
-        work(count)
-        times.append(time.process_time() - before)
-    return 1e3 * (times[1] - times[0]) / (TOKENS - 1)
+def spent(work: Callable[[int], None], count: int) -> float:
+    """Seconds for a text of so many tokens."""
+    before = time.process_time()
+    work(count)
+    return time.process_time() - before
+
+
+def for_a_token(turns: list[tuple[float, float]]) -> float:
+    """Milliseconds for a token: a text of many less one of one, the least of each, so that a slow prompt makes no step look fast."""
+    one, many = (min(times) for times in zip(*turns))
+    return 1e3 * (many - one) / (TOKENS - 1)
 
 
 def main() -> None:
@@ -119,6 +122,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--sides", nargs="+", default=[""], help="beginnings of their names; transformers is always there"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -137,11 +143,14 @@ def main() -> None:
         sides: dict[str, Callable[[int], None]] = {"transformers bf16": partial(theirs, model, prompts)}
         sides |= {name: partial(ours, engine, tokens, prompts) for name, engine in [*engines.items(), *other.items()]}
         sides |= {f"{name}, alone": partial(alone, engine.model, prompts) for name, engine in other.items()}
-        times = dict.fromkeys(sides, float("inf"))
+        sides = {n: w for n, w in sides.items() if n.startswith(("transformers", *args.sides))}
+        turns: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
         for _ in range(args.rounds):
-            times = {name: min(times[name], spent(work)) for name, work in sides.items()}
-        least = times["transformers bf16"]
-        for name, ms in times.items():
+            for name, work in sides.items():
+                turns[name].append((spent(work, 1), spent(work, TOKENS)))
+        least = for_a_token(turns["transformers bf16"])
+        for name, measured in turns.items():
+            ms = for_a_token(measured)
             print(f"{rows:3} rows  {name:20} {ms:8.2f} ms a step   {least / ms:5.2f} x transformers", flush=True)
 
 

@@ -15,9 +15,10 @@ from dapeng.engines.native import LARGE, native
 from dapeng.nn import packed
 from dapeng.nn.causal import Shape
 from dapeng.nn.lora import LoraLinear
-from dapeng.nn.packed import NARROW, PackedLinear
+from dapeng.nn.packed import NARROW, TURNED, PackedLinear
 from dapeng.nn.recurrent_writer import RecurrentShape, RecurrentWriter
 from dapeng.nn.writer import Writer
+from dapeng.train.machine import multiplies_bf16
 
 SMALL = ("bf16", "int8", "int4")
 
@@ -37,13 +38,15 @@ def writer(width: int = 32, layers: int = 2) -> Writer:
 
 
 @pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("tokens", [1, NARROW, NARROW + 1, 40])
+@pytest.mark.parametrize("tokens", [1, 2, NARROW, NARROW + 1, TURNED, TURNED + 1])
 def test_products_of_few_and_of_many_tokens_are_of_the_same_small_weights(kind: Any, tokens: int) -> None:
     full = layer()
     small, x = PackedLinear(full.weight, full.bias, kind), torch.randn(tokens, 64)
     assert small.packed == (kind != "bf16")
     wanted = x @ small.weight.float().T + full.bias
-    torch.testing.assert_close(small(x), wanted, atol=0.02, rtol=0.02)
+    found = small(x)
+    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
+    assert found.is_contiguous(), "attention is several times slower on numbers that lie the other way round"
 
 
 @pytest.mark.parametrize(("kind", "most"), [("bf16", 0.002), ("int8", 0.004), ("int4", 0.04)])
@@ -84,6 +87,14 @@ def test_a_text_beside_others_is_followed_by_nearly_the_same_as_alone(kind: Any)
         token = one.argmax(-1, keepdim=True)
         many, one = model.step(token.expand(len(ids), 1), together), model.step(token, alone)
         torch.testing.assert_close(many[:1], one, atol=0.15, rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_weights_keep_small_keys_where_the_processor_multiplies_them(kind: Any) -> None:
+    kept = native(writer(), kind).model.start(2, 8).cache
+    assert {t.dtype for t in (*kept.keys, *kept.values)} == {torch.bfloat16 if multiplies_bf16() else torch.float32}
+    plain = native(writer(), "fp32").model.start(2, 8).cache
+    assert plain.keys[0].dtype == torch.float32
 
 
 def test_the_original_is_left_as_it_is() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
+
 from dapeng.core.kinds import EngineOptions, engines
 from dapeng.nn.packed import PackedLinear, packed
 from dapeng.nn.writer import Writer
@@ -44,6 +46,8 @@ def native(writer: Any, weights: Weights = "auto") -> Engine:
         return Engine(writer, "native", kind, why)
     twin: Any = packed(writer, kind)
     twin.head = PackedLinear(writer.matrix, None, kind)
+    if writer.matrix.device.type != "cpu" or multiplies_bf16():
+        twin.kept_as = torch.bfloat16  # of many rows, keys and values are more to read than the weights
     return Engine(twin, "native", kind, why)
 
 

@@ -178,10 +178,11 @@ class CausalAttention(nn.Module):
             view.cache.write(self.layer, view.at, k, v)
             if view.bias is not None:
                 seen = view.bias.shape[-1]
-                k, v = (t[self.layer][:, :, :seen].to(q.dtype) for t in (view.cache.keys, view.cache.values))
+                k, v = (t[self.layer][:, :, :seen] for t in (view.cache.keys, view.cache.values))
+                q = q.to(k.dtype)
         drop = s.attention_dropout if self.training else 0.0
         mixed = attended(q, k, v, view.bias, drop, causal=view.bias is None or view.cache is None)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return self.out(mixed.transpose(1, 2).flatten(2).to(x.dtype))
 
 
 class CrossAttention(nn.Module):

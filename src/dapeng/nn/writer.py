@@ -77,7 +77,12 @@ def _bias(state: WriterState, tokens: int) -> Tensor:
 
 
 class Writer(TokenWriter):
-    """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one."""
+    """ids (B, T) -> losses of the tokens that follow; or, with a state, the logits of the next one.
+
+    kept_as: the type in which keys and values are kept while it writes; None: that of the table.
+    """
+
+    kept_as: torch.dtype | None = None
 
     def __init__(self, shape: Shape, table: nn.Embedding, tied: bool = True, head_bias: bool = False):
         super().__init__(table)
@@ -106,7 +111,7 @@ class Writer(TokenWriter):
     ) -> WriterState:
         """Nothing read yet, with space for so many tokens."""
         table: Tensor = self.table.module.weight  # type: ignore[assignment]
-        cache = Cache(self.shape, rows, room, dtype or table.dtype, table.device)
+        cache = Cache(self.shape, rows, room, dtype or self.kept_as or table.dtype, table.device)
         return WriterState(cache, said, attend_to(mask))
 
     def step(self, ids: Tensor, state: WriterState, lengths: Tensor | None = None) -> Tensor:
