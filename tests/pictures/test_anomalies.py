@@ -19,11 +19,13 @@ import dapeng
 from dapeng.columns.anomaly import Anomaly, is_faulty
 from dapeng.core.kinds import decoders
 from dapeng.data.batch import Cells
+from dapeng.decoders import patch_memory
 from dapeng.evaluate.views import figures
 from dapeng.nn.anomaly import coreset, nearest, reaches, smoothed
 from dapeng.nn.features import Features, Widths
 from dapeng.nn.tables import Tables
 from dapeng.samples.textures import picture_of
+from dapeng.train import weights
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -179,8 +181,9 @@ def test_faulty_rows_that_train_teach_nothing(tag: str) -> None:
     assert loss[1] == 0
 
 
-def test_what_was_seen_is_not_strange_and_what_was_not_is() -> None:
-    made = column([mask()] * 3, decoder={"type": "patch_memory", "size": 50, "smooth": 0.5})
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_was_seen_is_not_strange_and_what_was_not_is(apart: bool) -> None:
+    made = column([mask()] * 3, decoder={"type": "patch_memory", "size": 50, "smooth": 0.5, "apart": apart})
     decoder = made.options.decoder.build(made, Widths(maps=((4, 1), (8, 2))), Tables(), None).eval()
     torch.manual_seed(0)
     maps = (torch.randn(3, 4, 8, 8), torch.randn(3, 8, 4, 4))
@@ -192,6 +195,42 @@ def test_what_was_seen_is_not_strange_and_what_was_not_is() -> None:
     strange = decoder.predict(other, 3)
     assert (strange["score"] > 1.5 * decoder.predict(seen, 3)["score"]).all()
     assert strange["heat"][:, :, 6:].mean() > 2 * strange["heat"][:, :, :4].mean()
+
+
+def test_what_is_strange_in_the_coarse_map_alone_counts_more_with_a_memory_of_its_own() -> None:
+    torch.manual_seed(0)
+    maps = (torch.randn(8, 60, 8, 8), torch.randn(8, 2, 4, 4))
+    seen = Features(maps=maps, pixels=torch.randn(8, 3, 8, 8))
+    strange = Features(maps=(maps[0], maps[1] + 4 * (torch.arange(4) > 2)), pixels=seen.pixels)
+    told = {}
+    for apart in (False, True):
+        made = column([mask()] * 3, decoder={"type": "patch_memory", "size": 50, "smooth": 0.5, "apart": apart})
+        decoder = made.options.decoder.build(made, Widths(maps=((60, 1), (2, 2))), Tables(), None).eval()
+        decoder.remember(seen, Cells({"codes": torch.zeros(8, 8, 8, dtype=torch.uint8)}), 0)
+        decoder.remembered()
+        ratio = decoder.predict(strange, 8)["score"] / decoder.predict(seen, 8)["score"]
+        told[apart] = float(ratio.detach().mean())
+    assert told[True] > 1.2 * told[False] > 1
+
+
+def test_a_pool_of_patches_stays_bounded_and_every_row_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_memory, "POOL", 200)
+    memory = patch_memory.Memory(200, [0], 4)
+    for batch in range(40):
+        memory.keep((torch.full((2, 4, 5, 5), float(batch)),), torch.ones(2, dtype=torch.bool), batch)
+        assert sum(map(len, memory._pool)) <= 225 + 50
+    memory.choose()
+    found = (memory.memory / memory.scale + memory.middle)[:, 0]
+    assert found.max() > 30  # the last batches too
+    assert 11 < float(found.mean()) < 19  # 19.5 on the way, 14.6 with the border's zeros
+
+
+def test_runs_of_when_there_was_one_memory_load() -> None:
+    made = column([mask()] * 3, decoder={"type": "patch_memory", "size": 5})
+    decoder = made.options.decoder.build(made, Widths(maps=((4, 1), (8, 2))), Tables(), None)
+    now = {n: torch.rand(t.shape).to(t.dtype) for n, t in decoder.state_dict().items()}
+    weights.apply(decoder, {n.removeprefix("memories.0."): t for n, t in now.items()}, "here")
+    assert all(torch.equal(t, now[n]) for n, t in decoder.state_dict().items())
 
 
 def rows(count: int, every: int, seed: int) -> list[dict[str, Any]]:
@@ -229,6 +268,32 @@ def test_the_whole_way_from_good_parts_to_heat_maps(tag: str, tmp_path: Path) ->
         seen_on_the_page(run, rows(6, 2, 3)[0]["part"], said.slice(0, 1).to_pylist()[0])
     again = dapeng.load(run.path).predict([{"part": r["part"]} for r in rows(6, 2, 3)])
     assert again.column("fault.score").to_pylist() == said.column("fault.score").to_pylist()
+
+
+@pytest.mark.parametrize("faulty", [[], ["test"]])
+def test_without_a_faulty_part_or_without_a_good_one_a_run_still_ends(faulty: list[str], tmp_path: Path) -> None:
+    for number, name in enumerate(("train", "validation", "test")):
+        made = rows(40, 1, number) if name in faulty else rows(16, 0, number)
+        made = [r for r in made if np.asarray(Image.open(io.BytesIO(r["fault"]))).any() == (name in faulty)]
+        pq.write_table(pa.Table.from_pylist(made), tmp_path / f"{name}.parquet")
+    run = dapeng.train(
+        {
+            "data": {n: str(tmp_path / f"{n}.parquet") for n in ("train", "validation", "test")},
+            "inputs": {"part": {"type": "image", "size": 48, "encoder": {"type": "resnet_small", "width": 8}}},
+            "outputs": {"fault": {"type": "anomaly", "decoder": "patch_memory"}},
+            "model": "network",
+            "train": {"epochs": 1, "threads": 1, "batch_size": 8, "precision": "fp32"},
+            "evaluate": {"resamples": 20},
+        },
+        runs=tmp_path / "runs",
+    )
+    found = run.metrics["outputs"]["fault"]
+    assert "image_auroc" not in found["metrics"]
+    assert ("misses" if faulty else "false_alarms") in found["metrics"]
+    assert found["headline"] in found["metrics"]
+    assert found["words"]
+    assert (run.path / "report.html").exists()
+    assert run.predict([{"part": rows(1, 1, 5)[0]["part"]}]).num_rows == 1
 
 
 def seen_on_the_page(run: Any, picture: bytes, said: dict[str, Any]) -> None:

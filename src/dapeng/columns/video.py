@@ -62,7 +62,7 @@ class Video(ColumnOptions):
     size: int | list[int] | Literal["auto"] = "auto"
     """Height and width in pixels to which frames are scaled. auto: the usual size in the data, at most 112."""
     channels: Literal["auto", 1, 3] = "auto"
-    """1 turns to grey, 3 to colour. auto: 1 if all videos are grey."""
+    """1 turns to grey, 3 to colour. auto: what public weights want, else 1 if all videos are grey."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """How frames of another shape are brought to size."""
     augment: (
@@ -151,7 +151,8 @@ class VideoSummary(FileSummary):
     def result(self) -> dict[str, Any]:
         mean = self.total / max(self.pixels, 1)
         std = np.sqrt(np.maximum(self.squares / max(self.pixels, 1) - mean**2, 1e-6))
-        asked = self.options.channels
+        wanted = self.options.encoder.picture() if self.options.encoder is not None else {}
+        asked = wanted.get("channels", "auto") if self.options.channels == "auto" else self.options.channels
         height, width = self._size()
         counts = sorted(self.counts.elements())
         return {

@@ -17,12 +17,13 @@ from dapeng.core.kinds import EncoderOptions, encoders
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.clips import ClipEncoder
+from dapeng.encoders.within import WithinOptions
 from dapeng.nn.attention import Block, sinusoids
 from dapeng.nn.features import Features, Widths
 
 
 @encoders
-class Frames(EncoderOptions):
+class Frames(WithinOptions):
     """A network of pictures reads each frame; a Transformer reads them in order.
 
     Paper: Neimark et al., 2021, https://arxiv.org/abs/2102.00719
@@ -67,10 +68,13 @@ class FramesEncoder(ClipEncoder):
 
     places: Tensor
 
-    def __init__(self, column: Any, o: Frames, picture: Any):
+    earlier: ClassVar[dict[str, str]] = {"picture.": "network."}
+    """What weights were called before."""
+
+    def __init__(self, column: Any, o: Frames, network: Any):
         super().__init__(column)
-        self.picture = picture
-        self.project = nn.Linear(picture.widths.pooled, o.embed_dim)
+        self.network = network
+        self.project = nn.Linear(network.widths.pooled, o.embed_dim)
         self.register_buffer("places", sinusoids(self.frames, o.embed_dim), persistent=False)
         self.blocks = nn.ModuleList(Block(o.embed_dim, o.num_heads, o.dropout) for _ in range(o.num_layers))
         self.norm = nn.LayerNorm(o.embed_dim)
@@ -79,12 +83,12 @@ class FramesEncoder(ClipEncoder):
 
     def embed(self, cells: Cells) -> Tensor:
         frames = cells["frames"][:, : self.frames]
-        flat = self.picture.embed(Cells({"pixels": frames.flatten(0, 1)}))
+        flat = self.network.embed(Cells({"pixels": frames.flatten(0, 1)}))
         return flat.unflatten(0, (-1, self.frames))
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
         flat = embedded.flatten(0, 1)
-        pooled = self.picture.read(flat, Cells({"pixels": flat})).pooled
+        pooled = self.network.read(flat, Cells({"pixels": flat})).pooled
         x = self.project(pooled).unflatten(0, (-1, self.frames)) + self.places  # (B, F, D)
         x = self.drop(x)
         for block in self.blocks:

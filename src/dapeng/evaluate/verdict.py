@@ -105,8 +105,11 @@ def _output(
     product = next(iter(views.values()))
     task = task_of(column.task)
     every = metrics_for(product)
+    if not every:
+        words = f"no figure can be told of these {len(at):,} test rows: their true answers are all alike"
+        return {**described, "metrics": {}, "leaderboard": [], "words": words}
     headline = task.first(column, every)
-    beside = {n: every[n] for n in task.shows(column) if n in every}
+    beside = {n: every[n] for n in dict.fromkeys((*task.shows(column), headline)) if n in every}
     wanted: dict[str, tuple[View, Mapping[str, Metric]]] = {
         m: (view, {n: k for n, k in beside.items() if k.applies(view)} if at else every)
         for at, (m, view) in enumerate(views.items())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 PATCHES_AT_ONCE = 256
 """Remembered patches that are compared with at a time."""
-FEW = 3
+FEW = 30
 """Patches that the mean over all counts as, in the reach of one."""
 
 

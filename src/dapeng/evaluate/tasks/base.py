@@ -56,8 +56,9 @@ class Task(TaskOptions):
         return self.headline
 
     def first(self, column: Column, applying: Collection[str]) -> str:
-        """The headline among the metrics that apply."""
-        return next((n for n in (self.leads(column), *self.shows(column)) if n in applying), self.leads(column))
+        """The headline among the metrics that apply: what is shown first, or else any that does."""
+        wanted = (self.leads(column), *self.shows(column), *applying)
+        return next((n for n in wanted if n in applying), self.leads(column))
 
     def shows(self, column: Column) -> tuple[str, ...]:
         """What the leaderboard shows for it, the headline among them."""

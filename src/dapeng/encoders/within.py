@@ -1,0 +1,33 @@
+"""Encoders that read through another one, and begin as it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from dapeng.core.kinds import EncoderOptions
+
+
+class WithinOptions(EncoderOptions):
+    """Base of encoders around another one, `network`: where its public weights lie, and what they decide, is decided as for itself.
+
+    What they build keeps the other one as its `network`.
+    """
+
+    type: str
+    network: EncoderOptions
+
+    def picture(self) -> dict[str, int]:
+        return self.network.picture()
+
+    def located(self, base: Path | None) -> Self:
+        return self._around(self.network.located(base))
+
+    def resolved(self) -> Self:
+        return self._around(self.network.resolved())
+
+    def start(self, encoder: Any) -> None:
+        self.network.start(encoder.network)
+
+    def _around(self, network: EncoderOptions) -> Self:
+        return self if network is self.network else self.model_copy(update={"network": network})
