@@ -21,6 +21,8 @@ SHORT = [
     "evaluate.resamples=50",
     "train.batch_size=16",
 ]
+LIGHT = {"defects": ["inputs.part.size=96", "outputs.mask.decoder.size=200"]}
+"""Of recipes that take minutes even so: smaller pictures, fewer of what is remembered."""
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -83,7 +85,14 @@ def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp
         alone = [f"outputs.{n}.decoder.beams=1" for n, o in outputs.items() if getattr(o.decoder, "beams", 1) > 1]
         run = api.train(
             f"recipe:{name}",
-            overrides=[*SHORT, *phased(name), *alone, *based(name, tmp_path), *judged(name, tmp_path)],
+            overrides=[
+                *SHORT,
+                *LIGHT.get(name, []),
+                *phased(name),
+                *alone,
+                *based(name, tmp_path),
+                *judged(name, tmp_path),
+            ],
             runs=tmp_path,
         )
     except DataError as error:
