@@ -75,5 +75,5 @@ def test_any_network_of_pictures_reads_frames_as_it_reads_pictures(inner: str) -
     network.project.register_forward_hook(lambda _, given, __: seen.append(given[0]))
     with torch.no_grad():
         network(cells)
-        alone = network.picture(Cells({"pixels": cells["frames"][:, 2]})).pooled
+        alone = network.network(Cells({"pixels": cells["frames"][:, 2]})).pooled
     torch.testing.assert_close(seen[0].unflatten(0, (8, -1))[:, 2], alone, rtol=1e-4, atol=1e-4)
