@@ -39,13 +39,14 @@ def writer(width: int = 32, layers: int = 2) -> Writer:
 
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("tokens", [1, 2, NARROW, NARROW + 1, TURNED, TURNED + 1])
-def test_products_of_few_and_of_many_tokens_are_of_the_same_small_weights(kind: Any, tokens: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_of_few_and_of_many_tokens_are_of_the_same_small_weights(kind: Any, tokens: int, dtype: Any) -> None:
     full = layer()
     small, x = PackedLinear(full.weight, full.bias, kind), torch.randn(tokens, 64)
     assert small.packed == (kind != "bf16")
     wanted = x @ small.weight.float().T + full.bias
-    found = small(x)
-    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
+    found = small(x.to(dtype))
+    torch.testing.assert_close(found.float(), wanted, atol=0.02, rtol=0.02)
     assert found.is_contiguous(), "attention is several times slower on numbers that lie the other way round"
 
 

@@ -16,6 +16,7 @@ from dapeng.core.kinds import encoders
 from dapeng.core.spec import Spec
 from dapeng.models.build import Choices, build_model, fresh_model
 from dapeng.nn.tables import Tables
+from dapeng.transforms.compose import steps_of
 
 transformers = pytest.importorskip("transformers", reason="makes public weights with the package transformers")
 
@@ -91,7 +92,42 @@ def test_a_network_of_one_size_alone_is_refused(network: dict[str, Any]) -> None
     spec = Spec(inputs={"x": {"type": "image"}}, outputs={"y": "category"})  # type: ignore[arg-type]
     with pytest.raises(SpecError) as refused:
         build_model(spec, inputs, outputs, Choices())
-    assert f"{network['type']} reads pictures of one size alone" in str(refused.value)
+    assert f"{network['type']} can't read this picture at 0.75 of its size" in str(refused.value)
+
+
+def test_what_is_wrong_within_is_told_with_its_place() -> None:
+    with pytest.raises(SpecError) as refused:
+        settled({"type": "scales", "network": {"type": "efficientnet", "weights": "nowhere"}})
+    assert refused.value.problems[0].where == "network.weights"
+
+
+def test_a_network_within_that_stays_as_it_is_sees_pictures_as_they_are() -> None:
+    frozen = {"type": "efficientnet", "weights": "there", "trained_layers": 0}
+    for encoder, changes in (
+        (frozen, False),
+        ({"type": "scales", "network": frozen}, False),
+        ({"type": "scales"}, True),
+    ):
+        column = fitted("image", augment="auto", encoder=encoder)
+        assert bool(steps_of(column)) == changes
+
+
+@pytest.mark.parametrize(("kind", "around"), [("image", "scales"), ("video", "frames")])
+def test_filters_within_are_made_of_training_rows(kind: str, around: str) -> None:
+    further = {"sizes": [1.5]} if around == "scales" else {}
+    built, batch = model(kind, {"type": around, "network": "airbench", **further})
+    (encoder,) = built.encoders.values()
+    before = encoder.network.filters.clone()
+    encoder.prime(batch["x"])
+    assert not torch.allclose(before, encoder.network.filters)
+
+
+def test_a_size_is_planned_without_memory() -> None:
+    inputs = {"x": fitted("image", encoder={"type": "scales", "sizes": [1.5], "network": "airbench"})}
+    outputs = {"y": fitted("category", "y", target=True)}
+    spec = Spec(inputs={"x": {"type": "image"}}, outputs={"y": "category"})  # type: ignore[arg-type]
+    with torch.device("meta"):
+        assert build_model(spec, inputs, outputs, Choices()).encoders
 
 
 def test_the_whole_way_with_two_sizes(tmp_path: Path) -> None:

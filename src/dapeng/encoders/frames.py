@@ -81,6 +81,12 @@ class FramesEncoder(ClipEncoder):
         self.drop = nn.Dropout(o.dropout) if o.dropout else nn.Identity()
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, aligned=False)
 
+    def prime(self, cells: Cells) -> None:
+        """What the network takes from training rows before the first step, here from their frames."""
+        prime = getattr(self.network, "prime", None)
+        if prime is not None:
+            prime(Cells({"pixels": cells["frames"][:, : self.frames].flatten(0, 1)}))
+
     def embed(self, cells: Cells) -> Tensor:
         frames = cells["frames"][:, : self.frames]
         flat = self.network.embed(Cells({"pixels": frames.flatten(0, 1)}))

@@ -48,6 +48,10 @@ class PublicOptions(EncoderOptions):
             raise ValueError(f"lora: of the weights nothing is trained, so that {beside[0]} says nothing beside it")
         return self
 
+    @property
+    def stays(self) -> bool:
+        return self.weights is not None and self.trained_layers == 0
+
     def architecture(self, folder: PublicFolder) -> dict[str, Any]:
         """Fields of these options as the folder's config.json says them. Raises SpecError for another kind of network."""
         raise NotImplementedError

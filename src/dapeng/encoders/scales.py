@@ -41,6 +41,10 @@ class Scales(WithinOptions):
     sizes: list[Annotated[float, Field(ge=0.5, le=4)]] = Field([0.75], min_length=1, max_length=8)
     """Further heights and widths at which it reads, as shares of the picture's own."""
 
+    @property
+    def stays(self) -> bool:
+        return self.network.stays
+
     def build(self, columns: list[Any], tables: Any) -> ScalesEncoder:
         encoder = ScalesEncoder(self.network.build(columns, tables), self.sizes)
         encoder.try_sizes(columns[0].shape, self.network.type)
@@ -63,37 +67,48 @@ class ScalesEncoder(Encoder):
             maps=tuple((channels * n, stride) for channels, stride in own.maps),
         )
 
-    def levels(self) -> list[Any]:
-        return self.network.levels()
+    def prime(self, cells: Cells) -> None:
+        """What the network takes from training rows before the first step."""
+        prime = getattr(self.network, "prime", None)
+        if prime is not None:
+            prime(cells)
 
     def embed(self, cells: Cells) -> Tensor:
         return self.network.embed(cells)
 
     def read(self, embedded: Tensor, cells: Cells) -> Features:
-        height, width = embedded.shape[2:]
-        own = self.network.read(embedded, cells)
-        every = [own]
-        for share in self.sizes:
-            size = (max(1, round(share * height)), max(1, round(share * width)))
-            every.append(self.network.read(F.interpolate(embedded, size, mode="bilinear"), cells))
+        every = [self.network.read(x, cells) for x in (embedded, *(self._scaled(embedded, s) for s in self.sizes))]
+        own = every[0]
         pooled = None if own.pooled is None else torch.cat([f.pooled for f in every], -1)
         maps = tuple(torch.cat([_on(m, levels[0]) for m in levels], 1) for levels in zip(*(f.maps for f in every)))
         return Features(pooled=pooled, tokens=own.tokens, mask=own.mask, maps=maps)
 
+    def _scaled(self, pixels: Tensor, share: float) -> Tensor:
+        height, width = pixels.shape[2:]
+        return F.interpolate(pixels, (max(1, round(share * height)), max(1, round(share * width))), mode="bilinear")
+
     @torch.no_grad()
     def try_sizes(self, shape: tuple[int, int, int], name: str) -> None:
-        """Raise SpecError where the network can't read a picture (C, Y, X) at these sizes."""
+        """Raise SpecError where the network can't read a picture (C, Y, X) at one of these sizes; nothing is tried without memory."""
+        pixels = torch.zeros(1, *shape, device=next((p.device for p in self.parameters()), None))
+        if pixels.is_meta:
+            return
         training = self.training
-        device = next((p.device for p in self.parameters()), None)
-        try:
-            found = self.eval().read(torch.zeros(1, *shape, device=device), Cells({}))
-        except RuntimeError:
-            found = None
+        self.eval()
+        for share in self.sizes:
+            scaled = self._scaled(pixels, share)
+            try:
+                pooled = self.network.read(scaled, Cells({})).pooled
+                wrong = pooled is not None and pooled.shape[-1] != self.network.widths.pooled
+                why = "what it gives depends on the size" if wrong else ""
+            except RuntimeError as error:
+                why = str(error).splitlines()[0]
+            if why:
+                at = " x ".join(str(n) for n in scaled.shape[2:])
+                what = f"{name} can't read this picture at {share:g} of its size, {at} pixels: {why}"
+                hint = "sizes nearer to 1, or network: {type: resnet_small}, which reads any"
+                raise SpecError(Problem("encoder.network", what, hint))
         self.train(training)
-        if found is None or (found.pooled is not None and found.pooled.shape[-1] != self.widths.pooled):
-            what = f"{name} reads pictures of one size alone"
-            hint = "network: {type: resnet_small}, or another of convolutions alone"
-            raise SpecError(Problem("encoder.network", what, hint))
 
 
 def _on(x: Tensor, like: Tensor) -> Tensor:

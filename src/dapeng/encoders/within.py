@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import EncoderOptions
 
 
@@ -21,13 +24,25 @@ class WithinOptions(EncoderOptions):
         return self.network.picture()
 
     def located(self, base: Path | None) -> Self:
-        return self._around(self.network.located(base))
+        with _in_network():
+            return self._around(self.network.located(base))
 
     def resolved(self) -> Self:
-        return self._around(self.network.resolved())
+        with _in_network():
+            return self._around(self.network.resolved())
 
     def start(self, encoder: Any) -> None:
-        self.network.start(encoder.network)
+        with _in_network():
+            self.network.start(encoder.network)
 
     def _around(self, network: EncoderOptions) -> Self:
         return self if network is self.network else self.model_copy(update={"network": network})
+
+
+@contextmanager
+def _in_network() -> Iterator[None]:
+    """Say of what is wrong that it lies in `network`."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError([Problem(f"network.{p.where}", p.what, p.hint) for p in error.problems]) from None

@@ -182,7 +182,8 @@ class CausalAttention(nn.Module):
                 q = q.to(k.dtype)
         drop = s.attention_dropout if self.training else 0.0
         mixed = attended(q, k, v, view.bias, drop, causal=view.bias is None or view.cache is None)
-        return self.out(mixed.transpose(1, 2).flatten(2).to(x.dtype))
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return self.out(mixed if view.cache is None else mixed.to(x.dtype))
 
 
 class CrossAttention(nn.Module):

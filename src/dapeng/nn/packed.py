@@ -62,7 +62,9 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.in_features).to(torch.bfloat16)
         out = self._narrow(flat) if self.packed and len(flat) <= NARROW else self._wide(flat)
-        out = out.to(x.dtype, memory_format=torch.contiguous_format)
+        out = out.to(
+            x.dtype, memory_format=torch.contiguous_format
+        ).contiguous()  # the first turns only what it converts
         out = out if self.bias is None else out + self.bias
         return out.view(*x.shape[:-1], self.out_features)
 

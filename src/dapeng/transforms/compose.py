@@ -14,7 +14,7 @@ def steps_of(column: Column, outputs: Mapping[str, Column] | None = None) -> lis
     """The transforms of a column, built; a level stands for a list of them. outputs: whose answers may be mixed."""
     asked = getattr(column.options, "augment", "none")
     encoder = getattr(column.options, "encoder", None)
-    if asked == "auto" and getattr(encoder, "weights", None) and getattr(encoder, "trained_layers", None) == 0:
+    if asked == "auto" and encoder is not None and encoder.stays:
         return []  # features of frozen networks are worked out once, for the cells as they are
     if asked == "auto" and any(goes_along(o, column) for o in (outputs or {}).values()):
         return []

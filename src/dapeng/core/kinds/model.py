@@ -99,6 +99,11 @@ class EncoderOptions(Options):
         """What a text column's tokeniser is made of, where it brings one; None: fitted on the training rows."""
         return None
 
+    @property
+    def stays(self) -> bool:
+        """Whether nothing of the network is trained, so that what it says of a cell can be worked out once."""
+        return False
+
     def located(self, base: Path | None) -> EncoderOptions:
         """The same options with paths that start from this folder."""
         return self
