@@ -22,6 +22,7 @@ from dapeng.product.product import NETWORK, Product
 
 ROWS = 12
 PHOTO = {"type": "image", "size": [32, 32], "encoder": {"type": "resnet_small", "width": 4, "stages": 3}}
+TWICE = {**PHOTO, "encoder": {"type": "scales", "network": PHOTO["encoder"]}}
 KIND = {"type": "category"}
 TEXT = {
     "type": "text",
@@ -57,6 +58,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"kind": KIND},
     ),
     "views": ({"photo": {**PHOTO, "views": "moved"}}, {"kind": KIND}),
+    "mask of two sizes": ({"photo": TWICE}, {"mask": {"type": "mask"}}),
+    "kind of two sizes": ({"photo": TWICE}, {"kind": KIND}),
     "conformer": (
         {"clip": {"type": "audio", "encoder": {"type": "conformer", "embed_dim": 16, "num_layers": 1, "num_heads": 2}}},
         {"kind": KIND},

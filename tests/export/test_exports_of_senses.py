@@ -94,7 +94,7 @@ def test_a_volume_has_no_reader_of_its_own_yet(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["conformer", "video", "views"])
+@pytest.mark.parametrize("name", ["conformer", "video", "views", "kind of two sizes"])
 def test_what_is_read_has_a_standalone_form(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="exports by the extra `export`")
     found = written(name, "standalone", tmp_path)
