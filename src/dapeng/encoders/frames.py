@@ -17,7 +17,7 @@ from dapeng.core.kinds import EncoderOptions, encoders
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.clips import ClipEncoder
-from dapeng.encoders.within import WithinOptions
+from dapeng.encoders.within import WithinOptions, prime
 from dapeng.nn.attention import Block, sinusoids
 from dapeng.nn.features import Features, Widths
 
@@ -82,10 +82,7 @@ class FramesEncoder(ClipEncoder):
         self.widths = Widths(pooled=o.embed_dim, tokens=o.embed_dim, aligned=False)
 
     def prime(self, cells: Cells) -> None:
-        """What the network takes from training rows before the first step, here from their frames."""
-        prime = getattr(self.network, "prime", None)
-        if prime is not None:
-            prime(Cells({"pixels": cells["frames"][:, : self.frames].flatten(0, 1)}))
+        prime(self.network, Cells({"pixels": cells["frames"][:, : self.frames].flatten(0, 1)}))
 
     def embed(self, cells: Cells) -> Tensor:
         frames = cells["frames"][:, : self.frames]

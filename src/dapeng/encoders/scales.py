@@ -20,7 +20,7 @@ from dapeng.core.kinds import EncoderOptions, encoders
 from dapeng.core.registry import DEFAULT
 from dapeng.data.batch import Cells
 from dapeng.encoders.base import Encoder
-from dapeng.encoders.within import WithinOptions
+from dapeng.encoders.within import WithinOptions, prime
 from dapeng.nn.features import Features, Widths
 
 
@@ -68,10 +68,7 @@ class ScalesEncoder(Encoder):
         )
 
     def prime(self, cells: Cells) -> None:
-        """What the network takes from training rows before the first step."""
-        prime = getattr(self.network, "prime", None)
-        if prime is not None:
-            prime(cells)
+        prime(self.network, cells)
 
     def embed(self, cells: Cells) -> Tensor:
         return self.network.embed(cells)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from dapeng.core.errors import Problem, SpecError
 from dapeng.core.kinds import EncoderOptions
+from dapeng.data.batch import Cells
 
 
 class WithinOptions(EncoderOptions):
@@ -37,6 +38,12 @@ class WithinOptions(EncoderOptions):
 
     def _around(self, network: EncoderOptions) -> Self:
         return self if network is self.network else self.model_copy(update={"network": network})
+
+
+def prime(network: Any, cells: Cells) -> None:
+    """Give the one within what it takes from training rows before the first step, if it takes anything."""
+    if hasattr(network, "prime"):
+        network.prime(cells)
 
 
 @contextmanager

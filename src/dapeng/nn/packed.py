@@ -62,9 +62,8 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.in_features).to(torch.bfloat16)
         out = self._narrow(flat) if self.packed and len(flat) <= NARROW else self._wide(flat)
-        out = out.to(
-            x.dtype, memory_format=torch.contiguous_format
-        ).contiguous()  # the first turns only what it converts
+        # in one go where it is converted; `to` leaves as it lies what needs no conversion
+        out = out.to(x.dtype, memory_format=torch.contiguous_format).contiguous()
         out = out if self.bias is None else out + self.bias
         return out.view(*x.shape[:-1], self.out_features)
 
