@@ -93,6 +93,7 @@ def test_a_network_of_one_size_alone_is_refused(network: dict[str, Any]) -> None
     with pytest.raises(SpecError) as refused:
         build_model(spec, inputs, outputs, Choices())
     assert f"{network['type']} can't read this picture at 0.75 of its size" in str(refused.value)
+    assert refused.value.problems[0].where == "inputs.x.encoder.network"
 
 
 def test_what_is_wrong_within_is_told_with_its_place() -> None:

@@ -6,6 +6,8 @@ pickling, since they cross process borders.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dapeng.core.secrets import redacted
@@ -56,6 +58,15 @@ class DapengError(ValueError):
 
 class SpecError(DapengError):
     """The spec, an override or an option is wrong. Raised with all problems at once."""
+
+
+@contextmanager
+def under(path: str) -> Iterator[None]:
+    """Say of every SpecError that comes from inside that it lies below this place of the spec."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError([Problem(f"{path}.{p.where}", p.what, p.hint) for p in error.problems]) from None
 
 
 class DataError(DapengError):

@@ -99,7 +99,7 @@ class PublicOptions(EncoderOptions):
         try:
             adapt(encoder, lora)
         except ValueError as error:
-            raise SpecError(Problem("encoder.lora.on", str(error), "an encoder of blocks with attention")) from None
+            raise SpecError(Problem("lora.on", str(error), "an encoder of blocks with attention")) from None
         return encoder
 
     def settled(self, encoder: Encoder) -> Encoder:

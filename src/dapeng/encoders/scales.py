@@ -104,7 +104,7 @@ class ScalesEncoder(Encoder):
                 at = " x ".join(str(n) for n in scaled.shape[2:])
                 what = f"{name} can't read this picture at {share:g} of its size, {at} pixels: {why}"
                 hint = "sizes nearer to 1, or network: {type: resnet_small}, which reads any"
-                raise SpecError(Problem("encoder.network", what, hint))
+                raise SpecError(Problem("network", what, hint))
         self.train(training)
 
 

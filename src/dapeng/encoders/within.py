@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from dapeng.core.errors import Problem, SpecError
+from dapeng.core.errors import under
 from dapeng.core.kinds import EncoderOptions
 from dapeng.data.batch import Cells
 
@@ -25,15 +23,15 @@ class WithinOptions(EncoderOptions):
         return self.network.picture()
 
     def located(self, base: Path | None) -> Self:
-        with _in_network():
+        with under("network"):
             return self._around(self.network.located(base))
 
     def resolved(self) -> Self:
-        with _in_network():
+        with under("network"):
             return self._around(self.network.resolved())
 
     def start(self, encoder: Any) -> None:
-        with _in_network():
+        with under("network"):
             self.network.start(encoder.network)
 
     def _around(self, network: EncoderOptions) -> Self:
@@ -44,12 +42,3 @@ def prime(network: Any, cells: Cells) -> None:
     """Give the one within what it takes from training rows before the first step, if it takes anything."""
     if hasattr(network, "prime"):
         network.prime(cells)
-
-
-@contextmanager
-def _in_network() -> Iterator[None]:
-    """Say of what is wrong that it lies in `network`."""
-    try:
-        yield
-    except SpecError as error:
-        raise SpecError([Problem(f"network.{p.where}", p.what, p.hint) for p in error.problems]) from None

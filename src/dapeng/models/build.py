@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dapeng.columns.base import Column
-from dapeng.core.errors import Problem, SpecError
+from dapeng.core.errors import Problem, SpecError, under
 from dapeng.core.kinds import EncoderOptions, encoders, fusions
 from dapeng.core.spec import Spec
 from dapeng.data.groups import group
@@ -69,7 +69,8 @@ def build_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
     for g in groups:
         columns = [inputs[n] for n in g.columns]
         options: EncoderOptions = columns[0].options.encoder  # type: ignore[attr-defined]
-        built[g.key] = options.build(columns, tables)
+        with under(f"inputs.{g.columns[0]}.encoder"):
+            built[g.key] = options.build(columns, tables)
         if not g.block and columns[0].can_be_absent:
             absent.add(g.key)
     fusion = None
@@ -108,17 +109,11 @@ def fresh_model(spec: Spec, inputs: Mapping[str, Column], outputs: Mapping[str, 
         initialise(model, spec.train.initialisation)
     for g in group(inputs):
         options: EncoderOptions = inputs[g.columns[0]].options.encoder  # type: ignore[attr-defined]
-        try:
+        with under(f"inputs.{g.columns[0]}.encoder"):
             options.start(model.encoders[g.key])
-        except SpecError as error:
-            path = f"inputs.{g.columns[0]}.encoder."
-            raise SpecError([Problem(path + p.where, p.what, p.hint) for p in error.problems]) from None
     for name, column in outputs.items():
-        try:
+        with under(f"outputs.{name}.decoder"):
             column.options.decoder.start(model.decoders[name])  # type: ignore[attr-defined]
-        except SpecError as error:
-            path = f"outputs.{name}.decoder."
-            raise SpecError([Problem(path + p.where, p.what, p.hint) for p in error.problems]) from None
     return model
 
 
