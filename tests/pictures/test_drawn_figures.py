@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dapeng.evaluate.bootstrap import counts_of, draw, interval
 from dapeng.evaluate.nearest import nearest_pictures
-from dapeng.metrics.base import value_of
+from dapeng.metrics.base import Drawn, value_of
 from dapeng.metrics.images import (
     FrechetDistance,
     ImageView,
@@ -131,3 +132,17 @@ def test_pictures_learnt_by_heart_are_found() -> None:
     assert found["shown"][0] == {"row": 7, "trained": 100, "apart": pytest.approx(0, abs=1e-3)}
     plain = [min(np.sqrt(((r / 255.0 - stored[t] / 255.0) ** 2).mean()) for t in trained) for r in real[:5]]
     np.testing.assert_allclose(found["real"][:5], plain, atol=2e-4)
+
+
+def test_the_value_lies_within_its_interval_though_resamples_repeat_rows() -> None:
+    one = view(60, 0.0)
+    metric = FrechetDistance()
+    value = value_of(metric, one)
+    draws = draw({"it": (one, {"fid": metric})}, 400, 0)["it"]["fid"]
+    found = interval(value, draws, 0.95)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low < value < found.high
+    assert np.nanmean(draws) == pytest.approx(value, rel=0.05)
+    raw = metric.values(Drawn(one, np.concatenate(list(counts_of(60, 400, 0)))))
+    assert np.nanmean(raw) > 1.5 * value  # which is why

@@ -270,6 +270,8 @@ class Metric(MetricOptions):
     """True if it is a share of the rows."""
     in_units: ClassVar[bool] = False
     """True if it is in the units of the column."""
+    biased: ClassVar[bool] = False
+    """True if it is worse the fewer different rows there are, so that resamples lie beside the value and are moved back to it."""
 
     def applies(self, view: View) -> bool:
         """Whether it makes sense for these rows."""

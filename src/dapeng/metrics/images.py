@@ -126,6 +126,7 @@ class FrechetDistance(_Images):
 
     type: Literal["fid"] = "fid"
     title: ClassVar[str] = "FID"
+    biased: ClassVar[bool] = True
 
     def applies(self, view: View) -> bool:
         return isinstance(view, ImageView) and view.seen is not None
@@ -144,6 +145,7 @@ class PixelDistance(_Images):
 
     type: Literal["fid_pixels"] = "fid_pixels"
     title: ClassVar[str] = "FID of small pixels"
+    biased: ClassVar[bool] = True
 
     def values(self, drawn: Drawn) -> np.ndarray:
         assert isinstance(drawn.view, ImageView)
