@@ -155,3 +155,46 @@ def test_the_whole_way_with_two_sizes(tmp_path: Path) -> None:
     again = dapeng.load(run.path).predict([{"part": r["part"]} for r in asked]).column("fault.score").to_pylist()
     assert said == again
     assert len(set(said)) == len(said)
+
+
+def pixels(count: int) -> list[dict[str, Any]]:
+    """Dark and bright pictures, as PNG."""
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    draw, out = np.random.default_rng(0), []
+    for i in range(count):
+        file = BytesIO()
+        Image.fromarray(draw.integers(0, 90, (32, 32, 3), np.uint8) + np.uint8(150 * (i % 2))).save(file, "PNG")
+        out.append({"x": file.getvalue(), "y": ["dark", "bright"][i % 2]})
+    return out
+
+
+def test_a_run_with_two_sizes_starts_another_one_alone_and_within(tmp_path: Path) -> None:
+    def trained(encoder: dict[str, Any]) -> Any:
+        return dapeng.train(
+            pixels(24),
+            inputs={"x": {"type": "image", "size": 32, "augment": "none", "encoder": encoder}},
+            outputs={"y": "category"},
+            model="network",
+            train={"steps": 1, "threads": 1, "batch_size": 8, "precision": "fp32", "learning_rate": 1e-9},
+            evaluate={"baselines": [], "resamples": 0},
+            runs=str(tmp_path / "runs"),
+        )
+
+    first = trained({"type": "scales", "sizes": [1.5], "network": {"type": "resnet", "depth": 18}})
+    (own,) = first.product.model.encoders.values()
+    wanted = dict(own.network.named_parameters())
+    for encoder in (
+        {"type": "resnet", "weights": str(first.path)},
+        {"type": "scales", "sizes": [1.5], "network": {"type": "resnet", "weights": str(first.path)}},
+    ):
+        (other,) = trained(encoder).product.model.encoders.values()
+        found = dict(getattr(other, "network", other).named_parameters())
+        assert found.keys() == wanted.keys()
+        assert all(torch.allclose(found[n], wanted[n], atol=1e-5) for n in wanted)
+    with pytest.raises(SpecError) as told:
+        trained({"type": "vit", "weights": str(first.path)})
+    assert "resnet, scales" in str(told.value)

@@ -55,7 +55,8 @@ def _network_anew(session: Session, fold: Fold) -> None:
     rows = np.sort(np.concatenate([fold.rows, more]))
     none = np.empty(0, np.int64)
     inputs, outputs = product.inputs, product.outputs
-    say(f"training the network anew on {len(rows):,} rows, over {trained.epochs:.0f} epochs")
+    long = f"{trained.epochs:.0f} epochs" if trained.epochs >= 1 else f"{trained.epochs:.2g} of an epoch"
+    say(f"training the network anew on {len(rows):,} rows, over {long}")
     again = train_network(
         spec, product.model, inputs, outputs, fold.store, rows, none, Choices(), epochs=trained.epochs
     )

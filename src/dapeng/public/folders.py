@@ -149,34 +149,41 @@ class RunDirectory(PublicFolder):
     def state(self) -> dict[str, Tensor]:
         return load(self.run.file("weights.safetensors"))
 
-    def _column(self, kind: str) -> str:
+    def _place(self, kind: str) -> tuple[str, str, dict[str, Any]]:
+        """The input that an encoder of this kind reads, what its weights' names begin with, and its options: alone, or within another."""
+        used = set()
         for name, column in self.columns.items():
-            if (column["options"].get("encoder") or {}).get("type") == kind:
-                return name
-        used = sorted({(c["options"].get("encoder") or {}).get("type", "?") for c in self.columns.values()})
-        what = f"no input of the run {self.name} is read by {kind}, but by {', '.join(used)}"
-        raise SpecError(Problem("weights", what, f"encoder={used[0]}, or name another run"))
+            within, options = "", column["options"].get("encoder")
+            while options:
+                if options["type"] == kind:
+                    return name, within, options
+                used.add(options["type"])
+                within, options = f"{within}network.", options.get("network")
+        what = f"no input of the run {self.name} is read by {kind}, but by {', '.join(sorted(used)) or 'nothing'}"
+        raise SpecError(
+            Problem("weights", what, f"encoder={min(used)}, or name another run" if used else "name another run")
+        )
 
     def encoder(self, kind: str) -> dict[str, Any]:
-        return self.columns[self._column(kind)]["options"]["encoder"]
+        return self._place(kind)[2]
 
     def tensors(self, kind: str) -> dict[str, Tensor]:
         from dapeng.nn.tables import module_key
 
-        column = self._column(kind)
+        column, within, _ = self._place(kind)
         domain = self.columns[column]["options"].get("like") or column
-        own, table = f"encoders.{module_key(column)}.", f"tables.{module_key(domain)}.weight"
+        own, table = f"encoders.{module_key(column)}.{within}", f"tables.{module_key(domain)}.weight"
         found = self.state()
         out = {name[len(own) :]: tensor for name, tensor in found.items() if name.startswith(own)}
-        return {**out, "table": found[table]} if table in found else out
+        return {**out, "table": found[table]} if table in found and not within else out
 
     def beside(self, kind: str) -> dict[str, Tensor]:
-        own = f"masked.{self._column(kind)}."
+        own = f"masked.{self._place(kind)[0]}."
         found = load(self.run.file(BESIDE)) if self.run.has(BESIDE) else {}
         return {n.removeprefix(own): t for n, t in found.items() if n.startswith(own)}
 
     def vocabulary(self, kind: str) -> dict[str, Any]:
-        return self.columns[self._column(kind)]["state"]
+        return self.columns[self._place(kind)[0]]["state"]
 
     def _output(self, kind: str) -> str:
         used = {n: (c["options"].get("decoder") or {}).get("type", "?") for n, c in self.outputs.items()}
