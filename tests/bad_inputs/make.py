@@ -16,10 +16,12 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import soundfile
 from PIL import Image
 
 MAKERS: dict[str, tuple[str, Callable[[], bytes]]] = {}
@@ -32,6 +34,16 @@ def bad(identity: str, name: str) -> Callable[[Callable[[], bytes]], Callable[[]
         return maker
 
     return add
+
+
+def wav(samples: Any, rate: int = 8000, **how: Any) -> bytes:
+    """A sound file of these samples, from -1 to 1."""
+    file = io.BytesIO()
+    soundfile.write(file, np.asarray(samples), rate, **{"format": "WAV", **how})
+    return file.getvalue()
+
+
+TONE = 0.3 * np.sin(2 * np.pi * 440 * np.arange(1600) / 8000)
 
 
 def fixed(identity: str, name: str, content: bytes | str) -> None:

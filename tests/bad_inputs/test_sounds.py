@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import soundfile
+from make import wav  # type: ignore[import-not-found]
 from PIL import Image as Pillow
 
 import dapeng
@@ -21,12 +21,6 @@ from dapeng.columns.audio import Audio
 from dapeng.core.errors import DataError
 
 RATE = 8_000
-
-
-def wav(samples: Any, rate: int = RATE, **how: Any) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, np.asarray(samples), rate, **{"format": "WAV", **how})
-    return file.getvalue()
 
 
 def tone(seconds: float = 0.2, rate: int = RATE) -> np.ndarray:
