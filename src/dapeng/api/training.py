@@ -17,7 +17,7 @@ from dapeng.data.positions import on_side
 from dapeng.evaluate.blend import blend_shares
 from dapeng.learners.constant import ConstantLearner
 from dapeng.product.files import save
-from dapeng.product.product import NETWORK, Product
+from dapeng.product.product import NETWORK, Product, mix
 from dapeng.train.strategies import agreed
 from dapeng.train.validation import truth
 
@@ -87,6 +87,8 @@ def _cross_validated(session: Session, resume: bool) -> tuple[Fold, list[Tested]
     epochs = 0.0
     if any(NETWORK in final.product.members(o) for o in outputs):
         epochs = max(float(np.median([t.best_epoch for t in tested if NETWORK in t.costs])), 1.0)
+    for o in outputs:
+        _as_delivered(session, final, tested, o)
     if agreed(epochs):
         folds.train(session, final, resume, epochs, tested[-1].log)
     learnt = learning.fit_all(session, final)
@@ -124,6 +126,22 @@ def _shares(session: Session, final: Fold, tested: list[Tested], output: str) ->
         for m in names
     }
     return blend_shares(column, each, wanted[at])
+
+
+def _as_delivered(session: Session, final: Fold, tested: list[Tested], output: str) -> None:
+    """Each fold's product anew, with the shares that the other folds choose, as all folds choose those of the product that is delivered.
+
+    They know many more rows than the few that validate in a fold, and none of those that this fold tests. Left as it is where a product
+    decides by what its own validation rows say.
+    """
+    if session.spec.model != "auto" or any(output in t.settings for t in tested):
+        return
+    for one in (t for t in tested if len(t.rows)):
+        shares = _shares(session, final, [t for t in tested if t is not one], output)
+        if set(shares) <= set(one.predictions):
+            tensors = one.predictions["product"][output]
+            each = {m: {k: one.predictions[m][output][k] for k in tensors} for m in shares}
+            one.shares[output], one.predictions["product"][output] = shares, mix(each, shares)
 
 
 def _fold(session: Session, number: int, sides: np.ndarray, final: Fold, resume: bool, log: int) -> Tested:
