@@ -136,3 +136,48 @@ def test_weights_are_said_to_count_in_training_alone(tmp_path: Path, capsys: pyt
     words = "w weighs rows in training; here every test row counts once."
     assert words in capsys.readouterr().err
     assert words in (run.folder.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_fold_s_blend_has_the_shares_that_the_other_folds_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dapeng.api import training
+    from dapeng.evaluate.blend import blend_shares
+    from dapeng.product.product import mix
+
+    seen: list[Any] = []
+    judge = training.judge
+
+    def looking(session: Any, fold: Any, found: list[Any]) -> Any:
+        seen[:] = found
+        return judge(session, fold, found)
+
+    monkeypatch.setattr(training, "judge", looking)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(240, 2))
+    y = np.where((x[:, 0] * x[:, 1] > 0) ^ (draw.random(240) < 0.1), "same", "apart")
+    lines = [f"{a:.3f},{b:.3f},{c}" for (a, b), c in zip(x, y)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    run = train(tmp_path, "model=auto")
+    column = run.product.outputs["y"]
+    codes = np.array([column.labels.index(label) for label in y])
+    assert len(seen) == 3
+    for one in seen:
+        others = [t for t in seen if t is not one]
+        members = [m for m in one.predictions if one.roles.get(m) == "learner" or m == "network"]
+        assert len(members) > 1
+        each = {m: {"p": np.concatenate([t.predictions[m]["y"]["probabilities"] for t in others])} for m in members}
+        wanted = blend_shares(column, {m: {"probabilities": p["p"]} for m, p in each.items()}, codes_of(codes, others))
+        assert one.shares["y"] == wanted
+        mixed = mix({m: one.predictions[m]["y"] for m in wanted}, wanted)
+        assert np.array_equal(one.predictions["product"]["y"]["probabilities"], mixed["probabilities"])
+    whole = blend_shares(
+        column,
+        {m: {"probabilities": np.concatenate([t.predictions[m]["y"]["probabilities"] for t in seen])} for m in members},
+        codes_of(codes, seen),
+    )
+    assert run.product.shares["y"] == pytest.approx({m: s / sum(whole.values()) for m, s in whole.items()})
+
+
+def codes_of(codes: np.ndarray, found: list[Any]) -> np.ndarray:
+    return codes[np.concatenate([t.rows for t in found])]
