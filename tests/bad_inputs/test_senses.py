@@ -366,3 +366,15 @@ def test_checking_finds_volumes_of_one_file_on_two_sides_of_the_split(
     said = "".join(capfd.readouterr())
     assert (TORN in said) == torn, said
     assert ("columns: {patient: group}" in said) == torn
+
+
+@pytest.mark.parametrize("size", ["-3", "0", "[40, -48]", "[40, 48, 3]", "[40]", "70000"])
+@pytest.mark.parametrize("tag", ["image", "video"])
+def test_a_size_that_is_none_is_refused_with_its_place(
+    tag: str, size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "a.yaml"
+    spec.write_text(f"data: t.csv\ninputs:\n  x: {{type: {tag}, size: {size}}}\noutputs: {{y: category}}\n")
+    assert main(["check", str(spec)]) == 2
+    said = capsys.readouterr().err
+    assert "a.yaml:3: inputs.x.size: expected one side, or height and width, from 1 to 65,536 pixels" in said

@@ -74,6 +74,26 @@ def test_d02_a_value_that_is_none_of_those_named_is_refused_and_others_are_quara
     assert "100% of its pixels have values that no training mask has, such as 9" in found.bad.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [(["a", "b"], "ignore=[9] if 9 means nothing"), (["a", "b", "c", "d"], "leave out labels that no mask has")],
+)
+def test_labels_that_are_more_or_fewer_than_values_are_refused(labels: list[str], hint: str, tmp_path: Path) -> None:
+    rows = []
+    for i in range(12):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[:, 8:], mask[0, i % 2] = 1, 9
+        rows.append({"p": encoded(np.full((16, 16), i, np.uint8)), "m": encoded(mask)})
+    with pytest.raises(DataError, match="values: 0 .*, 1 .*, 9 ") as told:
+        api.train(
+            rows,
+            inputs={"p": {"type": "image", "size": 16}},
+            outputs={"m": {"type": "mask", "labels": labels}},
+            runs=tmp_path / "runs",
+        )
+    assert hint in str(told.value.problems[0].hint)
+
+
 def test_a_photograph_is_no_label_picture() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
     made = column([encoded(noise)])

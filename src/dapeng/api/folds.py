@@ -79,6 +79,8 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     fitted = fit_columns(source, wanted, lambda start, count: given[start : start + count] == 0, made_of)
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, counts(given)[0], choices)
     outputs = {n: fitted[n] for n in chosen.outputs}
+    if number is None or sides is None:
+        refuse_hopeless({n: c.hopeless() for n, c in outputs.items() if not c.options.of_labels})
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     beside = _beside(outputs, chosen.roles)
@@ -101,6 +103,13 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
     untargeted = np.setdiff1d(every, rows, assume_unique=True)
     return Fold(number, product, store, rows, validation, choices, untargeted=untargeted, beside=beside)
+
+
+def refuse_hopeless(why: Mapping[str, tuple[str, str] | None]) -> None:
+    """Raises DataError where nothing can be learnt of an output. why: what is wrong and what to do, by output."""
+    problems = [Problem(f"outputs.{n}", *w) for n, w in why.items() if w is not None]
+    if problems:
+        raise DataError(problems)
 
 
 def _beside(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:

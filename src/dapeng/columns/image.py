@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dapeng.columns.base import Answers, Bad, Cells, Dims, Encoded, Entry
 from dapeng.columns.cells import FileSummary, raw_cells
@@ -26,6 +26,7 @@ from dapeng.columns.pictures import (
     MAX_PIXELS,
     MIN_SIDE,
     Unreadable,
+    checked_sides,
     fit_size,
     is_grey,
     open_picture,
@@ -95,6 +96,11 @@ class Image(ColumnOptions):
     """Largest picture that is decoded."""
     min_side: int = Field(MIN_SIDE, ge=1)
     """Pictures with a shorter side are quarantined."""
+
+    @field_validator("size")
+    @classmethod
+    def _sides(cls, value: Any) -> Any:
+        return checked_sides(value)
 
     @classmethod
     def examples(cls) -> list[Any]:

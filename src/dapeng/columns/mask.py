@@ -239,14 +239,23 @@ class MaskColumn(Column):
         if self.state["strange"]:
             what = f"{self.state['strange']:,} cells have over {MOST_VALUES} different values and are no label pictures"
             said.append(f"{what} (a photograph, or a JPEG?): say outputs.{self.name}.values")
-        if self.options.labels is not None and self.options.labels != self.labels:
-            said.append(
-                f"{len(self.options.labels)} labels are named, and {len(self.values)} values were found: {self.values}"
-            )
         return said
 
     def hopeless(self) -> tuple[str, str] | None:
-        return None if len(self.values) > 1 else ("all pixels of all masks have one value", "")
+        if len(self.values) < 2:
+            return "all pixels of all masks have one value", ""
+        named, every = self.options.labels, max(sum(self.state["counts"]), 1)
+        if named is None or "named" in self.state or len(named) == len(self.values):
+            return None
+        shares = [f"{v} ({100 * n / every:.2g} % of pixels)" for v, n in zip(self.values[:10], self.state["counts"])]
+        what = f"{len(named)} labels are named, and the masks that train hold {len(self.values)} values: {', '.join(shares)}"
+        rarest = self.values[int(np.argmin(self.state["counts"]))]
+        if len(self.values) > len(named):
+            return (
+                what,
+                f"name a label for each value, or say outputs.{self.name}.ignore=[{rarest}] if {rarest} means nothing",
+            )
+        return what, f"say outputs.{self.name}.values, a value for each label, or leave out labels that no mask has"
 
     def predictions(self) -> dict[str, Dims]:
         y, x = self.frame[-2:]

@@ -21,6 +21,8 @@ from dapeng.core.files import from_text
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 2
+LONGEST_SIDE = 65_536
+"""To which a picture may be scaled."""
 LINES = 256
 """Lines of a label picture that are turned into numbers at a time."""
 LONGEST_NAME = 200
@@ -35,6 +37,14 @@ DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, 
 
 class Unreadable(ValueError):
     """A picture that can't be used, with the reason."""
+
+
+def checked_sides(value: Any) -> Any:
+    """The option `size`: one side in pixels, height and width, or auto. Raises ValueError where it is something else."""
+    sides = value if isinstance(value, list) else [value]
+    if value == "auto" or (len(sides) == (2 if sides is value else 1) and all(1 <= v <= LONGEST_SIDE for v in sides)):
+        return value
+    raise ValueError(f"expected one side, or height and width, from 1 to {LONGEST_SIDE:,} pixels: 64, or [48, 64]")
 
 
 def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Any:

@@ -15,10 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dapeng.columns.base import Bad, Cells, Column, Dims, Encoded, Entry
 from dapeng.columns.cells import FileSummary, guessed_files, located, named_files, raw_cells
+from dapeng.columns.pictures import checked_sides
 from dapeng.columns.video_reader import VideoReader
 from dapeng.core import kinds
 from dapeng.core.kinds import ColumnOptions, EncoderOptions, TransformOptions
@@ -73,6 +74,11 @@ class Video(ColumnOptions):
     """Longest video that is decoded; longer ones are quarantined by what their header says."""
     max_pixels: int = Field(10_000_000, ge=4)
     """Largest frame that is decoded."""
+
+    @field_validator("size")
+    @classmethod
+    def _sides(cls, value: Any) -> Any:
+        return checked_sides(value)
 
     @classmethod
     def examples(cls) -> list[Any]:
