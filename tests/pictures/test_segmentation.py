@@ -84,7 +84,7 @@ def test_labels_that_are_more_or_fewer_than_values_are_refused(labels: list[str]
         mask = np.zeros((16, 16), np.uint8)
         mask[:, 8:], mask[0, i % 2] = 1, 9
         rows.append({"p": encoded(np.full((16, 16), i, np.uint8)), "m": encoded(mask)})
-    with pytest.raises(DataError, match="values: 0 .*, 1 .*, 9 ") as told:
+    with pytest.raises(DataError, match=r"values: 0 .*, 1 .*, 9 ") as told:
         api.train(
             rows,
             inputs={"p": {"type": "image", "size": 16}},
