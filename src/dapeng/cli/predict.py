@@ -1,4 +1,4 @@
-"""A table of predictions with probabilities, one line a row of the data; pictures lie as PNG files in a folder beside it.
+"""A table of predictions with probabilities, one line a row of the data; pictures and sounds lie as files in a folder beside it (--to).
 Of a language model the data holds texts to go on with, in a column of its output's name.
 
 dapeng predict runs/reviews-0001 new.csv > predictions.csv

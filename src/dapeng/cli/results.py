@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from dapeng.core.console import emit, table
+from dapeng.core.console import emit, say, table
 from dapeng.core.errors import DataError
 from dapeng.core.files import json_text
 from dapeng.core.run import file_name
@@ -69,6 +69,15 @@ def write_table(rows: Any, to: str | None, form: str) -> None:
     else:
         for line in lines:
             emit(line)
+        _say_where_files_go(frame)
+
+
+def _say_where_files_go(frame: Any) -> None:
+    import pyarrow as pa
+
+    made = [f.name for f in frame.schema if pa.types.is_binary(f.type)]
+    if made:
+        say(f"info: {', '.join(made)}: files, written in base64; --to FILE.csv puts them in a folder beside it")
 
 
 def _with_files(frame: Any, to: Path) -> Any:
