@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dapeng.evaluate.bootstrap import counts_of, draw, interval, share_interval
 from dapeng.evaluate.text import Verdict
 from dapeng.evaluate.verdict import Judged, judge
 from dapeng.evaluate.views import metrics_for
+from dapeng.evaluate.words import words_of
 from dapeng.metrics.base import ClassView, value_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -73,6 +75,74 @@ def test_the_words_say_that_a_linear_model_does_as_well():
     found = judged_classes(product=2.0, linear=2.0)
     assert "A linear model does as well" in found["verdict"]
     assert "use model: linear" in found["verdict"]
+
+
+def compared(value: float, rival: float, low: float, high: float, rows: int = 6, floor: float | None = None) -> str:
+    """The words on a product that is better than a threshold by an interval; floor: what a constant answer reaches."""
+    figures = {"product": value, "otsu": rival} | ({} if floor is None else {"constant": floor})
+    gaps = {n: {"value": value - v, "low": value - v, "high": value - v} for n, v in figures.items()}
+    gaps["otsu"] |= {"low": low, "high": high}
+    board = [
+        {"name": n, "role": "baseline", "share": 0.0, "same": False, "difference": gaps[n]} | told("dice", v)
+        for n, v in figures.items()
+        if n != "product"
+    ]
+    found = {"headline": "dice", "titles": {"dice": "Dice"}, "rows": rows, "leaderboard": board} | told("dice", value)
+    return words_of("y", "one label", found, 0.95)
+
+
+def told(metric: str, value: float) -> dict[str, Any]:
+    return {"metrics": {metric: {"value": value, "low": value - 0.01, "high": value + 0.01, "resamples": 1000}}}
+
+
+def test_a_baseline_that_is_far_behind_does_not_do_as_well_because_rows_are_few():
+    said = compared(0.9991, 0.4546, -0.0012, 0.64)
+    assert "6 test rows can't tell it from a threshold (Otsu), which reaches 0.4546" in said
+    assert "between -0.0012 and +0.64" in said
+    assert "as well" not in said
+    assert "can't be kept" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "rival", "low", "high", "floor", "as_well"),
+    [
+        (0.90, 0.89, -0.01, 0.03, None, True),  # little, of the values' size
+        (0.90, 0.80, -0.01, 0.20, None, False),
+        (0.90, 0.89, -0.01, 0.03, 0.85, False),  # little of the values' size, and much of what is gained
+        (0.90, 0.91, -0.30, 0.30, 0.85, True),  # no worse
+    ],
+)
+def test_as_well_is_a_small_difference_or_a_value_that_is_no_worse(value, rival, low, high, floor, as_well):
+    said = compared(value, rival, low, high, 200, floor)
+    assert ("does as well" in said) == as_well
+    assert ("can't tell it from" in said) != as_well
+
+
+def test_simpler_is_not_advised_where_it_is_only_not_shown_to_be_worse():
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 3, 12)
+    right = np.eye(3)[codes] * 0.8 + 0.05
+    wrong = right.copy()
+    wrong[:3] = np.roll(right[:3], 1, 1)
+    members = [
+        Judged("product", "product", {"y": {"probabilities": right}}, 1.0, {"y": 0.0}),
+        Judged("svm", "learner", {"y": {"probabilities": right * 0.99}}, 1.0, {"y": 0.0}),
+        Judged("linear", "learner", {"y": {"probabilities": wrong}}, 1.0, {"y": 0.0}),
+    ]
+    found = judge(Evaluate(), {"y": labels_column(["a", "b", "c"])}, {"y": (codes, codes >= 0)}, members, "", 0)
+    assert "A support vector machine does as well: 100.0%." in found["verdict"]
+    assert "model: linear" not in found["verdict"]
+
+
+def test_few_rows_can_not_tell_that_the_inputs_say_little():
+    codes = np.arange(12) % 3
+    some = np.where(np.arange(12) < 3, codes, 0)
+    members = [
+        Judged("product", "product", {"y": {"probabilities": np.eye(3)[some] * 0.8 + 0.05}}, 1.0, {"y": 0.0}),
+        Judged("constant", "baseline", {"y": {"probabilities": np.eye(3)[codes * 0] * 0.8 + 0.05}}, 0.0, {}),
+    ]
+    found = judge(Evaluate(), {"y": labels_column(["a", "b", "c"])}, {"y": (codes, codes >= 0)}, members, "", 0)
+    assert "12 rows can't tell whether anything here is better." in found["verdict"]
 
 
 def test_the_words_say_that_the_inputs_say_little():

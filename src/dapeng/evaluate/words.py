@@ -39,9 +39,11 @@ NAMES = {
     "ngram_3": "a trigram model",
     "ngram_5": "a 5-gram model",
 }
-SEVERAL = ("trees", "usual_boxes", "training_pictures")
+SEVERAL = ("trees", "usual_boxes", "blobs", "training_pictures")
 """Of which one speaks in the plural."""
 FEW_ROWS = 100
+SMALL = 0.1
+"""The share of what the product gains that may be lost, at worst, by what does as well as it."""
 
 
 def words_of(name: str, floor: str, found: dict[str, Any], confidence: float) -> str:
@@ -107,6 +109,8 @@ def _floor(found: dict[str, Any], what: str) -> str:
     better = row["difference"]
     if better["low"] is not None and better["low"] > 0:
         return f"{what} reaches {reached}."
+    if better["value"] > 0 and found["rows"] < FEW_ROWS:
+        return f"{what} reaches {reached}, and {found['rows']} rows can't tell whether anything here is better."
     return f"{what} reaches {reached}, and nothing here is clearly better: the inputs say little about it."
 
 
@@ -141,17 +145,37 @@ def _rival(found: dict[str, Any]) -> str:
     if gap["high"] < 0:
         who = "A part of it wins alone" if row["share"] > 0 else "The baseline wins"
         return f"{who}: {called} {reach} {reached}, better by {by}.{_advice(row)}"
-    simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
+    if not does_as_well(row, found):
+        return f"{found['rows']:,} test rows can't tell it from {called}, which {reach} {reached}: the difference is{_bounds(metric, gap)}."
+    simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and does_as_well(r, found)), row)
     other = (
         "" if simple is row else f" ({shown(metric, simple['metrics'][metric]['value'])}, no clear difference either)"
     )
-    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple, other)}"
+    bounds = _bounds(metric, gap)
+    told = f"; the difference is{bounds}" if bounds else ""
+    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}{told}.{_advice(simple, other)}"
 
 
-def _ties(row: dict[str, Any]) -> bool:
-    """True if the product is not clearly better than it."""
-    low = row.get("difference", {}).get("low")
-    return low is not None and low <= 0
+def does_as_well(row: dict[str, Any], found: dict[str, Any]) -> bool:
+    """True of a row of the leaderboard that is not clearly worse than the product and, more, may be called as good.
+
+    That is where its value is no worse, or where the product is better by little even at the far end of the interval: by less than a
+    tenth of what it gains over a constant answer, or of the larger of the two values where no constant was judged. Few rows leave a
+    baseline that is far behind within the interval; that alone does not make it as good.
+    """
+    gap = row.get("difference", {})
+    if gap.get("low") is None or gap["low"] > 0:
+        return False
+    return gap["value"] <= 0 or gap["high"] <= SMALL * _scale(row, found)
+
+
+def _scale(row: dict[str, Any], found: dict[str, Any]) -> float:
+    """What a difference between the product and a rival is held against."""
+    floor = _row(found, "constant")
+    if floor is not None:
+        return float(floor["difference"]["value"])
+    metric = found["headline"]
+    return max(abs(each["metrics"][metric]["value"]) for each in (found, row))
 
 
 def _gap(metric: str, value: float) -> str:
@@ -166,6 +190,8 @@ def _bounds(metric: str, gap: dict[str, Any]) -> str:
     factor, unit = (100, " points") if metric == "accuracy" else (1, "")
     sure = gap["low"] > 0 or gap["high"] < 0
     low, high = (settled(metric, gap[k] * factor) for k in ("low", "high"))
+    if low == high:  # all resamples are alike: what they know nothing of is no doubt
+        return ""
     if not sure:
         return f" between {low:+.2g} and {high:+.2g}{unit}"
     near, far = sorted((abs(low), abs(high)))
