@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dapeng.columns.anomaly import FAULTY
 from dapeng.core.errors import SpecError
 from dapeng.core.files import json_text
 from dapeng.core.spec import Evaluate
-from dapeng.evaluate.bootstrap import counts_of, draw, interval, share_interval
+from dapeng.evaluate.bootstrap import counts_of, draw, figure, interval, share_interval
 from dapeng.evaluate.text import Verdict
 from dapeng.evaluate.verdict import Judged, judge
 from dapeng.evaluate.views import metrics_for
 from dapeng.evaluate.words import words_of
+from dapeng.metrics.anomalies import AnomalyView, FalseAlarms
 from dapeng.metrics.base import ClassView, value_of
+from dapeng.metrics.texts import TextView
+from dapeng.metrics.transcripts import LetterErrors, WordErrors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from judging import judged_classes, labels_column, number_column, probabilities
@@ -50,6 +54,43 @@ def test_a_perfect_score_still_has_doubt():
     found = share_interval(1.0, 30, np.ones(500), 0.95)
     assert found.low == pytest.approx(0.8865, abs=1e-3)  # Wilson, 30 of 30
     assert found.high == 1.0
+
+
+def test_a_word_error_rate_of_nothing_has_the_doubt_of_so_many_words():
+    texts = np.array(["eins zwei drei", "vier fuenf", "sechs"] * 3, object)
+    view = TextView(texts, texts, np.zeros(9), np.ones(9), heard=True)
+    for metric in (WordErrors(), LetterErrors()):
+        found = figure(metric, view, np.zeros(500), 0.95)
+        assert (found.value, found.low) == (0.0, 0.0)
+        assert found.high == pytest.approx(0.1759, abs=1e-3)  # Wilson, none of 18
+
+
+def test_errors_beyond_every_word_keep_what_resampling_says():
+    texts, said = np.array(["eins", "zwei"], object), np.array(["eins", "zwei drei vier"], object)
+    view = TextView(said, texts, np.zeros(2), np.ones(2), heard=True)
+    draws = np.repeat([0.0, 1.0, 1.0, 2.0], 50)
+    assert value_of(WordErrors(), view) == 1.0
+    assert (figure(WordErrors(), view, draws, 0.95).low, figure(WordErrors(), view, draws, 0.95).high) == (0.0, 2.0)
+
+
+def test_false_alarms_of_nothing_have_the_doubt_of_so_many_good_rows():
+    codes = np.zeros((6, 1, 1), np.int64)
+    codes[4:] = FAULTY
+    view = AnomalyView(np.arange(6.0), np.zeros((6, 1, 1)), codes, 4.0)
+    found = figure(FalseAlarms(), view, np.zeros(500), 0.95)
+    assert found.value == found.low == 0.0
+    assert found.high == pytest.approx(0.4899, abs=1e-3)  # Wilson, none of 4
+
+
+@pytest.mark.parametrize(("rows", "words"), [(6, "6 rows are few, and"), (200, "There are 200 rows, and")])
+def test_where_every_resample_is_alike_there_is_no_interval_and_it_is_said(rows, words):
+    values = np.arange(float(rows))
+    members = [Judged("product", "product", {"y": {"mean": values + 0.5}}, 0.0, {"y": 0.0})]
+    found = judge(Evaluate(), {"y": number_column()}, {"y": (values, np.ones(rows, bool))}, members, "", 0)
+    assert (found["headline"]["value"], found["headline"]["low"]) == (0.5, None)
+    assert "[" not in found["verdict"]
+    assert f"{words} drawn again they always give the same" in found["verdict"]
+    assert "take the interval seriously" not in found["verdict"]
 
 
 def test_the_same_seed_gives_the_same_verdict():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.core.kinds import metrics
+from dapeng.evaluate.bootstrap import FEWEST
 
 SHIPPED = ("trees", "linear", "mixed")
 """Learners that `model:` can ask for alone."""
@@ -41,6 +42,10 @@ NAMES = {
 }
 SEVERAL = ("trees", "usual_boxes", "blobs", "training_pictures")
 """Of which one speaks in the plural."""
+ALIKE = (
+    "no interval, as every resample of these rows gives the same: what other rows would reach can't be told from them"
+)
+"""What a figure without an interval is told with, where there were resamples enough."""
 FEW_ROWS = 100
 SMALL = 0.1
 """The share of what the product gains that may be lost, at worst, by what does as well as it."""
@@ -49,9 +54,22 @@ SMALL = 0.1
 def words_of(name: str, floor: str, found: dict[str, Any], confidence: float) -> str:
     """A few sentences on one output. floor: what reaches the floor. found: its part of metrics.json, so far as it is made."""
     sentences = [_reached(name, found, confidence), _floor(found, floor), _rival(found), _parts(found)]
-    if found["rows"] < FEW_ROWS:
-        sentences.append(f"{found['rows']} rows are few: take the interval seriously.")
+    sentences.append(_doubt(found))
     return " ".join(s for s in sentences if s)
+
+
+def _doubt(found: dict[str, Any]) -> str:
+    """What so few rows leave open, and that there is no interval where every resample of them is alike."""
+    few = f"{found['rows']:,} rows are few"
+    if all_alike(found["metrics"][found["headline"]]):
+        few = few if found["rows"] < FEW_ROWS else f"There are {found['rows']:,} rows"
+        return f"{few}, and drawn again they always give the same: what other rows would reach can't be told from them."
+    return f"{few}: take the interval seriously." if found["rows"] < FEW_ROWS else ""
+
+
+def all_alike(figure: dict[str, Any]) -> bool:
+    """True of a figure that has no interval although there were resamples enough: each came out as the figure itself."""
+    return figure.get("low") is None and figure.get("resamples", 0) >= FEWEST
 
 
 def shown(metric: str, value: float) -> str:
