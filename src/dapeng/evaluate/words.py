@@ -105,7 +105,7 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     level = f" ({confidence:.0%} interval)" if bounds else ""
     explained = next((m for m in ("r2", "r2_elements") if m in found["metrics"] and _known(found, m)), None)
     beside = f", R2 {rounded(found['metrics'][explained]['value'])}" if explained else ""
-    return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
+    return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} {found.get('rows_are', 'test rows')}."
 
 
 def in_a_sentence(title: str) -> str:
