@@ -143,6 +143,9 @@ def test_what_it_is_read_as_does_not_hang_on_format_rate_and_channels() -> None:
     state.add(pa.array([*cells, *others[2:]], pa.binary()))
     assert state.result()["rate"] == 16_000
     assert state.result()["several"] == 1
+    made = Audio().fitted("sound", state.result(), False)
+    assert not made.remarks(), "nothing to be done about them"
+    assert "1 training sounds have several channels: their mean is read" in made.handled()
 
 
 def test_a_sound_beyond_full_scale_is_cut_and_told() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dapeng import api
 from dapeng.columns.category import Category
 from dapeng.core.errors import DataError
 from dapeng.data.table import Block, Frame
@@ -40,3 +41,16 @@ def test_a_missing_target_column_is_named():
     with pytest.raises(DataError, match="has no column 'y'") as error:
         evaluate_on(Parrot(), Frame(pa.table({"x": ["a"], "Y1": ["a"]})))  # type: ignore[arg-type]
     assert "hint" in str(error.value)
+
+
+def test_rows_that_trained_a_run_are_told_and_others_are_called_by_their_file(tmp_path):
+    table = "x,y\n" + "".join(f"{i % 7},{'ab'[i % 7 > 3]}\n" for i in range(60))
+    (tmp_path / "mine.csv").write_text(table)
+    (tmp_path / "other.csv").write_text(table + "1,a\n")
+    spec = {"inputs": {"x": "number"}, "model": "linear", "evaluate": {"resamples": 50}}
+    run = api.train(tmp_path / "mine.csv", {"y": "category"}, runs=tmp_path / "runs", **spec)
+    mine, other = (run.evaluate(tmp_path / n) for n in ("mine.csv", "other.csv"))
+    assert "the figures flatter" in mine["notes"][0]
+    assert not other["notes"]
+    assert "on 61 rows of" in other["verdict"]
+    assert "test rows" not in mine["verdict"] + other["verdict"]

@@ -5,18 +5,24 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dapeng.columns.anomaly import FAULTY
 from dapeng.core.errors import SpecError
 from dapeng.core.files import json_text
 from dapeng.core.spec import Evaluate
-from dapeng.evaluate.bootstrap import counts_of, draw, interval, share_interval
+from dapeng.evaluate.bootstrap import counts_of, draw, figure, interval, share_interval
 from dapeng.evaluate.text import Verdict
 from dapeng.evaluate.verdict import Judged, judge
 from dapeng.evaluate.views import metrics_for
+from dapeng.evaluate.words import words_of
+from dapeng.metrics.anomalies import AnomalyView, FalseAlarms
 from dapeng.metrics.base import ClassView, value_of
+from dapeng.metrics.texts import TextView
+from dapeng.metrics.transcripts import LetterErrors, WordErrors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from judging import judged_classes, labels_column, number_column, probabilities
@@ -50,6 +56,43 @@ def test_a_perfect_score_still_has_doubt():
     assert found.high == 1.0
 
 
+def test_a_word_error_rate_of_nothing_has_the_doubt_of_so_many_words():
+    texts = np.array(["eins zwei drei", "vier fuenf", "sechs"] * 3, object)
+    view = TextView(texts, texts, np.zeros(9), np.ones(9), heard=True)
+    for metric in (WordErrors(), LetterErrors()):
+        found = figure(metric, view, np.zeros(500), 0.95)
+        assert (found.value, found.low) == (0.0, 0.0)
+        assert found.high == pytest.approx(0.1759, abs=1e-3)  # Wilson, none of 18
+
+
+def test_errors_beyond_every_word_keep_what_resampling_says():
+    texts, said = np.array(["eins", "zwei"], object), np.array(["eins", "zwei drei vier"], object)
+    view = TextView(said, texts, np.zeros(2), np.ones(2), heard=True)
+    draws = np.repeat([0.0, 1.0, 1.0, 2.0], 50)
+    assert value_of(WordErrors(), view) == 1.0
+    assert (figure(WordErrors(), view, draws, 0.95).low, figure(WordErrors(), view, draws, 0.95).high) == (0.0, 2.0)
+
+
+def test_false_alarms_of_nothing_have_the_doubt_of_so_many_good_rows():
+    codes = np.zeros((6, 1, 1), np.int64)
+    codes[4:] = FAULTY
+    view = AnomalyView(np.arange(6.0), np.zeros((6, 1, 1)), codes, 4.0)
+    found = figure(FalseAlarms(), view, np.zeros(500), 0.95)
+    assert found.value == found.low == 0.0
+    assert found.high == pytest.approx(0.4899, abs=1e-3)  # Wilson, none of 4
+
+
+@pytest.mark.parametrize(("rows", "words"), [(6, "6 rows are few, and"), (200, "There are 200 rows, and")])
+def test_where_every_resample_is_alike_there_is_no_interval_and_it_is_said(rows, words):
+    values = np.arange(float(rows))
+    members = [Judged("product", "product", {"y": {"mean": values + 0.5}}, 0.0, {"y": 0.0})]
+    found = judge(Evaluate(), {"y": number_column()}, {"y": (values, np.ones(rows, bool))}, members, "", 0)
+    assert (found["headline"]["value"], found["headline"]["low"]) == (0.5, None)
+    assert "[" not in found["verdict"]
+    assert f"{words} drawn again they always give the same" in found["verdict"]
+    assert "take the interval seriously" not in found["verdict"]
+
+
 def test_the_same_seed_gives_the_same_verdict():
     assert json_text(judged_classes(2, 2)) == json_text(judged_classes(2, 2))
 
@@ -73,6 +116,74 @@ def test_the_words_say_that_a_linear_model_does_as_well():
     found = judged_classes(product=2.0, linear=2.0)
     assert "A linear model does as well" in found["verdict"]
     assert "use model: linear" in found["verdict"]
+
+
+def compared(value: float, rival: float, low: float, high: float, rows: int = 6, floor: float | None = None) -> str:
+    """The words on a product that is better than a threshold by an interval; floor: what a constant answer reaches."""
+    figures = {"product": value, "otsu": rival} | ({} if floor is None else {"constant": floor})
+    gaps = {n: {"value": value - v, "low": value - v, "high": value - v} for n, v in figures.items()}
+    gaps["otsu"] |= {"low": low, "high": high}
+    board = [
+        {"name": n, "role": "baseline", "share": 0.0, "same": False, "difference": gaps[n]} | told("dice", v)
+        for n, v in figures.items()
+        if n != "product"
+    ]
+    found = {"headline": "dice", "titles": {"dice": "Dice"}, "rows": rows, "leaderboard": board} | told("dice", value)
+    return words_of("y", "one label", found, 0.95)
+
+
+def told(metric: str, value: float) -> dict[str, Any]:
+    return {"metrics": {metric: {"value": value, "low": value - 0.01, "high": value + 0.01, "resamples": 1000}}}
+
+
+def test_a_baseline_that_is_far_behind_does_not_do_as_well_because_rows_are_few():
+    said = compared(0.9991, 0.4546, -0.0012, 0.64)
+    assert "6 test rows can't tell it from a threshold (Otsu), which reaches 0.4546" in said
+    assert "between -0.0012 and +0.64" in said
+    assert "as well" not in said
+    assert "can't be kept" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "rival", "low", "high", "floor", "as_well"),
+    [
+        (0.90, 0.89, -0.01, 0.03, None, True),  # little, of the values' size
+        (0.90, 0.80, -0.01, 0.20, None, False),
+        (0.90, 0.89, -0.01, 0.03, 0.85, False),  # little of the values' size, and much of what is gained
+        (0.90, 0.91, -0.30, 0.30, 0.85, True),  # no worse
+    ],
+)
+def test_as_well_is_a_small_difference_or_a_value_that_is_no_worse(value, rival, low, high, floor, as_well):
+    said = compared(value, rival, low, high, 200, floor)
+    assert ("does as well" in said) == as_well
+    assert ("can't tell it from" in said) != as_well
+
+
+def test_simpler_is_not_advised_where_it_is_only_not_shown_to_be_worse():
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 3, 12)
+    right = np.eye(3)[codes] * 0.8 + 0.05
+    wrong = right.copy()
+    wrong[:3] = np.roll(right[:3], 1, 1)
+    members = [
+        Judged("product", "product", {"y": {"probabilities": right}}, 1.0, {"y": 0.0}),
+        Judged("svm", "learner", {"y": {"probabilities": right * 0.99}}, 1.0, {"y": 0.0}),
+        Judged("linear", "learner", {"y": {"probabilities": wrong}}, 1.0, {"y": 0.0}),
+    ]
+    found = judge(Evaluate(), {"y": labels_column(["a", "b", "c"])}, {"y": (codes, codes >= 0)}, members, "", 0)
+    assert "A support vector machine does as well: 100.0%." in found["verdict"]
+    assert "model: linear" not in found["verdict"]
+
+
+def test_few_rows_can_not_tell_that_the_inputs_say_little():
+    codes = np.arange(12) % 3
+    some = np.where(np.arange(12) < 3, codes, 0)
+    members = [
+        Judged("product", "product", {"y": {"probabilities": np.eye(3)[some] * 0.8 + 0.05}}, 1.0, {"y": 0.0}),
+        Judged("constant", "baseline", {"y": {"probabilities": np.eye(3)[codes * 0] * 0.8 + 0.05}}, 0.0, {}),
+    ]
+    found = judge(Evaluate(), {"y": labels_column(["a", "b", "c"])}, {"y": (codes, codes >= 0)}, members, "", 0)
+    assert "12 rows can't tell whether anything here is better." in found["verdict"]
 
 
 def test_the_words_say_that_the_inputs_say_little():

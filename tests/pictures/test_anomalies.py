@@ -149,6 +149,21 @@ def test_the_threshold_keeps_to_the_stated_rate_of_misses() -> None:
     assert 0.08 <= (~made.said({"score": scores[100:]})).mean() <= 0.1
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (4, "on: 4 good validation rows are too few to set a rate of 2.0%, which takes 50 at least"),
+        (50, "where 2.0% of the 50 good validation rows are false alarms"),
+    ],
+)
+def test_a_threshold_says_how_many_rows_it_rests_on_and_when_they_are_too_few(rows: int, told: str) -> None:
+    made = column(["good"] * 3, false_alarms=0.02)
+    settings = made.settle({"score": np.arange(rows, dtype=np.float32)}, np.zeros((rows, 2, 2), np.uint8))
+    made.keep(settings)
+    assert told in made.decision()
+    assert made.agreed([settings, settings])["rests_on"] == 2 * rows
+
+
 def test_a_fault_that_is_smaller_than_a_pixel_is_still_there() -> None:
     whole = np.zeros((64, 64), np.uint8)
     whole[41, 23] = 255

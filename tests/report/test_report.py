@@ -21,6 +21,8 @@ import itertools
 from made_run import EVIL, QUOTES, class_run
 
 from dapeng.core.files import write_text, write_yaml
+from dapeng.evaluate.words import ALIKE
+from dapeng.report.card import card
 from dapeng.report.html import el, escaped
 from dapeng.report.sections.learning import Learning
 from dapeng.report.write import write_report
@@ -273,3 +275,16 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
+
+
+def test_a_figure_without_an_interval_says_why_in_the_report_and_on_the_card(tmp_path):
+    folder = class_run(tmp_path, ["a", "b"], ["x", "y"] * 20)
+    found = folder.read_json("metrics.json")
+    for figure in found["outputs"]["y"]["metrics"].values():
+        figure |= {"low": 0.0, "high": 1.0}
+    folder.write_json("metrics.json", found)
+    assert ALIKE not in write_report(folder).read_text(encoding="utf-8") + card(folder)
+    found["outputs"]["y"]["metrics"]["auroc"] |= {"low": None, "high": None}
+    folder.write_json("metrics.json", found)
+    assert f"–: {escaped(ALIKE)}" in write_report(folder).read_text(encoding="utf-8")
+    assert f"–: {ALIKE}" in card(folder)

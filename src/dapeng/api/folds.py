@@ -204,6 +204,8 @@ def say_columns(fold: Fold) -> None:
     for name, column in [*inputs.items(), *outputs.items()]:
         for remark in column.remarks():
             warn(f"{name}: {remark}")
+        for told in column.handled():
+            say(f"{name}: {told}")
     for name, column in outputs.items():
         decoder: Any = getattr(column.options, "decoder", None)
         for remark in [] if decoder is None else decoder.remarks(column, store, fold.rows):

@@ -48,7 +48,12 @@ class Run:
             return Verdict(self.metrics)
         from dapeng.evaluate.again import evaluate_on
 
-        return Verdict(evaluate_on(self.product, source_of(data)))
+        source = source_of(data)
+        found = evaluate_on(self.product, source)
+        if self.folder.about().get("data") == source.fingerprint():
+            told = f"{source.name} is the very data that this run was trained from: rows that trained it are among these, so the figures flatter"
+            found["notes"].insert(0, told)
+        return Verdict(found)
 
     def ask(self, questions: str | Path, shots: int = 0, seed: int = 0) -> Any:
         """How many questions of a JSONL file a language model answers that it was not trained for: by choice, or in its own words.

@@ -7,6 +7,7 @@ Rows that train and are faulty teach nothing. A prediction is a score of the pic
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -238,11 +239,13 @@ class AnomalyColumn(Column):
         """The threshold, by the stated rate."""
         scores, faulty = np.asarray(prediction["score"], np.float64), is_faulty(wanted)
         if self.options.misses is not None and faulty.any():
-            return {"cut": float(np.quantile(scores[faulty], self.options.misses, method="lower")), "by": "misses"}
+            cut = np.quantile(scores[faulty], self.options.misses, method="lower")
+            return {"cut": float(cut), "by": "misses", "rests_on": int(faulty.sum())}
         if not (~faulty).any():
             return {}
         cut = np.quantile(scores[~faulty], 1 - self.options.false_alarms, method="higher")
-        return {"cut": float(np.nextafter(np.float32(cut), np.float32(np.inf))), "by": "false alarms"}
+        above = float(np.nextafter(np.float32(cut), np.float32(np.inf)))
+        return {"cut": above, "by": "false alarms", "rests_on": int((~faulty).sum())}
 
     def keep(self, settings: dict[str, Any]) -> None:
         self.state.update(settings)
@@ -254,9 +257,15 @@ class AnomalyColumn(Column):
     def decision(self) -> str:
         if self.cut is None:
             return f"{self.name}: no threshold could be chosen, so nothing is called faulty."
-        share = self.options.misses if self.state["by"] == "misses" else self.options.false_alarms
+        misses = self.state["by"] == "misses"
+        share = (self.options.misses if misses else self.options.false_alarms) or 0.0
+        rows = self.state.get("rests_on")  # runs of before it was counted don't say
+        which = f"{'' if rows is None else f'{rows:,} '}{'faulty' if misses else 'good'} validation rows"
         words = f"{self.name}: called faulty from a score of {self.cut:.4g} on"
-        return f"{words}, where {share:.1%} of the validation rows are {self.state['by']}."
+        if rows is None or rows * share >= 1 or not share:
+            return f"{words}, where {share:.1%} of the {which} are {self.state['by']}."
+        few = f"{which} are too few to set a rate of {share:.1%}, which takes {math.ceil(1 / share):,} at least"
+        return f"{words}: {few}."
 
     def said(self, prediction: dict[str, np.ndarray]) -> np.ndarray:
         """(B,) whether it is called faulty."""
@@ -264,7 +273,10 @@ class AnomalyColumn(Column):
         return np.zeros(len(scores), bool) if self.cut is None else scores >= self.cut
 
     def agreed(self, settings: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**settings[0], "cut": float(np.median([s["cut"] for s in settings]))} if settings else {}
+        if not settings:
+            return {}
+        cut = float(np.median([s["cut"] for s in settings]))
+        return {**settings[0], "cut": cut, "rests_on": sum(s.get("rests_on", 0) for s in settings)}
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[str]:
         return ["faulty" if f else "good" for f in self.said(prediction)]

@@ -286,11 +286,14 @@ class AudioColumn(Column):
         return "a sound (WAV, FLAC, OGG or MP3)"
 
     def remarks(self) -> list[str]:
+        loud = self.state["loud"]
+        return [f"{loud:,} sounds go beyond full scale: cut there"] * bool(loud)
+
+    def handled(self) -> list[str]:
         s = self.state
         others = sum(n for r, n in s["rates"] if r != self.rate)
-        told = [f"{others:,} sounds are of another rate: brought to {self.rate:,} Hz"] * bool(others)
-        told += [f"{s['several']:,} sounds have several channels: {self._mixed}"] * bool(s["several"])
-        return told + [f"{s['loud']:,} sounds go beyond full scale: cut there"] * bool(s["loud"])
+        told = [f"{others:,} training sounds are of another rate: all are brought to {self.rate:,} Hz"] * bool(others)
+        return told + [f"{s['several']:,} training sounds have several channels: {self._mixed}"] * bool(s["several"])
 
     @property
     def _mixed(self) -> str:

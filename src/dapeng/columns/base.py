@@ -334,6 +334,10 @@ class Column(ABC):
         """What fitting noticed and the user should know, each said once."""
         return []
 
+    def handled(self) -> list[str]:
+        """What fitting noticed and has seen to, so that it is worth knowing and there is nothing to do."""
+        return []
+
     def aligned(self, prediction: dict[str, np.ndarray], fitted: Any) -> dict[str, np.ndarray]:
         """A prediction by another fit of the same column, in this one's terms."""
         return prediction

@@ -48,8 +48,11 @@ def evaluate_on(product: Product, source: Source, options: Evaluate | None = Non
         raise DataError(Problem(source.name, "holds no row that can be read", "`dapeng check` says why"))
     truth = {o: (np.concatenate(values[o]), np.concatenate(present[o])) for o in product.outputs}
     together = {o: {k: np.concatenate([p[k] for p in ps]) for k in ps[0]} for o, ps in predictions.items()}
+    called = {o: {"rows_are": f"rows of {source.name}"} for o in product.outputs}
     judged = [Judged("product", "product", together, 0.0, {})]
-    found = judge(options or Evaluate(), product.outputs, truth, judged, f"{rows:,} rows of {source.name}", seed)
+    found = judge(
+        options or Evaluate(), product.outputs, truth, judged, f"{rows:,} rows of {source.name}", seed, called
+    )
     return {**found, "notes": _notes(truth, strange, left_out)}
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from dapeng.columns.base import Column
 from dapeng.core.spec import Evaluate
-from dapeng.evaluate.bootstrap import draw, interval, share_interval
+from dapeng.evaluate.bootstrap import draw, figure
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.verdict import Judged, Truth
 from dapeng.evaluate.views import metrics_for, view_of
-from dapeng.metrics.base import Metric, View, value_of
+from dapeng.metrics.base import Metric, View
 
 MOST_VALUES = 30
 """Values of a column that are shown, the most frequent ones."""
@@ -66,6 +66,5 @@ def _figure(options: Evaluate, column: Column, view: View, seed: int) -> dict[st
     if headline not in every:
         return None
     metric: Metric = every[headline]
-    value, draws = value_of(metric, view), draw({"it": (view, {headline: metric})}, options.resamples, seed)["it"]
-    share = share_interval(value, view.rows, draws[headline], options.confidence) if metric.share else None
-    return {"metric": headline, **(share or interval(value, draws[headline], options.confidence)).plain()}
+    draws = draw({"it": (view, {headline: metric})}, options.resamples, seed)["it"][headline]
+    return {"metric": headline, **figure(metric, view, draws, options.confidence).plain()}

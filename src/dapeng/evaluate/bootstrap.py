@@ -29,13 +29,18 @@ FEWEST = 50
 class Interval:
     """A value, the bounds that the truth lies between at the level of confidence, and from how many resamples.
 
-    low and high are None where there were too few resamples.
+    low and high are None where there were too few resamples, and where all of them are alike, which knows no doubt.
     """
 
     value: float
     low: float | None
     high: float | None
     resamples: int
+
+    @property
+    def a_point(self) -> bool:
+        """True where every resample came out as the value itself."""
+        return self.low is not None and self.high is not None and self.high - self.low <= 1e-12 * max(abs(self.high), 1)
 
     def plain(self) -> dict[str, Any]:
         return {"value": self.value, "low": self.low, "high": self.high, "resamples": self.resamples}
@@ -126,18 +131,29 @@ def interval(value: float, draws: np.ndarray, confidence: float) -> Interval:
 
 
 def share_interval(value: float, rows: int, draws: np.ndarray, confidence: float) -> Interval:
-    """Of a share of rows. Where no row or every row is right, resampling knows no doubt; then Wilson's interval has some.
+    """Of a share of rows, or of other things. Where none or all are right, resampling knows no doubt; then Wilson's interval has some.
 
     Wilson: Probable Inference, the Law of Succession, and Statistical Inference, 1927.
     """
     found = interval(value, draws, confidence)
-    if found.low is None or 0 < value < 1 or not rows:
+    if (
+        not found.a_point or value not in (0, 1) or not rows
+    ):  # errors for each word may come to 1 by chance, and go beyond
         return found
     from statistics import NormalDist
 
     z = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     far = z / (rows + z)
     return Interval(value, 0.0 if value == 0 else 1 - far, far if value == 0 else 1.0, found.resamples)
+
+
+def figure(metric: Metric, view: View, draws: np.ndarray, confidence: float) -> Interval:
+    """A metric of a view with its interval; none where all resamples are alike and the metric is no share of things that are counted."""
+    value, trials = value_of(metric, view), metric.trials(view)
+    if trials is not None:
+        return share_interval(value, trials, draws, confidence)
+    found = interval(value, draws, confidence)
+    return Interval(value, None, None, found.resamples) if found.a_point else found
 
 
 def difference(

@@ -19,7 +19,7 @@ import torch
 from dapeng.core.console import table
 from dapeng.core.errors import DataError, Problem
 from dapeng.data.draws import permutation
-from dapeng.evaluate.bootstrap import counts_of, interval, share_interval
+from dapeng.evaluate.bootstrap import counts_of, share_interval
 from dapeng.generate.sampling import Sampling
 from dapeng.product.product import Product
 from dapeng.product.writing import language_model, written
@@ -168,8 +168,7 @@ def _answered(
 def _figure(right: np.ndarray, seed: int) -> dict[str, Any]:
     draws = np.concatenate([c @ right / len(right) for c in counts_of(len(right), RESAMPLES, seed)])
     value = float(right.mean())
-    found = share_interval(value, len(right), draws, CONFIDENCE) or interval(value, draws, CONFIDENCE)
-    return found.plain()
+    return share_interval(value, len(right), draws, CONFIDENCE).plain()
 
 
 def _choices(

@@ -10,11 +10,11 @@ import numpy as np
 
 from dapeng.columns.base import Column
 from dapeng.core.spec import Evaluate, Spec
-from dapeng.evaluate.bootstrap import Draws, Interval, difference, draw, interval, share_interval
+from dapeng.evaluate.bootstrap import Draws, Interval, difference, draw, figure
 from dapeng.evaluate.tasks.base import task_of
 from dapeng.evaluate.views import metrics_for, view_of
 from dapeng.evaluate.words import words_of
-from dapeng.metrics.base import Metric, View, value_of
+from dapeng.metrics.base import Metric, View
 
 Predictions = Mapping[str, Mapping[str, np.ndarray]]
 Truth = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -135,12 +135,7 @@ def _output(
 def _intervals(
     view: View, metrics: Mapping[str, Metric], draws: dict[str, np.ndarray], confidence: float
 ) -> dict[str, Interval]:
-    found = {}
-    for name, metric in metrics.items():
-        value = value_of(metric, view)
-        one = share_interval(value, view.rows, draws[name], confidence) if metric.share else None
-        found[name] = one or interval(value, draws[name], confidence)
-    return found
+    return {name: figure(metric, view, draws[name], confidence) for name, metric in metrics.items()}
 
 
 def _leaderboard(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dapeng.core.kinds import metrics
+from dapeng.evaluate.bootstrap import FEWEST
 
 SHIPPED = ("trees", "linear", "mixed")
 """Learners that `model:` can ask for alone."""
@@ -39,17 +40,36 @@ NAMES = {
     "ngram_3": "a trigram model",
     "ngram_5": "a 5-gram model",
 }
-SEVERAL = ("trees", "usual_boxes", "training_pictures")
+SEVERAL = ("trees", "usual_boxes", "blobs", "training_pictures")
 """Of which one speaks in the plural."""
+ALIKE = (
+    "no interval, as every resample of these rows gives the same: what other rows would reach can't be told from them"
+)
+"""What a figure without an interval is told with, where there were resamples enough."""
 FEW_ROWS = 100
+SMALL = 0.1
+"""The share of what the product gains that may be lost, at worst, by what does as well as it."""
 
 
 def words_of(name: str, floor: str, found: dict[str, Any], confidence: float) -> str:
     """A few sentences on one output. floor: what reaches the floor. found: its part of metrics.json, so far as it is made."""
     sentences = [_reached(name, found, confidence), _floor(found, floor), _rival(found), _parts(found)]
-    if found["rows"] < FEW_ROWS:
-        sentences.append(f"{found['rows']} rows are few: take the interval seriously.")
+    sentences.append(_doubt(found))
     return " ".join(s for s in sentences if s)
+
+
+def _doubt(found: dict[str, Any]) -> str:
+    """What so few rows leave open, and that there is no interval where every resample of them is alike."""
+    few = f"{found['rows']:,} rows are few"
+    if all_alike(found["metrics"][found["headline"]]):
+        few = few if found["rows"] < FEW_ROWS else f"There are {found['rows']:,} rows"
+        return f"{few}, and drawn again they always give the same: what other rows would reach can't be told from them."
+    return f"{few}: take the interval seriously." if found["rows"] < FEW_ROWS else ""
+
+
+def all_alike(figure: dict[str, Any]) -> bool:
+    """True of a figure that has no interval although there were resamples enough: each came out as the figure itself."""
+    return figure.get("low") is None and figure.get("resamples", 0) >= FEWEST
 
 
 def shown(metric: str, value: float) -> str:
@@ -85,7 +105,7 @@ def _reached(name: str, found: dict[str, Any], confidence: float) -> str:
     level = f" ({confidence:.0%} interval)" if bounds else ""
     explained = next((m for m in ("r2", "r2_elements") if m in found["metrics"] and _known(found, m)), None)
     beside = f", R2 {rounded(found['metrics'][explained]['value'])}" if explained else ""
-    return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} test rows."
+    return f"{name}: {title} {shown(metric, figure['value'])}{bounds}{level}{beside} on {found['rows']:,} {found.get('rows_are', 'test rows')}."
 
 
 def in_a_sentence(title: str) -> str:
@@ -107,6 +127,8 @@ def _floor(found: dict[str, Any], what: str) -> str:
     better = row["difference"]
     if better["low"] is not None and better["low"] > 0:
         return f"{what} reaches {reached}."
+    if better["value"] > 0 and found["rows"] < FEW_ROWS:
+        return f"{what} reaches {reached}, and {found['rows']} rows can't tell whether anything here is better."
     return f"{what} reaches {reached}, and nothing here is clearly better: the inputs say little about it."
 
 
@@ -141,17 +163,37 @@ def _rival(found: dict[str, Any]) -> str:
     if gap["high"] < 0:
         who = "A part of it wins alone" if row["share"] > 0 else "The baseline wins"
         return f"{who}: {called} {reach} {reached}, better by {by}.{_advice(row)}"
-    simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and _ties(r)), row)
+    if not does_as_well(row, found):
+        return f"{found['rows']:,} test rows can't tell it from {called}, which {reach} {reached}: the difference is{_bounds(metric, gap)}."
+    simple = next((r for r in found["leaderboard"] if r["name"] in SHIPPED and does_as_well(r, found)), row)
     other = (
         "" if simple is row else f" ({shown(metric, simple['metrics'][metric]['value'])}, no clear difference either)"
     )
-    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}; the difference is {_bounds(metric, gap).strip()}.{_advice(simple, other)}"
+    bounds = _bounds(metric, gap)
+    told = f"; the difference is{bounds}" if bounds else ""
+    return f"{called[:1].upper()}{called[1:]} {do} as well: {reached}{told}.{_advice(simple, other)}"
 
 
-def _ties(row: dict[str, Any]) -> bool:
-    """True if the product is not clearly better than it."""
-    low = row.get("difference", {}).get("low")
-    return low is not None and low <= 0
+def does_as_well(row: dict[str, Any], found: dict[str, Any]) -> bool:
+    """True of a row of the leaderboard that is not clearly worse than the product and, more, may be called as good.
+
+    That is where its value is no worse, or where the product is better by little even at the far end of the interval: by less than a
+    tenth of what it gains over a constant answer, or of the larger of the two values where no constant was judged. Few rows leave a
+    baseline that is far behind within the interval; that alone does not make it as good.
+    """
+    gap = row.get("difference", {})
+    if gap.get("low") is None or gap["low"] > 0:
+        return False
+    return gap["value"] <= 0 or gap["high"] <= SMALL * _scale(row, found)
+
+
+def _scale(row: dict[str, Any], found: dict[str, Any]) -> float:
+    """What a difference between the product and a rival is held against."""
+    floor = _row(found, "constant")
+    if floor is not None:
+        return float(floor["difference"]["value"])
+    metric = found["headline"]
+    return max(abs(each["metrics"][metric]["value"]) for each in (found, row))
 
 
 def _gap(metric: str, value: float) -> str:
@@ -166,6 +208,8 @@ def _bounds(metric: str, gap: dict[str, Any]) -> str:
     factor, unit = (100, " points") if metric == "accuracy" else (1, "")
     sure = gap["low"] > 0 or gap["high"] < 0
     low, high = (settled(metric, gap[k] * factor) for k in ("low", "high"))
+    if low == high:  # all resamples are alike: what they know nothing of is no doubt
+        return ""
     if not sure:
         return f" between {low:+.2g} and {high:+.2g}{unit}"
     near, far = sorted((abs(low), abs(high)))

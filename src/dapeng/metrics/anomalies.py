@@ -132,6 +132,9 @@ class _Decided(_Anomalies):
         assert isinstance(view, AnomalyView)
         return view.faulty if self.faulty else ~view.faulty
 
+    def trials(self, view: View) -> int:
+        return int(self.of(view).sum())
+
     def applies(self, view: View) -> bool:
         assert isinstance(view, AnomalyView)
         return view.cut is not None and bool(self.of(view).any())

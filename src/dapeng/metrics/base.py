@@ -273,6 +273,10 @@ class Metric(MetricOptions):
     biased: ClassVar[bool] = False
     """True if it is worse the fewer different rows there are, so that resamples lie beside the value and are moved back to it."""
 
+    def trials(self, view: View) -> int | None:
+        """Of how many things it is a share, so that none or all of them still leave doubt; None where it is of no such kind."""
+        return view.rows if self.share else None
+
     def applies(self, view: View) -> bool:
         """Whether it makes sense for these rows."""
         return not self.two_classes or (isinstance(view, LabelView) and view.classes == 2)

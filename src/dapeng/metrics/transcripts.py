@@ -84,6 +84,11 @@ class _Errors(Metric):
         sums = drawn.counts @ counted(drawn.view, self.unit)
         return ratio(sums[:, list(self.parts)].sum(1), sums[:, 3])
 
+    def trials(self, view: View) -> int:
+        """The true words, of letters too: those of one word are right or wrong together."""
+        assert isinstance(view, TextView)
+        return int(counted(view, "words")[:, 3].sum())
+
     def each(self, view: TextView) -> np.ndarray:
         """(N,) of each text by itself."""
         found = counted(view, self.unit)

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.words import ALIKE, all_alike
 from dapeng.report.html import escaped, figure_of
 from dapeng.report.section import outputs, read
 from dapeng.report.sections.columns import described
@@ -62,6 +63,8 @@ def _figures(folder: RunFolder) -> list[str]:
             if figure["value"] is not None:
                 cells = [figure_of(metric, figure[k]) for k in ("value", "low", "high")]
                 lines.append(f"| {found['titles'][metric]} | " + " | ".join(cells) + " |")
+        if any(all_alike(f) for f in found["metrics"].values() if f["value"] is not None):
+            lines += ["", f"–: {ALIKE}."]
         lines.append("")
     return lines
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from dapeng.core.kinds import sections
 from dapeng.core.run import RunFolder
+from dapeng.evaluate.words import ALIKE, all_alike
 from dapeng.report.html import Safe, el, figure_of, join, number, own, percent, table
 from dapeng.report.section import Section, outputs, read
 
@@ -50,7 +51,14 @@ def _table(name: str, found: dict[str, Any], level: float) -> Safe:
     asked = f", positive: {found['positive']}" if found.get("positive") else ""
     caption = join(own(name), f": {found['rows']:,} test rows{asked}")
     made = table(caption, ["Metric", "Value", f"{level:.0%} interval"], rows, [1, 2], "figures")
-    return join(made, _resamples(found))
+    return join(made, _resamples(found), _without(found))
+
+
+def _without(found: dict[str, Any]) -> Safe | None:
+    """That a figure has no interval where all resamples gave the same."""
+    if not any(all_alike(f) for f in found["metrics"].values() if f["value"] is not None):
+        return None
+    return el("p", f"–: {ALIKE}.", class_="note")
 
 
 def _resamples(found: dict[str, Any]) -> Safe | None:
