@@ -7,8 +7,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from dapeng.cli.main import main
+from dapeng.core.files import lock
 from dapeng.core.loader import load_spec
-from dapeng.core.run import RunFolder
+from dapeng.core.run import TRAINING, RunFolder
 
 
 @pytest.fixture
@@ -200,3 +201,30 @@ def test_doctor_says_what_is_there_in_text_and_json(capsys):
     assert all(extra["install"].startswith("pip install 'dapeng[") for extra in facts["extras"])
     assert main(["doctor"]) in (0, 1)
     assert "Chinese font" in capsys.readouterr().out
+
+
+def test_runs_tells_a_run_whose_process_was_killed_from_one_that_runs(tmp_path, capsys):
+    folder = RunFolder.create(tmp_path, "a")
+    folder.mark("running")
+    assert main(["runs", "--runs", str(tmp_path)]) == 0
+    assert "running" in capsys.readouterr().out  # nothing tells that its process is gone
+    with lock(folder.path / TRAINING):
+        assert main(["runs", "--runs", str(tmp_path)]) == 0
+        assert "running" in capsys.readouterr().out
+    assert main(["runs", "--runs", str(tmp_path)]) == 0
+    assert "killed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["dapeng.api.training.make", "dapeng.report.write.write_report"])
+def test_an_unexpected_error_leaves_a_run_marked_as_failed(tmp_path, monkeypatch, capsys, place):
+    def broken(*_):
+        raise ZeroDivisionError("by nothing")
+
+    rows = "".join(f"{i * 7 % 40},{'uv'[i % 2]}\n" for i in range(40))
+    (tmp_path / "rows.csv").write_text(f"a,y\n{rows}")
+    monkeypatch.setattr(place, broken)
+    model = ["model=linear", "evaluate.baselines=[]"]
+    assert main(["train", str(tmp_path / "rows.csv"), "--target", "y", "--runs", str(tmp_path / "r"), *model]) == 1
+    about = RunFolder.open(tmp_path / "r" / "rows-0001").about()
+    assert about["status"] == "failed"
+    assert about["error"] == "unexpected ZeroDivisionError: by nothing"

@@ -83,11 +83,11 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
         refuse_hopeless({n: c.hopeless() for n, c in outputs.items() if not c.options.of_labels})
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
-    beside = _beside(outputs, chosen.roles)
+    beside = beside_of(outputs, chosen.roles)
     store = Prepared(inputs, outputs, chosen.roles.get("weight"), max_bad, beside).store(source, session.data)
     every = on_side(given, 0, store.left_out)
     rows = with_a_target(store, outputs, every)
-    _refuse_none(session, outputs, rows)
+    refuse_untargeted(session.source.name, outputs, rows)
     store.mixture = session.opened.mixture()
     if store.mixture is not None:
         name = packed(inputs, outputs, store)
@@ -112,7 +112,7 @@ def refuse_hopeless(why: Mapping[str, tuple[str, str] | None]) -> None:
         raise DataError(problems)
 
 
-def _beside(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:
+def beside_of(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:
     """Columns whose role is to stand beside the text that is written, read as it is. Raises SpecError where none is."""
     asked = {BESIDE[r]: c for r, c in roles.items() if r in BESIDE}
     written = [c for c in outputs.values() if c.answers == "text"]
@@ -185,12 +185,12 @@ def with_a_target(store: Store, outputs: Mapping[str, Column], rows: np.ndarray)
     return rows
 
 
-def _refuse_none(session: Session, outputs: Mapping[str, Column], rows: np.ndarray) -> None:
-    """Raise DataError where no row that trains has a target."""
+def refuse_untargeted(name: str, outputs: Mapping[str, Column], rows: np.ndarray) -> None:
+    """Raise DataError where no row that trains has a target. name: of the data. rows: those that do."""
     if len(rows):
         return
     what = "no row that trains has it: each cell of it is empty, or can't be read"
-    hint = f"look at the column in {session.source.name}, or name another output"
+    hint = f"look at the column in {name}, or name another output"
     raise DataError([Problem(f"outputs.{n}", what, hint) for n in outputs])
 
 

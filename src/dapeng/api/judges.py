@@ -23,27 +23,45 @@ def with_judges(outputs: dict[str, Any], base: Path | None) -> dict[str, Any]:
     return {n: _with_judge(n, o, base) if getattr(o, "judge", None) else o for n, o in outputs.items()}
 
 
-def _with_judge(name: str, options: Any, base: Path | None) -> Any:
+def refuse_judges(outputs: dict[str, Any], base: Path | None) -> None:
+    """Raise SpecError where what is said of a judge leads to none, or to one that can't judge. Nothing is trained for it."""
+    problems: list[Problem] = []
+    for name, options in outputs.items():
+        try:
+            _ = _with_judge(name, options, base, False) if getattr(options, "judge", None) else options
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+
+
+def _with_judge(name: str, options: Any, base: Path | None, train: bool = True) -> Any:
+    """train: whether the judge that a recipe names is trained where it isn't there; else the options stay as they are."""
     asked: str = options.judge
     try:
-        path = _of_recipe(asked.removeprefix(RECIPE)) if asked.startswith(RECIPE) else (base or Path()) / asked
+        named = asked.startswith(RECIPE)
+        path = _of_recipe(asked.removeprefix(RECIPE), train) if named else (base or Path()) / asked
+        if path is None:
+            return options
         task_of(options.task or options.type).judge(path.resolve())
     except DapengError as error:
         raise SpecError([Problem(f"outputs.{name}.judge", p.what, p.hint) for p in error.problems]) from None
     return options.model_copy(update={"judge": str(path.resolve())})
 
 
-def _of_recipe(recipe: str) -> Path:
-    """A finished run of a recipe as it stands now, among those that are kept for judging; trained where there is none."""
-    from dapeng.api import recipe_file, train
+def _of_recipe(recipe: str, train: bool) -> Path | None:
+    """A finished run of a recipe as it stands now, among those that are kept for judging; trained where there is none, or None."""
+    from dapeng.api import recipe_file
 
     file = recipe_file(recipe)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     place = cache_folder() / "judges" / f"{recipe}-{digest}"
+    if not train:
+        return _finished(place)
     place.mkdir(parents=True, exist_ok=True)
     try:
         with lock(place / ".lock", LONGEST_WAIT):
-            return _finished(place) or _trained(train, recipe, place)
+            return _finished(place) or _trained(recipe, place)
     except Held:
         raise SpecError(f"another process has been training {recipe} for an hour", hint="end it, or wait") from None
 
@@ -52,7 +70,9 @@ def _finished(place: Path) -> Path | None:
     return next((r.path for r in reversed(runs_in(place)) if r.about().get("status") == "done"), None)
 
 
-def _trained(train: Any, recipe: str, place: Path) -> Path:
+def _trained(recipe: str, place: Path) -> Path:
+    from dapeng.api import train
+
     say(f"judge: training {RECIPE}{recipe} once, to judge what is drawn; it is kept in {place}")
     run = train(f"{RECIPE}{recipe}", overrides=["evaluate.baselines=[]"], runs=place)
     say(f"judge: {RECIPE}{recipe} is trained")

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dapeng.api.rows import paths_of, rows_for, source_of, with_files
 from dapeng.core.console import warn
 from dapeng.core.errors import DataError
 from dapeng.core.run import RunFolder
-from dapeng.core.spec import Data
-from dapeng.data.open import open_data
-from dapeng.data.table import Source
 from dapeng.product.files import load as load_product
 from dapeng.product.product import Answer, Product
 
@@ -67,11 +65,12 @@ class Run:
 
     def answer(self, data: Any, **options: Any) -> Answer:
         """Predictions as tensors (of pictures: pixels, uint8) and values, with what was left out and why. options: as `predict`."""
-        return self.product.predict(source_of(data), options=options)
+        return self.product.predict(rows_for(self.product, data), options=options)
 
     def predict(self, data: Any, **options: Any) -> pa.Table:
         """A table of predictions: the label or number, and the probability of each label; one row for each row of the data.
 
+        Of the files of a folder a column `file` says which is which; one picture, sound or video is one row, where the run reads no more.
         data: a path, a data frame, a list of mappings. options: of drawn pictures (PNG bytes) the seed, and of those that are drawn in
         steps also steps and guidance; of written texts beams and length_penalty, or the settings of `write`, and then tokens are
         drawn. Of a language model data has texts to go on with, in a column of its output's name.
@@ -80,12 +79,13 @@ class Run:
         """
         from dapeng.product.writing import asked, continued
 
-        source = source_of(data)
+        source = rows_for(self.product, data)
+        paths = paths_of(source)
         if self.product.goes_on:
             return continued(self.product, source, options, self.engine())
         parts, options = [], asked(self.product, options)
         for block, answer in self.product.stream(source, options=options):
-            parts.append(table_of(self.product, answer, len(block)))
+            parts.append(with_files(table_of(self.product, answer, len(block)), block.columns, paths))
             for row, column, reason in answer.left_out[:5]:
                 warn(f"{source.where(block.start + row)}: {column}: {reason}; no prediction")
             for note in answer.notes:
@@ -172,16 +172,6 @@ def _report(folder: RunFolder) -> None:
     from dapeng.report.write import write_report
 
     write_report(folder)
-
-
-def source_of(data: Any) -> Source:
-    """Rows to predict, from whatever a user has."""
-    if isinstance(data, Source):
-        return data
-    path = isinstance(data, (str, Path))
-    if isinstance(data, dict) and data and not isinstance(next(iter(data.values())), (list, tuple, np.ndarray)):
-        data = [data]
-    return open_data(Data(path=str(data)) if path else Data(), None, None if path else {"all": data}).whole()
 
 
 def table_of(product: Product, answer: Answer, rows: int) -> pa.Table:

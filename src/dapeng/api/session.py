@@ -92,17 +92,8 @@ def begin(
     if chosen.reasons:
         say(table([(p, str(v), why) for p, (v, why) in chosen.reasons.items()], ("chosen", "value", "because")))
     source, rows = hold(whole, chosen.needed, TEXT_BYTES if chosen.worded else SMALL_BYTES)
-    if not rows:
-        raise DataError(Problem(whole.name, "has no rows"))
-    if rows < FEWEST_ROWS:
-        raise DataError(
-            Problem(
-                whole.name,
-                f"{rows} rows are too few to train and to test on; {FEWEST_ROWS} is the least",
-                "give more rows",
-            )
-        )
-    _refuse_hopeless(source, chosen)
+    refuse_few(whole.name, rows)
+    refuse_hopeless(source, chosen.outputs)
     keep_promises(spec, chosen.inputs, chosen.outputs, source)
     parts = split_rows(spec, chosen, opened, source, rows)
     say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
@@ -142,10 +133,19 @@ def _say_guesses(chosen: Chosen) -> None:
     say(table(rows, ("column", "is", "type", "because")))
 
 
-def _refuse_hopeless(source: Source, chosen: Chosen) -> None:
-    """A target without values, or with a single one, can't be learnt."""
+def refuse_few(name: str, rows: int) -> None:
+    """Raise DataError where rows are too few to learn from."""
+    if not rows:
+        raise DataError(Problem(name, "has no rows"))
+    if rows < FEWEST_ROWS:
+        what = f"{rows} rows are too few to train and to test on; {FEWEST_ROWS} is the least"
+        raise DataError(Problem(name, what, "give more rows"))
+
+
+def refuse_hopeless(source: Source, outputs: Mapping[str, ColumnOptions]) -> None:
+    """Raise DataError for a target without values, or with a single one, which can't be learnt."""
     problems = []
-    for name, options in chosen.outputs.items():
+    for name, options in outputs.items():
         if not options.of_labels:
             continue
         summary: Any = options.summary(True)

@@ -17,7 +17,7 @@ from dapeng.core.duration import words
 from dapeng.core.errors import DapengError, Problem, RunError, SpecError, TrainingError
 from dapeng.core.files import Held, lock, write_yaml
 from dapeng.core.loader import Loaded, load_spec
-from dapeng.core.run import FOLDS, RunFolder
+from dapeng.core.run import FOLDS, TRAINING, RunFolder
 from dapeng.core.spec import plain
 
 CHANGEABLE = ("train.time_limit=", "train.checkpoint_every=", "evaluate.")
@@ -107,37 +107,13 @@ def resumed(path: Path, overrides: list[str]) -> RunFolder:
 
 def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> RunFolder:
     from dapeng.api.training import make
-    from dapeng.train.loop import Stopped
 
-    try:
-        with _ended_by_sigterm(), _alone(folder):
-            session = prepare()
-            if resume:
-                _same_data(folder, session.data)
-                folder.reopen()
-            product = make(session, resume)
-    except Stopped:
-        folder.mark("stopped")
-        kept = folder.checkpoints().steps() or (folder.path / FOLDS).is_dir()
-        what = f"a checkpoint is safe in {folder.path}" if kept else f"before the first checkpoint of {folder.path}"
-        raise TrainingError(f"stopped; {what}", hint=f"dapeng train --resume {folder.path}") from None
-    except DapengError as error:
-        with contextlib.suppress(DapengError):  # on a full disk there is no room for the mark either
-            folder.mark("failed", error=str(error))
-        raise
-    except KeyboardInterrupt:
-        folder.mark("stopped")
-        say(f"stopped; go on with: dapeng train --resume {folder.path}")
-        raise
-    from dapeng.report.write import write_report
-    from dapeng.train.strategies import leave
-
-    leave()
-    folder.manifest()
-    _explain(folder, product)
-    write_report(folder)
-    # last, so that a run that is killed before can still be resumed to its end
-    folder.mark("done", headline=_headline(folder))
+    with _alone(folder), _marked(folder), _ended_by_sigterm():
+        session = prepare()
+        if resume:
+            _same_data(folder, session.data)
+            folder.reopen()
+        _written(folder, make(session, resume))
     shutil.rmtree(folder.path / FOLDS, ignore_errors=True)
     metrics = folder.read_json("metrics.json")
     said = "\n".join([metrics.get("verdict", ""), *metrics.get("notes", [])])
@@ -148,11 +124,47 @@ def _finished(folder: RunFolder, prepare: Callable[[], Any], resume: bool) -> Ru
     return folder
 
 
+def _written(folder: RunFolder, product: Any) -> None:
+    """The end of a run that is trained: its manifest, explanation and report; marked done when all are there."""
+    from dapeng.report.write import write_report
+    from dapeng.train.strategies import leave
+
+    leave()
+    folder.manifest()
+    _explain(folder, product)
+    write_report(folder)
+    # last, so that a run that is killed before can still be resumed to its end
+    folder.mark("done", headline=_headline(folder))
+
+
+@contextlib.contextmanager
+def _marked(folder: RunFolder) -> Iterator[None]:
+    """However a run ends before its end, its status says so: stopped, or failed, be the error expected or not."""
+    from dapeng.train.loop import Stopped
+
+    try:
+        yield
+    except Stopped:
+        folder.mark("stopped")
+        kept = folder.checkpoints().steps() or (folder.path / FOLDS).is_dir()
+        what = f"a checkpoint is safe in {folder.path}" if kept else f"before the first checkpoint of {folder.path}"
+        raise TrainingError(f"stopped; {what}", hint=f"dapeng train --resume {folder.path}") from None
+    except Exception as error:
+        unexpected = "" if isinstance(error, DapengError) else f"unexpected {type(error).__name__}: "
+        with contextlib.suppress(DapengError, OSError):  # on a full disk there is no room for the mark either
+            folder.mark("failed", error=f"{unexpected}{error}")
+        raise
+    except KeyboardInterrupt:
+        folder.mark("stopped")
+        say(f"stopped; go on with: dapeng train --resume {folder.path}")
+        raise
+
+
 @contextlib.contextmanager
 def _alone(folder: RunFolder) -> Iterator[None]:
     """No other process trains this run. The system lets go of the lock when a process dies."""
     try:
-        with lock(folder.path / ".training", 0.0):
+        with lock(folder.path / TRAINING, 0.2):  # a list of runs looks for a moment whether it is held
             yield
     except Held:
         what = f"{folder.path} is being trained by another process"

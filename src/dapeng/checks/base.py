@@ -38,6 +38,7 @@ class Finding:
     severity: Severity = "warning"
     examples: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,15 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from dapeng import api
+    from dapeng.api.checking import refuse_spec
     from dapeng.core.loader import load_spec
 
     loaded = load_spec(spec_file(args.spec), args.overrides)
+    refuse_spec(loaded)
     say(f"{loaded.name}: the spec is valid")
     if args.spec_only:
         return 0
-    from dapeng import api
-
     notes: list[str] = []
     found = sorted(api.check(loaded, fast=args.fast, notes=notes), key=lambda f: SEVERITIES.index(f.severity))
     if args.json:
@@ -64,6 +65,7 @@ def lines(found: list[Finding]) -> list[str]:
         for finding in shown:
             out.append(f"{severity}: {finding.text}")
             out += _examples(finding, MOST - 1 if len(some) == 1 else 1)
+            out += [f"  hint: {finding.hint}"] if finding.hint else []
         if len(some) > len(shown):
             rest = ", ".join(dict.fromkeys(c for f in some[len(shown) :] for c in f.columns))
             out.append(f"{severity}: and {len(some) - len(shown)} more like these ({rest}); --json has all of them")

@@ -12,6 +12,9 @@ from typing import Any
 from dapeng.cli import arguments
 from dapeng.core.console import emit, say, table
 
+KILLED = "killed"
+"""What is said of a run whose process ended before it could mark how; `dapeng train --resume` goes on with it."""
+
 
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("--runs", metavar="DIR", default="runs", help="folder of run folders (runs)")
@@ -38,6 +41,8 @@ def _row(folder: Any) -> dict[str, Any]:
 
     try:
         about = folder.about()
+        if about.get("status") == "running" and folder.ended():
+            about["status"] = KILLED
     except RunError as error:
         about = {"status": f"damaged: {error.problems[0].what}"}
     return {

@@ -50,6 +50,7 @@ def checked_sides(value: Any) -> Any:
 def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Any:
     """A lazily opened Pillow picture of a cell; raises Unreadable with the reason."""
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     source: Any = cell
     number = None
@@ -80,7 +81,8 @@ def open_picture(cell: str | bytes, base: Path | None, max_pixels: int = MAX_PIX
             finally:
                 Pillow.MAX_IMAGE_PIXELS = old
     except (OSError, ValueError, SyntaxError, TypeError) as error:
-        raise Unreadable(f"not a picture that can be read ({type(error).__name__})") from None
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({str(error)[:80]})"
+        raise Unreadable(f"not a picture that can be read{why}") from None
     width, height = picture.size
     if width * height > max_pixels:
         raise Unreadable(f"{width} x {height} pixels are over the cap of {max_pixels:,} (max_pixels)")

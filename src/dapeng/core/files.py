@@ -363,6 +363,15 @@ def lock(path: str | Path, timeout: float = 60.0) -> Iterator[None]:
         stream.close()
 
 
+def held(path: Path) -> bool:
+    """Whether a process holds a lock file, or it can't be asked."""
+    try:
+        with open(path, "rb") as stream:  # closing it lets go of the lock
+            return not _try_lock(stream)
+    except OSError:
+        return True
+
+
 def _try_lock(stream: IO[bytes]) -> bool:
     try:
         if sys.platform == "win32":

@@ -18,7 +18,7 @@ from typing import Any
 from dapeng.core import manifest
 from dapeng.core.checkpoints import Checkpoints as Checkpoints
 from dapeng.core.errors import RunError
-from dapeng.core.files import finite, json_text, lock, read_json, write_json
+from dapeng.core.files import finite, held, json_text, lock, read_json, write_json
 
 CONTRACTS = 1
 """Version of the format. A release reads all versions up to its own."""
@@ -28,6 +28,8 @@ BESIDE = "beside.safetensors"
 """What a run keeps beside its model's weights for trainings that begin from it: the head of a masked pretraining."""
 FOLDS = "folds"
 """Where folds of a cross-validation lie until the run is done."""
+TRAINING = ".training"
+"""What the process that trains a run holds the lock of, from its beginning to its end."""
 LONGEST_NAME = 80
 
 
@@ -87,6 +89,10 @@ class RunFolder:
         if not isinstance(about, dict):
             raise RunError(f"{self.path / ABOUT} is not a mapping")
         return about
+
+    def ended(self) -> bool:
+        """Whether it is known that no process trains it any more, whatever its status says."""
+        return self.has(TRAINING) and not held(self.path / TRAINING)
 
     def mark(self, status: str, **facts: Any) -> None:
         """Set the status (new, running, done, failed, stopped), and add facts to run.json."""

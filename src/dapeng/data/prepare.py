@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from dapeng.core.machine import give_back
 from dapeng.core.spec import plain
 from dapeng.data import kept
 from dapeng.data.groups import WEIGHT, Group, group
+from dapeng.data.infer import guess
 from dapeng.data.stored import Gathering, Quarantined, Shapes, Store, Stored, describe, mapped
 from dapeng.data.table import Block, Source
 
@@ -36,6 +38,8 @@ ROWS, BYTES_AT_ONCE = 65_536, 1 << 28
 """Rows that are encoded at once, and bytes of their arrays."""
 MOST_TOLD = 10_000
 """Quarantined cells that are kept with their reasons."""
+MOSTLY, LOOKED_AT = 0.5, 200
+"""Share of unreadable cells from which on a column is of another type, and rows that are looked at for which."""
 
 
 def fit_columns(
@@ -280,29 +284,37 @@ class Prepared:
             if bad:
                 out.append(np.unique([store.rows + row for row, _, _ in bad]))
             store.rows += len(block)
-        self._refuse_too_many(store, counts)
+        self._refuse_too_many(store, counts, source)
         store.stored = gathering.joined()
         store.left_out = np.concatenate(out) if out else np.empty(0, np.int64)
         return store
 
-    def _refuse_too_many(self, store: Store, counts: dict[str, int]) -> None:
+    def _refuse_too_many(self, store: Store, counts: dict[str, int], source: Source) -> None:
         problems = []
         for column, count in counts.items():
             if count > self.max_bad * max(store.rows, 1):
                 shown = [q for q in store.quarantined if q.column == column][:3]
                 examples = "; ".join(f"{q.where}: {q.reason}" for q in shown)
-                problems.append(
-                    Problem(
-                        column,
-                        f"{count:,} of {store.rows:,} cells can't be read as {self._type(column)}: {examples}",
-                        "mend the cells, choose another type, or allow more with data.max_bad=0.1",
-                    )
-                )
+                known = self.columns.get(column)
+                kind = "a weight" if known is None else known.type
+                what = f"{count:,} of {store.rows:,} cells can't be read as {kind}: {examples}"
+                problems.append(Problem(column, what, hint(known, count / store.rows, source)))
         if problems:
             raise DataError(problems, f"too many unreadable cells (data.max_bad is {self.max_bad:g})")
 
-    def _type(self, column: str) -> str:
-        return self.columns[column].type if column in self.columns else "a weight"
+
+def hint(column: Column | None, share: float, source: Source) -> str:
+    """What to do about a share of cells that can't be read as the column's type: where it is most of them, the type that they look like."""
+    if share <= MOSTLY:
+        return f"mend the cells, choose another type, or allow more with data.max_bad={max(0.1, math.ceil(share * 100) / 100)}"
+    if column is None or column.options.lies_in_picture or (column.target and column.options.reads_files):
+        return "mend the cells, or choose another type"
+    found = guess(column.name, source.head(LOOKED_AT).column(column.name), column.target, source.decimal)
+    kind = found.options.get("type", column.type)
+    if kind == column.type:
+        return "mend the cells, or choose another type"
+    side = "outputs" if column.target else "inputs"
+    return f"`type: {kind}` for {side}.{column.name} ({found.reason}), or mend the cells"
 
 
 def _stamp(path: Path) -> str:

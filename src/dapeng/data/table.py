@@ -289,3 +289,29 @@ class Concat(Source):
 
     def all_notes(self) -> list[Note]:
         return self.notes + [n for s in self.sources for n in s.all_notes()]
+
+
+class Renamed(Source):
+    """Rows of another source, in which the column `old` is called `new`."""
+
+    def __init__(self, source: Source, old: str, new: str):
+        super().__init__()
+        self.source, self.old, self.new = source, old, new
+        self.name, self.base, self.rows, self.decimal = source.name, source.base, source.rows, source.decimal
+        self.size, self.parsed = source.size, source.parsed
+        self.names = [new if n == old else n for n in source.names]
+
+    def blocks(self, names: list[str] | None = None, rows: int = 65_536) -> Iterator[Block]:
+        chosen = self.names if names is None else names
+        inner = [self.old if n == self.new else n for n in chosen]
+        for block in self.source.blocks(inner, rows):
+            yield Block(block.start, block.columns.rename_columns(chosen))
+
+    def fingerprint(self) -> str:
+        return f"{self.source.fingerprint()}:{self.old}={self.new}"
+
+    def where(self, row: int) -> str:
+        return self.source.where(row)
+
+    def all_notes(self) -> list[Note]:
+        return self.notes + self.source.all_notes()

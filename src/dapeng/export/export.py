@@ -49,15 +49,24 @@ def export(folder: RunFolder, product: Product, format: str = "onnx", to: str | 
 
 
 def _refuse_written(product: Product, member: ExporterOptions) -> None:
-    """Raise RunError for texts that a format can't hold, with those that can."""
+    """Raise RunError for texts and sounds that a format can't hold, with the formats that can hold them in this run."""
     try:
         product.refuse_written("exporting", pointed=member.tensors)
     except RunError as error:
-        if not product.written:
-            raise
-        others = " or ".join(f"--format {n}" for n, m in exporters.members().items() if m.writes)
-        hint = f"{others}, where they have such a model; predict and serve are there for all"
-        raise RunError(error.problems[0].what, hint=hint) from None
+        others = " or ".join(f"--format {n}" for n in _formats(product))
+        problem = error.problems[0]
+        raise RunError(problem.what, hint=f"{others}, or dapeng serve RUN" if others else problem.hint) from None
+
+
+def _formats(product: Product) -> list[str]:
+    """Formats that have a form for a product which writes texts, or makes sounds: its network whole, or its tensors."""
+    every = {n: m() for n, m in exporters.members().items()}
+    found = [n for n, m in every.items() if m.writes and m.fits(product)]
+    try:
+        product.refuse_written("exporting", pointed=True)
+    except RunError:
+        return found
+    return found + [n for n, m in every.items() if m.tensors]
 
 
 def _refuse_place(folder: RunFolder, member: ExporterOptions, to: Path) -> None:

@@ -59,6 +59,10 @@ class ExporterOptions(Options):
     tensors: ClassVar[bool] = False
     """It answers with the network's tensors, so that of a text that is pointed at it gives the ids."""
 
+    def fits(self, product: Any) -> bool:
+        """Whether this format has a form for a product at all, as far as is known without writing it."""
+        return True
+
     def place(self, folder: Any) -> Path:
         """Where it is written if no place is named: within the run folder, whose manifest then knows it."""
         return folder.path / "export" / self.type

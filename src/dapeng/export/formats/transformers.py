@@ -39,6 +39,9 @@ class Transformers(ExporterOptions):
     type: Literal["transformers"] = "transformers"
     writes: ClassVar[bool] = True
 
+    def fits(self, product: Product) -> bool:
+        return any(kind.fits(product) for kind in COUNTERPARTS)
+
     def refuse_place(self, to: Path) -> None:
         refuse_taken(to, OURS, made_here(to / "model.safetensors"))
 
