@@ -80,7 +80,7 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, counts(given)[0], choices)
     outputs = {n: fitted[n] for n in chosen.outputs}
     if number is None or sides is None:
-        refuse_hopeless({n: c.hopeless() for n, c in outputs.items() if not c.options.of_labels})
+        refuse_unlearnable(outputs)
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     beside = beside_of(outputs, chosen.roles)
@@ -105,8 +105,9 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     return Fold(number, product, store, rows, validation, choices, untargeted=untargeted, beside=beside)
 
 
-def refuse_hopeless(why: Mapping[str, tuple[str, str] | None]) -> None:
-    """Raises DataError where nothing can be learnt of an output. why: what is wrong and what to do, by output."""
+def refuse_unlearnable(outputs: Mapping[str, Column]) -> None:
+    """Raises DataError where nothing can be learnt of an output, by the rows that train. Labels were looked at before, in all rows."""
+    why = {n: c.hopeless() for n, c in outputs.items() if not c.options.of_labels}
     problems = [Problem(f"outputs.{n}", *w) for n, w in why.items() if w is not None]
     if problems:
         raise DataError(problems)
