@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.trained import digits, make
 
 from dapeng import api
 from dapeng.core.errors import DataError
 from dapeng.data.infer import guess
-from tests.trained import digits, make
 
 
 @pytest.fixture(scope="module")
