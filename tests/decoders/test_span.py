@@ -150,8 +150,12 @@ def test_what_leaves_as_a_file_points_at_the_same_stretch(run: Any, format: str,
 
 
 def test_a_folder_that_says_values_by_itself_is_refused_in_words(run: Any, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="answer is a text that is written: exporting such is not there yet"):
+    with pytest.raises(RunError, match="answer is a text that is written: exporting such is not there yet") as refused:
         run.export("standalone", tmp_path / "out")
+    hint = refused.value.problems[0].hint
+    assert "--format onnx" in hint  # which holds it, unlike those for language models
+    assert "gguf" not in hint
+    assert "transformers" not in hint
 
 
 def test_the_padding_is_never_pointed_at() -> None:

@@ -93,7 +93,7 @@ class Audio(ColumnOptions):
     @classmethod
     def guess(cls, cells: Cells, as_target: bool) -> tuple[float, str]:
         """How surely these are sounds: names of sound files, or bytes that begin like them."""
-        return (0.0, "") if as_target else guessed_files(cells, SUFFIX, is_sound, "sounds")
+        return guessed_files(cells, SUFFIX, is_sound, "sounds")
 
     def summary(self, target: bool) -> AudioSummary:
         return AudioSummary(self)
