@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import dapeng
 from dapeng.api import tested
@@ -181,3 +182,13 @@ def test_a_fold_s_blend_has_the_shares_that_the_other_folds_choose(
 
 def codes_of(codes: np.ndarray, found: list[Any]) -> np.ndarray:
     return codes[np.concatenate([t.rows for t in found])]
+
+
+@pytest.mark.parametrize("given", [{"steps": 2, "epochs": "auto"}, {"epochs": "auto", "patience": 1}])
+def test_epochs_are_told_as_chosen_only_where_they_are_used(tmp_path: Path, given: dict[str, Any]) -> None:
+    write(tmp_path, 40)
+    spec = {"data": str(tmp_path / "t.csv"), "model": "network", "inputs": {"a": "number"}, "outputs": {"b": "number"}}
+    run = dapeng.train({**spec, "train": {"threads": 1, **given}}, runs=tmp_path / "runs")  # type: ignore[operator]
+    reasons = yaml.safe_load((run.path / "resolved.yaml").read_text())["facts"]["reasons"]
+    assert ("train.epochs" in reasons) == ("steps" not in given)
+    assert "train.learning_rate" in reasons

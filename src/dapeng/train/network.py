@@ -146,8 +146,9 @@ def train_network(
     count = drawn(inputs, outputs, store, rows)
     unit = "rows" if packed(inputs, outputs, store) is None else "windows of text"
     budget = advise(inputs, count, outputs)
+    told = Choices() if train.steps is not None else choices  # where steps are given, epochs decide nothing
     length: float = epochs or _or(
-        train.epochs, budget.epochs, "train.epochs", choices, f"as the networks advise for {count:,} {unit}"
+        train.epochs, budget.epochs, "train.epochs", told, f"as the networks advise for {count:,} {unit}"
     )
     rate = _or(train.learning_rate, budget.learning_rate, "train.learning_rate", choices, "as the networks advise")
     ema = (
