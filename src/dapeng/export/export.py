@@ -61,7 +61,7 @@ def _refuse_written(product: Product, member: ExporterOptions) -> None:
 def _formats(product: Product) -> list[str]:
     """Formats that have a form for a product which writes texts, or makes sounds: its network whole, or its tensors."""
     every = {n: m() for n, m in exporters.members().items()}
-    found = [n for n, m in every.items() if m.writes and m.fits(product)]
+    found = [n for n, m in every.items() if m.writes and m.has_a_form_for(product)]
     try:
         product.refuse_written("exporting", pointed=True)
     except RunError:

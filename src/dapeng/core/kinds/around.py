@@ -59,7 +59,7 @@ class ExporterOptions(Options):
     tensors: ClassVar[bool] = False
     """It answers with the network's tensors, so that of a text that is pointed at it gives the ids."""
 
-    def fits(self, product: Any) -> bool:
+    def has_a_form_for(self, product: Any) -> bool:
         """Whether this format has a form for a product at all, as far as is known without writing it."""
         return True
 

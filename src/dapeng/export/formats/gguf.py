@@ -47,7 +47,7 @@ class Gguf(ExporterOptions):
     type: Literal["gguf"] = "gguf"
     writes: ClassVar[bool] = True
 
-    def fits(self, product: Product) -> bool:
+    def has_a_form_for(self, product: Product) -> bool:
         return LanguageModel.fits(product)
 
     def refuse_place(self, to: Path) -> None:
@@ -56,7 +56,7 @@ class Gguf(ExporterOptions):
     def export(self, product: Product, to: Path, rows: Source) -> dict[str, Any]:
         gguf_file.library()
         path = to if to.suffix == ".gguf" else to / "model.gguf"
-        if not self.fits(product):
+        if not self.has_a_form_for(product):
             hint = INSTEAD if product.written else "--format standalone or --format onnx"
             raise RunError("a GGUF file holds a language model: a text as output, and no inputs", hint=hint)
         lacks = network_alone(product, "the GGUF file")

@@ -39,7 +39,7 @@ class Transformers(ExporterOptions):
     type: Literal["transformers"] = "transformers"
     writes: ClassVar[bool] = True
 
-    def fits(self, product: Product) -> bool:
+    def has_a_form_for(self, product: Product) -> bool:
         return any(kind.fits(product) for kind in COUNTERPARTS)
 
     def refuse_place(self, to: Path) -> None:
