@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dapeng.columns.base import Column
 from dapeng.core.alike import made_alike, of_roots, refused_alike
 from dapeng.core.errors import DapengError, DataError, Problem, SpecError
 from dapeng.core.followed import unplaced, unwindowed
@@ -114,6 +115,14 @@ def _refuse_strange(
             elif (name in targets) != (section == "outputs"):
                 side = "a target" if name in targets else "not a target"
                 problems.append(Problem(f"{section}.{name}", f"{name!r} is {side}", f"--target {', '.join(targets)}"))
+    if problems:
+        raise DataError(problems)
+
+
+def refuse_unlearnable(targets: Mapping[str, Column]) -> None:
+    """Raise DataError, with all that is wrong, for fitted columns of which nothing can be learnt as outputs."""
+    why = {n: c.hopeless() for n, c in targets.items()}
+    problems = [Problem(f"outputs.{n}", *w) for n, w in why.items() if w is not None]
     if problems:
         raise DataError(problems)
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dapeng.api.cleaning import cleaned
+from dapeng.api.columns import refuse_unlearnable
 from dapeng.api.session import Session
 from dapeng.columns.base import Column
 from dapeng.core.checkpoints import Checkpoints
@@ -80,7 +81,7 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, counts(given)[0], choices)
     outputs = {n: fitted[n] for n in chosen.outputs}
     if number is None or sides is None:
-        refuse_unlearnable(outputs)
+        refuse_unlearnable({n: c for n, c in outputs.items() if not c.options.of_labels})
     # a label that only a fold's other rows have can't be read there; on every row it can, where cells are counted
     max_bad = 1.0 if number is not None and sides is not None else spec.data.max_bad
     beside = beside_of(outputs, chosen.roles)
@@ -103,14 +104,6 @@ def opened(session: Session, number: int | None, sides: np.ndarray | None) -> Fo
     product = Product(inputs, outputs, None, {}, {n: {} for n in outputs})
     untargeted = np.setdiff1d(every, rows, assume_unique=True)
     return Fold(number, product, store, rows, validation, choices, untargeted=untargeted, beside=beside)
-
-
-def refuse_unlearnable(outputs: Mapping[str, Column]) -> None:
-    """Raises DataError where nothing can be learnt of an output, by the rows that train. Labels were looked at before, in all rows."""
-    why = {n: c.hopeless() for n, c in outputs.items() if not c.options.of_labels}
-    problems = [Problem(f"outputs.{n}", *w) for n, w in why.items() if w is not None]
-    if problems:
-        raise DataError(problems)
 
 
 def beside_of(outputs: Mapping[str, Column], roles: Mapping[str, str]) -> dict[str, Column]:

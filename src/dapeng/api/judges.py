@@ -27,8 +27,10 @@ def refuse_judges(outputs: dict[str, Any], base: Path | None) -> None:
     """Raise SpecError where what is said of a judge leads to none, or to one that can't judge. Nothing is trained for it."""
     problems: list[Problem] = []
     for name, options in outputs.items():
+        if not getattr(options, "judge", None):
+            continue
         try:
-            _ = _with_judge(name, options, base, False) if getattr(options, "judge", None) else options
+            _with_judge(name, options, base, False)
         except SpecError as error:
             problems += error.problems
     if problems:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dapeng.api.columns import Chosen, from_data, from_spec, settle
+from dapeng.api.columns import Chosen, from_data, from_spec, refuse_unlearnable, settle
 from dapeng.api.directions import keep_promises, promised
 from dapeng.api.judges import with_judges
 from dapeng.api.parts import Parts, split_rows
@@ -143,16 +143,13 @@ def refuse_few(name: str, rows: int) -> None:
 
 
 def refuse_hopeless(source: Source, outputs: Mapping[str, ColumnOptions]) -> None:
-    """Raise DataError for a target without values, or with a single one, which can't be learnt."""
-    problems = []
+    """Raise DataError for a target without labels, or with a single one, in all of the rows."""
+    fitted = {}
     for name, options in outputs.items():
         if not options.of_labels:
             continue
         summary: Any = options.summary(True)
         for block in source.blocks([name]):
             summary.add(block.columns.column(name), source.base)
-        why = options.fitted(name, summary.result(), True).hopeless()
-        if why is not None:
-            problems.append(Problem(f"outputs.{name}", *why))
-    if problems:
-        raise DataError(problems)
+        fitted[name] = options.fitted(name, summary.result(), True)
+    refuse_unlearnable(fitted)

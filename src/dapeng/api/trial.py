@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dapeng.api.columns import Chosen
-from dapeng.api.folds import beside_of, refuse_unlearnable, refuse_untargeted, with_a_target
+from dapeng.api.columns import Chosen, refuse_unlearnable
+from dapeng.api.folds import beside_of, refuse_untargeted, with_a_target
 from dapeng.columns.base import Column
 from dapeng.core.spec import Spec
 from dapeng.data.prepare import Prepared, fit_columns
@@ -46,7 +46,7 @@ def tried(spec: Spec, chosen: Chosen, source: Source, sides: np.ndarray | None) 
     inputs = with_encoders({n: fitted[n] for n in chosen.inputs}, total, Choices())
     targets = {n: fitted[n] for n in chosen.outputs}
     if every:
-        refuse_unlearnable(targets)
+        refuse_unlearnable({n: c for n, c in targets.items() if not c.options.of_labels})
     weight, most = chosen.roles.get("weight"), _most_bad(spec.data.max_bad, total)
     store = Prepared(inputs, targets, weight, most, beside_of(targets, chosen.roles)).store(some)
     if every:
