@@ -21,8 +21,11 @@ SHORT = [
     "evaluate.resamples=50",
     "train.batch_size=16",
 ]
-LIGHT = {"defects": ["inputs.part.size=96", "outputs.mask.decoder.size=200"]}
-"""Of recipes that take minutes even so: smaller pictures, fewer of what is remembered."""
+LIGHT = {
+    "defects": ["inputs.part.size=96", "outputs.mask.decoder.size=200"],
+    "which-language": ["data.max_rows=200", "data.split.folds=2"],
+}
+"""Of recipes that take minutes even so: smaller pictures, fewer of what is remembered, fewer rows and folds."""
 
 
 @pytest.mark.parametrize("name", RECIPES)
