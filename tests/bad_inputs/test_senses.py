@@ -290,9 +290,9 @@ def test_checking_finds_masks_and_scans_that_cant_be_read(
     Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     spec = {"data": "data.jsonl", "inputs": {"p": {"type": "image"}}, "outputs": {"m": {"type": "mask"}}}
     Path("spec.yaml").write_text(json.dumps(spec))
-    main(["check", "spec.yaml"])
+    assert main(["check", "spec.yaml"]) == 2, "training would refuse it too"
     said = "".join(capfd.readouterr())
-    assert "m: 1 of 40 pictures looked at can't be read" in said
+    assert "m: 1 of 40 cells can't be read as mask" in said
     assert "p: " not in "".join(line for line in said.splitlines() if "can't be read" in line)
 
 
@@ -320,10 +320,10 @@ def test_checking_finds_volumes_and_label_volumes_that_cant_be_read(
         "outputs": {"organs": {"type": "volume_mask"}},
     }
     Path("spec.yaml").write_text(json.dumps(spec))
-    main(["check", "spec.yaml"])
+    assert main(["check", "spec.yaml"]) == 2, "training would refuse it too"
     said = "".join(capfd.readouterr())
-    assert "scan: 3 of 20 volumes looked at can't be read" in said
-    assert "organs: 3 of 20 volumes looked at can't be read" in said
+    assert "scan: 3 of 20 cells can't be read as volume" in said
+    assert "organs: 3 of 20 cells can't be read as volume_mask" in said
     for why in (
         "shorter than its header says",
         "name one as PATH#NUMBER",
