@@ -77,7 +77,10 @@ def _die_at(moment: int, told: Path) -> None:
 
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dapeng.api.training", "dapeng.report.write", "dapeng.explain.explain", "lightgbm"])
+    here = str(Path(__file__).parent)  # the server finds what it loads by this alone
+    if here not in os.environ.get("PYTHONPATH", ""):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    context.set_forkserver_preload(["warm"])
     return context
 
 

@@ -105,7 +105,8 @@ def fields_text(cls: type[Options], tag: str = "") -> str:
     for name, field in cls.model_fields.items():
         if name != tag:
             head = f"  {name}: {_takes(field)}" + _default(field)
-            blocks.append(head + ("\n" + _wrapped(field.description, "      ") if field.description else ""))
+            said = cls.said_of(name)
+            blocks.append(head + ("\n" + _wrapped(said, "      ") if said else ""))
     return "\n".join(blocks)
 
 
@@ -186,10 +187,10 @@ def _parts_of_docstring(cls: type) -> tuple[str, str, list[str]]:
 def _spec_texts(name: str) -> list[str]:
     """A section or a key of the spec by its dotted path; a bare key is looked for in the sections too."""
     found = []
-    for path, field in _keys(Spec, ()):
+    for path, field, said in _keys(Spec, ()):
         if name == ".".join(path) or (name == path[-1] and len(path) > 1 and name not in Spec.model_fields):
             at = of_field(field)
-            parts = [f"{'.'.join(path)}: {_takes(field)}{_default(field)}", _wrapped(field.description or "")]
+            parts = [f"{'.'.join(path)}: {_takes(field)}{_default(field)}", _wrapped(said)]
             if at.kind == "options":
                 parts += [_wrapped(inspect.getdoc(at.type) or ""), "keys\n\n" + fields_text(at.type)]
             found.append("\n\n".join(p for p in parts if p))
@@ -198,7 +199,7 @@ def _spec_texts(name: str) -> list[str]:
 
 def _keys(cls: type[Options], path: tuple[str, ...]):
     for name, field in cls.model_fields.items():
-        yield (*path, name), field
+        yield (*path, name), field, cls.said_of(name)
         at = of_field(field)
         if at.kind == "options":
             yield from _keys(at.type, (*path, name))

@@ -18,8 +18,10 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
+
+from dapeng.core.described import described
 
 BOUNDS = (Ge, Gt, Le, Lt)
 
@@ -48,11 +50,25 @@ class Options(BaseModel, metaclass=_Readable):
         strict=True,
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         defer_build=True,
         validate_default=True,
         allow_inf_nan=False,
     )
+
+    @classmethod
+    def said_of(cls, name: str) -> str:
+        """The help of a field: its docstring, or what `Field(description=...)` says."""
+        return cls.model_fields[name].description or described(cls).get(name, "")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With the help of each field as its description."""
+        made = handler(core_schema)
+        for name, field in handler.resolve_ref_schema(made).get("properties", {}).items():
+            said = cls.said_of(name) if name in cls.model_fields else ""
+            if said:
+                field.setdefault("description", said)
+        return made
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
