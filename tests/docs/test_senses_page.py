@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import said_by  # type: ignore[import-not-found]
 from test_readme import console  # type: ignore[import-not-found]
 from test_texts_page import figures_aside  # type: ignore[import-not-found]
 from test_your_own_encoder import files  # type: ignore[import-not-found]
 
-from dapeng.cli.main import main
-
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["senses.md", "senses.zh-CN.md"]
 SHORT = ["train.steps=2", "train.epochs=auto", "evaluate.resamples=20", "train.threads=1"]
-
-
-def said_by(command: str, folder: Path) -> tuple[int, str, str]:
-    """Status, standard output and error: of our own commands in this process, since importing torch takes longer than all they do."""
-    words = shlex.split(command)
-    if words[0] != "dapeng":
-        words[0] = sys.executable if words[0] == "python" else words[0]
-        shell = words[0] == "printf"
-        done = subprocess.run(
-            command if shell else words,
-            shell=shell,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(words[1:] + SHORT * (words[1] == "train"))
-    return status, out.getvalue(), err.getvalue()
 
 
 def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +25,7 @@ def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path, monk
     commands = console(text)
     assert len(commands) >= 15
     for command, shown in commands:
-        status, out, err = said_by(command, tmp_path)
+        status, out, err = said_by(command, tmp_path, SHORT)
         assert status == 0, f"{command}\n{err}"
         if command.startswith(
             ("dapeng predict", "cat ")

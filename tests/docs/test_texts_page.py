@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from commands import said_by  # type: ignore[import-not-found]
 from test_readme import console, words  # type: ignore[import-not-found]
-from test_your_own_encoder import files, run  # type: ignore[import-not-found]
+from test_your_own_encoder import files  # type: ignore[import-not-found]
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["texts.md", "texts.zh-CN.md"]
@@ -20,25 +21,27 @@ def figures_aside(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_run_and_show_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sacrebleu", reason="needs sacrebleu (dapeng[text]), whose figures the page shows")
     text = (DOCS / PAGES[0]).read_text(encoding="utf-8")  # the other one has the same
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     for name, body in files(text).items():
         (tmp_path / name).write_text(body, encoding="utf-8")
     commands = console(text)
     assert len(commands) >= 10
     for command, shown in commands:
-        done = run(tmp_path, command + " train.epochs=1" * command.startswith("dapeng train"))
+        status, out, err = said_by(command, tmp_path, ["train.epochs=1"])
         refused = shown.startswith("error:")
-        assert done.returncode == (2 if refused else 0), f"{command}\n{done.stderr}"
+        assert status == (2 if refused else 0), f"{command}\n{err}"
         if command.startswith(WRITES) and not refused:  # after one epoch it writes something else, in as many lines
             if "predict" in command:
-                assert len(done.stdout.splitlines()) == len(shown.splitlines()), command
+                assert len(out.splitlines()) == len(shown.splitlines()), command
             continue
         for part in (p for p in shown.split("...") if p.strip()):
             perfect = re.match(r"\s*(\w+: \w+) \S+ on .* test rows", part)  # which one epoch doesn't reach
             expected = perfect[1] if perfect else part
-            assert figures_aside(expected) in figures_aside(done.stdout + done.stderr), command
+            assert figures_aside(expected) in figures_aside(out + err), command
 
 
 def test_both_languages_show_the_same_files_and_commands() -> None:
