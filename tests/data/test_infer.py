@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from PIL import Image
 
 from dapeng.core.errors import DataError
 from dapeng.core.kinds import columns as column_types
-from dapeng.data.infer import Guess, guess, infer, init_yaml
+from dapeng.data.infer import Guess, answers, guess, infer, init_yaml
 from dapeng.data.table import Frame
 
 ENGLISH = [f"this is review number {i} and it says a few things" for i in range(100)]
@@ -147,3 +148,44 @@ def test_the_printed_spec_is_yaml_with_a_reason_on_each_line() -> None:
         "columns": {"id": "id"},
     }
     assert all("# " in line for line in text.splitlines() if line.startswith("  "))
+
+
+def pictures_of(values: list[int], count: int, seed: int = 0) -> list[bytes]:
+    """Grey PNGs of 24 x 32 pixels, each pixel one of these values."""
+    draw = np.random.default_rng(seed)
+    out = []
+    for _ in range(count):
+        file = io.BytesIO()
+        Image.fromarray(draw.choice(np.array(values, np.uint8), (24, 32))).save(file, "PNG")
+        out.append(file.getvalue())
+    return out
+
+
+def test_label_pictures_are_told_by_the_pictures_that_they_lie_on() -> None:
+    photos = pictures_of(list(range(256)), 6)
+    masks = pictures_of([0, 128, 255], 6, 1)
+    source = Frame(pa.table({"photo": photos, "mask": masks}))
+    assert answers(source) == ["mask"]
+    (photo, mask) = infer(source, ["mask"])
+    assert photo.options == {"type": "image"}
+    assert mask.options == {"type": "mask"}
+    assert mask.reason == "label pictures with the values 0, 128, 255, as large as the pictures of photo"
+    # two pictures could be meant: the one that it lies on is named
+    more = Frame(pa.table({"photo": photos, "infrared": pictures_of(list(range(256)), 6, 2), "mask": masks}))
+    assert infer(more, ["mask"])[2].options == {"type": "mask", "of": "photo"}
+
+
+@pytest.mark.parametrize("other", ["alike", "smaller", "none"])
+def test_pictures_that_are_no_labels_of_others_stay_pictures(other: str) -> None:
+    drawn = pictures_of([0, 255], 6)
+    beside = {"alike": pictures_of([0, 9, 255], 6, 1), "smaller": [], "none": []}[other]
+    columns = {"drawn": drawn}
+    if other == "alike":
+        columns["photo"] = beside
+    elif other == "smaller":
+        small = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(small, "PNG")
+        columns["photo"] = [small.getvalue()] * 6
+    source = Frame(pa.table(columns))
+    assert answers(source) == []
+    assert next(g for g in infer(source, ["drawn"]) if g.name == "drawn").options == {"type": "image"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 from scenes import scenes  # type: ignore[import-not-found]
 
+from dapeng.api import init
 from dapeng.columns.boxes import boxes_of
 from dapeng.core.errors import DataError
 from dapeng.core.spec import Data
 from dapeng.data.open import open_data
+from dapeng.data.sources.coco import CocoOptions
+from dapeng.data.sources.voc import VocOptions
 
 NAMES = ["bar", "square"]
 
@@ -102,6 +106,65 @@ def test_coco_is_told_from_other_json_and_read(tmp_path: Path) -> None:
     same(open_data(Data(path=str(path))).whole(), rows())
     (tmp_path / "list.json").write_text('[{"a": 1}, {"a": 2}]')
     assert open_data(Data(path=str(tmp_path / "list.json"))).whole().names == ["a"]
+
+
+def test_a_folder_with_a_coco_file_is_read_as_it(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    same(open_data(Data(path=str(tmp_path))).whole(), rows())
+    assert "boxes: boxes" in init(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [("annotations/instances_train2017", "annotations/instances_val2017"), ("train/_a", "valid/_a")]
+)
+def test_coco_files_of_parts_are_parts(tmp_path: Path, names: tuple[str, str]) -> None:
+    whole = write_coco(tmp_path).read_bytes()
+    (tmp_path / "things.json").unlink()
+    for name in names:
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(whole)
+        if "instances" not in name:
+            shutil.copytree(tmp_path / "images", path.parent / "images")
+    (tmp_path / "annotations").mkdir(exist_ok=True)
+    (tmp_path / "annotations" / "captions_train2017.json").write_text('{"images": [], "annotations": []}')
+    if "instances" not in names[0]:
+        shutil.rmtree(tmp_path / "annotations")
+    opened = open_data(Data(path=str(tmp_path)))
+    assert {n: s.count() for n, s in opened.parts.items()} == {"train": 6, "validation": 6}
+    same(opened.parts["validation"], rows())
+
+
+def test_a_folder_with_several_coco_files_of_no_part_is_no_coco_folder(tmp_path: Path) -> None:
+    path = write_coco(tmp_path)
+    (tmp_path / "more.json").write_bytes(path.read_bytes())
+    assert "boxes" not in open_data(Data(path=str(tmp_path / "images"))).whole().names
+    assert not CocoOptions.matches(tmp_path)
+
+
+@pytest.mark.parametrize("parts", [("",), ("train", "valid")])
+def test_annotations_beside_their_pictures_are_read_and_pictures_without_one_counted(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    voc, folder = write_voc(tmp_path / "voc"), tmp_path / "beside"
+    for part in parts:
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for path in [*(voc / "JPEGImages").iterdir(), *(voc / "Annotations").iterdir()]:
+            shutil.copy(path, folder / part)
+        (folder / part / "unseen.png").write_bytes(rows()[0][0])
+    opened = open_data(Data(path=str(folder)))
+    assert list(opened.parts) == (["all"] if parts == ("",) else ["train", "validation"])
+    for source in opened.parts.values():
+        same(source, rows())
+        assert source.notes[0].what == "1 pictures have no annotation beside them and are left out"
+    assert "boxes: boxes" in init(folder)
+
+
+def test_files_of_xml_that_are_no_annotations_leave_a_folder_one_of_pictures(tmp_path: Path) -> None:
+    for i, (picture, _) in enumerate(rows(3)):
+        (tmp_path / f"{i}.png").write_bytes(picture)
+        (tmp_path / f"{i}.xml").write_text("<metadata/>")
+    assert not VocOptions.matches(tmp_path)
 
 
 def test_coco_crowds_are_left_out_and_said(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def based(name: str, folder: Path) -> list[str]:
         assert f"recipe:{base}" in api.recipe_file(name).read_text(encoding="utf-8"), (
             "the head says what to train first"
         )
-        run = api.train(f"recipe:{base}", overrides=[*SHORT, *LIGHT.get(base, []), "train.steps=2"], runs=folder / "bases")
+        run = api.train(
+            f"recipe:{base}", overrides=[*SHORT, *LIGHT.get(base, []), "train.steps=2"], runs=folder / "bases"
+        )
         if Path(weights).parent.name != "runs":  # an export, and not the run itself
             run.export("transformers", folder / base)
         place = run.path if Path(weights).parent.name == "runs" else folder / base

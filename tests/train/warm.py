@@ -3,13 +3,13 @@
 Nothing is computed here: threads that computing starts would not be in the fork.
 """
 
+import lightgbm
+import torch._dynamo
 from tiny import SPEC  # type: ignore[import-not-found]
 
 import dapeng.api.training
 import dapeng.explain.explain
 import dapeng.report.write
-import lightgbm
-import torch._dynamo
 from dapeng.core.loader import load_spec
 from dapeng.core.registry import Registry
 

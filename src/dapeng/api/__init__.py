@@ -94,13 +94,13 @@ def load(path: str | Path) -> Any:
 def init(data: Any, target: list[str] | None = None) -> str:
     """A spec for the data, as YAML text with the reason of each guess."""
     from dapeng.core.spec import Data
-    from dapeng.data.infer import infer, init_yaml
+    from dapeng.data.infer import answers, infer, init_yaml
     from dapeng.data.open import open_data
 
     path = isinstance(data, (str, Path))
     opened = open_data(Data(path=str(data)) if path else Data(), None, None if path else {"all": data})
     source = opened.whole()
-    return init_yaml(source, infer(source, target))
+    return init_yaml(source, infer(source, target or answers(source)))
 
 
 def check(

@@ -35,6 +35,8 @@ VOID = 255
 MOST_VALUES = 64
 """Distinct values beyond which a picture is no label picture."""
 GUESSED = 50
+LOOKED_AT = 4
+"""Pairs of pictures that are opened to see whether one has the labels of the other."""
 RARE = 0.01
 """Share of a mask's pixels whose value may be unknown; they are void."""
 
@@ -89,6 +91,27 @@ class Mask(ColumnOptions):
         except ValueError:
             return 0.0, ""
         return (0.95, f"outlines, {every / len(found):.3g} a cell") if every else (0.0, "")
+
+    @classmethod
+    def guess_beside(cls, cells: Cells, pictures: Cells, base: Path | None) -> tuple[float, str]:
+        """How surely these cells are label pictures: as large as the pictures of their rows, and of far fewer values."""
+        first = (raw_cells(one_array(c)[:GUESSED]) for c in (cells, pictures))
+        pairs = [(a, b) for a, b in zip(*first, strict=True) if a is not None and b is not None][:LOOKED_AT]
+        values: set[int] = set()
+        try:
+            for cell, picture in pairs:
+                own, seen = labels_in(cell, base), labels_in(picture, base)
+                few = set(np.unique(own).tolist())
+                if own.shape != seen.shape or len(np.unique(seen)) < 4 * len(few):
+                    return 0.0, ""
+                values |= few
+        except Unreadable:
+            return 0.0, ""
+        if not 2 <= len(values) <= MOST_VALUES:
+            return 0.0, ""
+        shown = sorted(values)
+        told = ", ".join(map(str, shown)) if len(shown) <= 5 else f"{shown[0]} to {shown[-1]}"
+        return 0.9, f"label pictures with the values {told}, as large as the pictures"
 
     def summary(self, target: bool) -> MaskSummary:
         return MaskSummary(self)

@@ -9,9 +9,9 @@ import ast
 import inspect
 import sys
 from functools import lru_cache
+from itertools import pairwise
 
 
-@lru_cache(maxsize=None)
 def described(cls: type) -> dict[str, str]:
     """The words below each field, by name; those of the classes that it inherits from too. Empty where the source is gone."""
     found: dict[str, str] = {}
@@ -20,7 +20,7 @@ def described(cls: type) -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@lru_cache(None)
 def _in_file(module: str) -> dict[str, dict[str, str]]:
     """Words by class and field, of all classes of a module that stand at its top or in another class."""
     try:
@@ -46,10 +46,10 @@ def _look(body: list[ast.stmt], outside: str, found: dict[str, dict[str, str]]) 
 
 def _words(body: list[ast.stmt]) -> dict[str, str]:
     words: dict[str, str] = {}
-    for field, below in zip(body, body[1:], strict=False):
-        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            said = below.value.value
-            if isinstance(said, str):
-                words[field.target.id] = inspect.cleandoc(said)
+    for field, below in pairwise(body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        said = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+        if isinstance(said, str):
+            words[field.target.id] = inspect.cleandoc(said)
     return words

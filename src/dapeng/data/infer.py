@@ -2,6 +2,8 @@
 
 Each guess has its reason, which is printed and written beside it. A column type may guess for itself: an options class
 with a classmethod `guess(cells, as_target) -> (score, reason)` takes part in the contest, and the highest score wins.
+With a classmethod `guess_beside(cells, pictures, base) -> (score, reason)` it may say that cells which look like pictures
+are its own, seen beside the pictures of the same rows.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -13,6 +15,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +51,8 @@ class Guess:
     """What a column seems to be.
 
     options: as in a spec, {"type": "number"}; empty for a column that is only in a role. role: None for a column to read
-    or to predict, else "id", "group", "ignore", ... reason: for the user. target: True if it was named as one.
+    or to predict, else "id", "group", "ignore", ... reason: for the user. target: True if it was named as one. answer: True
+    if it can be nothing but what is predicted.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Guess:
     role: str | None = None
     reason: str = ""
     target: bool = False
+    answer: bool = False
 
 
 def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str] | None = None) -> list[Guess]:
@@ -71,7 +76,28 @@ def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str
             guesses.append(
                 guess(name, table.column(name), name in targets, source.decimal, "group" not in roles.values())
             )
-    return _one_group(guesses, table)
+    return _one_group([_beside(g, guesses, table, source.base) if g.target else g for g in guesses], table)
+
+
+def answers(source: Source) -> list[str]:
+    """Columns that can be nothing but what is predicted, as far as can be seen: boxes, outlines, label pictures."""
+    guesses, table = infer(source), look(source)
+    return [g.name for g in guesses if g.answer or _beside(g, guesses, table, source.base) is not g]
+
+
+def _beside(guess: Guess, guesses: list[Guess], table: pa.Table, base: Path | None) -> Guess:
+    """The guess, or a better one where cells look like pictures, and the pictures of another column say what they are."""
+    if guess.options.get("type") != "image":
+        return guess
+    others = [g.name for g in guesses if g.options.get("type") == "image" and g.name != guess.name and not g.target]
+    asked = {k: m.guess_beside for k, m in column_types.members().items() if hasattr(m, "guess_beside")}
+    for kind, of_pictures in asked.items():
+        for other in others:
+            score, reason = of_pictures(table.column(guess.name), table.column(other), base)
+            if score > 0.5:
+                options = {"type": kind, **({"of": other} if len(others) > 1 else {})}
+                return replace(guess, options=options, reason=f"{reason} of {other}")
+    return guess
 
 
 def _one_group(guesses: list[Guess], table: pa.Table) -> list[Guess]:
@@ -133,7 +159,8 @@ def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: 
         if aside is not None:
             return Guess(name, {}, *aside)
         if claimed is not None and getattr(column_types.members()[claimed[1]["type"]], "lies_in_picture", False):
-            return Guess(name, {}, "ignore", f"{claimed[2]}: an answer about a picture, which nothing reads")
+            why = f"{claimed[2]}: an answer about a picture, which nothing reads"
+            return Guess(name, {}, "ignore", why, answer=True)
     if claimed is not None:
         return Guess(name, claimed[1], None, claimed[2], as_target)
     options, reason = _typed(facts, as_target)

@@ -14,6 +14,8 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.data.table import Frame
 
 IMAGE, BOXES, MASK = "image", "boxes", "mask"
+PARTS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+"""What people call the parts of such data, and what they are here."""
 LARGEST_XML = 4_000_000
 """Bytes of an annotation of one picture."""
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")

@@ -16,19 +16,21 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data import files
-from dapeng.data.sources.annotated import Annotated, refused_class
+from dapeng.data.sources.annotated import PARTS, Annotated, refused_class
 from dapeng.data.sources.base import Reader, ending
-from dapeng.data.table import Source
+from dapeng.data.table import Concat, Source
 
 KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 HEAD = 1 << 16
 LARGEST = 2 << 30
+MOST_FILES = 20
+"""More files of JSON than these in a folder are something else."""
 
 
 @sources
 class CocoOptions(Reader):
     """A COCO file of boxes: rows are its pictures, columns `image` and `boxes`, and `mask` where it has outlines. Pictures are looked for
-    beside it, and in images/.
+    beside it, and in images/. Or a folder with one such file, or one for each part: annotations/instances_train.json, train/anything.json.
 
     Example: `data: {train: instances_train.json, test: instances_val.json}`
     """
@@ -38,14 +40,52 @@ class CocoOptions(Reader):
 
     @classmethod
     def matches(cls, address: object) -> bool:
-        if not ending(address, ".json") or not Path(str(address)).is_file():
+        if not isinstance(address, (str, Path)):
             return False
-        with open(Path(str(address)), "rb") as file:
-            head = file.read(HEAD)
-        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and KEYS.search(head) is not None
+        path = Path(str(address))
+        return (
+            bool(_in_folder(path)) if path.is_dir() else ending(address, ".json") and path.is_file() and _is_coco(path)
+        )
 
     def open(self, address: object, data: Data) -> Source:
-        return opened(Path(str(address)), data)
+        path = Path(str(address))
+        if not path.is_dir():
+            return opened(path, data)
+        parts = self.parts(address, data)
+        return parts["all"] if "all" in parts else Concat(list(parts.values()), path.name)
+
+    def parts(self, address: object, data: Data) -> dict[str, Source]:
+        path = Path(str(address))
+        if not path.is_dir():
+            return {"all": opened(path, data)}
+        return {part: opened(file, data) for part, file in _in_folder(path).items()}
+
+
+def _is_coco(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and KEYS.search(head) is not None
+
+
+def _in_folder(folder: Path) -> dict[str, Path]:
+    """The files of a folder by part; none where they are not plainly one, or one for each part."""
+    below = [folder, folder / "annotations", *(folder / name for name in PARTS)]
+    found = [p for f in below if f.is_dir() for p in sorted(f.glob("*.json"))[: MOST_FILES + 1]]
+    if not 0 < len(found) <= MOST_FILES:
+        return {}
+    boxes = [p for p in found if p.stem.startswith("instances_")] or found
+    boxes = [p for p in boxes if _is_coco(p)]
+    if len(boxes) == 1:
+        return {"all": boxes[0]}
+    parts = [_part_of(p, folder) for p in boxes]
+    return dict(zip(parts, boxes)) if "train" in parts and "" not in parts and len({*parts}) == len(parts) else {}
+
+
+def _part_of(path: Path, folder: Path) -> str:
+    """The part that a file's name or its folder's says; "" for none."""
+    words = {*re.findall(r"[a-z]+", path.stem.lower()), path.parent.name if path.parent != folder else ""}
+    found = {PARTS[w] for w in words if w in PARTS}
+    return found.pop() if len(found) == 1 else ""
 
 
 def opened(path: Path, data: Data) -> Annotated:

@@ -14,11 +14,10 @@ from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.core.yaml12 import YamlError, decode
 from dapeng.core.yaml12 import read as read_yaml
-from dapeng.data.sources.annotated import Annotated, pictures_below, refused_class
+from dapeng.data.sources.annotated import PARTS, Annotated, pictures_below, refused_class
 from dapeng.data.sources.base import Reader
 from dapeng.data.table import Source
 
-PARTS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 NAMES = ("data.yaml", "dataset.yaml", "data.yml")
 TURNED = (5, 6, 7, 8)
 """Orientations of a photograph that change width for height."""
