@@ -330,6 +330,9 @@ class Column(ABC):
         """Values among the cells that training never saw and that are read as unknown, with how often they occur."""
         return {}
 
+    strange: ClassVar[tuple[str, str]] = ("label {} was not seen in training", "labels not seen in training")
+    """What such a value is called: one, {} being itself, and several."""
+
     def remarks(self) -> list[str]:
         """What fitting noticed and the user should know, each said once."""
         return []

@@ -227,6 +227,10 @@ class TextColumn(Column):
 
     options: Text
     ragged: ClassVar[bool] = True
+    strange: ClassVar[tuple[str, str]] = (
+        "nothing of the text {} was seen in training",
+        "texts of which nothing was seen in training",
+    )
 
     def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
         super().__init__(name, options, state, target)
@@ -281,6 +285,15 @@ class TextColumn(Column):
         texts = [clean(c, self.lowercase, self.options.normalise) if p else "" for c, p in zip(raw, present)]
         ids, lengths = self.tokeniser.encode(texts, self.max_length)
         return Encoded({"ids": ids}, None if present.all() else present, lengths=lengths)
+
+    def unseen(self, cells: Cells) -> dict[str, int]:
+        """Texts none of whose words (or characters) is in the vocabulary; none where the tokeniser knows every text."""
+        found: Counter[str] = Counter()
+        for cell in strings(cells).to_pylist():
+            text = (cell or "").strip()
+            if text and not self.tokeniser.knows_any(clean(text, self.lowercase, self.options.normalise)):
+                found[text if len(text) <= 40 else text[:39] + "…"] += 1
+        return dict(found)
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""

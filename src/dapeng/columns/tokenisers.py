@@ -10,7 +10,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,6 +97,10 @@ class Tokeniser(ABC):
             flat.extend(row)
         return np.array(flat, np.int32), lengths
 
+    def knows_any(self, text: str) -> bool:
+        """Whether any word of a text is in the vocabulary (any sign, where it has no words)."""
+        return True
+
     def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The same of whole texts, with nothing put around them."""
         return self.encode(texts, LONGEST)
@@ -126,11 +130,26 @@ class Tokeniser(ABC):
         return list(self.units(text, self.state.get("lowest", 1), self.state.get("highest", 1)))[:limit]
 
 
+def _any_known(units: Iterable[str], known: Container[str]) -> bool:
+    """Whether a word among the units, or a sign where there are no words, is known; it looks no further than the first."""
+    words, signs = False, False
+    for unit in units:
+        if unit in known:
+            if unit[0].isalnum():
+                return True
+            signs = True
+        words = words or unit[0].isalnum()
+    return signs and not words
+
+
 class Words(Tokeniser):
     """Words and punctuation; each Han character is a word."""
 
     kind = "words"
     alone = True
+
+    def knows_any(self, text: str) -> bool:
+        return _any_known((m.group() for m in WORD.finditer(text)), self.ids)
 
     def text(self, ids: Sequence[int]) -> str:
         return APART.sub(" ", "\0".join(self._pieces(ids))).replace("\0", "")
@@ -155,6 +174,9 @@ class Characters(Tokeniser):
     kind = "characters"
     alone = True
 
+    def knows_any(self, text: str) -> bool:
+        return _any_known(text, self.ids)
+
     def text(self, ids: Sequence[int]) -> str:
         return "".join(self._pieces(ids))
 
@@ -174,6 +196,9 @@ class NGrams(Tokeniser):
 
     kind = "ngrams"
     hides = None
+
+    def knows_any(self, text: str) -> bool:
+        return _any_known((m.group() for m in WORD.finditer(text)), self.ids)
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> list[str]:

@@ -220,14 +220,14 @@ class Product:
             raise DataError(problems)
 
     def _unseen(self, source: Source) -> list[Note]:
-        """Labels of input columns that weren't seen in training: read as unknown, and said."""
+        """Labels and texts of input columns that training never saw: read as unknown, and said."""
         notes = []
         for name, column in self.inputs.items():
             unseen = column.unseen(source.read([name]).column(name))
             if unseen:
                 shown = ", ".join(repr(v) for v in list(unseen)[:5]) + (", ..." if len(unseen) > 5 else "")
                 count = sum(unseen.values())
-                what = f"{count:,} cells hold {len(unseen):,} labels not seen in training, read as unknown: {shown}"
+                what = f"{count:,} cells hold {len(unseen):,} {column.strange[1]}, read as unknown: {shown}"
                 notes.append(Note("warning", name, what, count))
         return notes
 

@@ -207,7 +207,8 @@ class AnyReader(Reader):
             cell = pa.array([value])
             found = self.column.encode(cell)
             for label in list(self.column.unseen(cell))[:5]:
-                notes.append(f"{self.name}: label {shown(label)} was not seen in training; it is read as unknown")
+                what = self.column.strange[0].format(shown(label))
+                notes.append(f"{self.name}: {what}; it is read as unknown")
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError):
             raise Unfit(self.column.expected, shown(value)) from None
         if found.bad.rows:
