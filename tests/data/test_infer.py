@@ -165,7 +165,7 @@ def test_label_pictures_are_told_by_the_pictures_that_they_lie_on() -> None:
     photos = pictures_of(list(range(256)), 6)
     masks = pictures_of([0, 128, 255], 6, 1)
     source = Frame(pa.table({"photo": photos, "mask": masks}))
-    assert answers(source) == ["mask"]
+    assert answers(source, infer(source)) == ["mask"]
     (photo, mask) = infer(source, ["mask"])
     assert photo.options == {"type": "image"}
     assert mask.options == {"type": "mask"}
@@ -187,5 +187,5 @@ def test_pictures_that_are_no_labels_of_others_stay_pictures(other: str) -> None
         Image.new("RGB", (8, 8)).save(small, "PNG")
         columns["photo"] = [small.getvalue()] * 6
     source = Frame(pa.table(columns))
-    assert answers(source) == []
+    assert answers(source, infer(source)) == []
     assert next(g for g in infer(source, ["drawn"]) if g.name == "drawn").options == {"type": "image"}

@@ -100,7 +100,9 @@ def init(data: Any, target: list[str] | None = None) -> str:
     path = isinstance(data, (str, Path))
     opened = open_data(Data(path=str(data)) if path else Data(), None, None if path else {"all": data})
     source = opened.whole()
-    return init_yaml(source, infer(source, target or answers(source)))
+    guesses = infer(source, target)
+    found = [] if target else answers(source, guesses)
+    return init_yaml(source, infer(source, found) if found else guesses)
 
 
 def check(

@@ -79,10 +79,14 @@ def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str
     return _one_group([_beside(g, guesses, table, source.base) if g.target else g for g in guesses], table)
 
 
-def answers(source: Source) -> list[str]:
+def answers(source: Source, guesses: list[Guess]) -> list[str]:
     """Columns that can be nothing but what is predicted, as far as can be seen: boxes, outlines, label pictures."""
-    guesses, table = infer(source), look(source)
-    return [g.name for g in guesses if g.answer or _beside(g, guesses, table, source.base) is not g]
+    found = [g.name for g in guesses if g.answer]
+    pictures = [g for g in guesses if g.options.get("type") == "image"]
+    if len(pictures) > 1:
+        table = look(source)
+        found += [g.name for g in pictures if _beside(g, guesses, table, source.base) is not g]
+    return found
 
 
 def _beside(guess: Guess, guesses: list[Guess], table: pa.Table, base: Path | None) -> Guess:
