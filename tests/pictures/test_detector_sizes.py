@@ -52,7 +52,7 @@ def test_each_size_is_larger_than_the_one_before() -> None:
 @pytest.mark.parametrize("page", ["senses.md", "senses.zh-CN.md"])
 def test_the_pages_and_the_help_say_how_large_each_is(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
-    help_text = str(Yolo.model_fields["size"].description)
+    help_text = Yolo.said_of("size")
     for size in SIZES:
         assert f"{parameters(size):,}" in text
         assert f"{parameters(size):,}" in help_text
