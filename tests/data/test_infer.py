@@ -162,30 +162,38 @@ def pictures_of(values: list[int], count: int, seed: int = 0) -> list[bytes]:
 
 
 def test_label_pictures_are_told_by_the_pictures_that_they_lie_on() -> None:
-    photos = pictures_of(list(range(256)), 6)
-    masks = pictures_of([0, 128, 255], 6, 1)
+    photos = pictures_of(list(range(256)), 30)
+    blank, missing = pictures_of([0], 5), [b"no picture"]
+    masks = [*blank, *missing, *pictures_of([0, 128, 255], 24, 1)]
     source = Frame(pa.table({"photo": photos, "mask": masks}))
     assert answers(source, infer(source)) == ["mask"]
     (photo, mask) = infer(source, ["mask"])
     assert photo.options == {"type": "image"}
     assert mask.options == {"type": "mask"}
     assert mask.reason == "label pictures with the values 0, 128, 255, as large as the pictures of photo"
-    # two pictures could be meant: the one that it lies on is named
-    more = Frame(pa.table({"photo": photos, "infrared": pictures_of(list(range(256)), 6, 2), "mask": masks}))
-    assert infer(more, ["mask"])[2].options == {"type": "mask", "of": "photo"}
 
 
-@pytest.mark.parametrize("other", ["alike", "smaller", "none"])
+def test_of_two_pictures_the_one_that_labels_lie_on_is_named_and_other_labels_are_not_read() -> None:
+    columns = {"photo": list(range(256)), "infrared": list(range(256)), "mask": [0, 255], "other": [0, 1, 2]}
+    source = Frame(pa.table({n: pictures_of(v, 6, i) for i, (n, v) in enumerate(columns.items())}))
+    photo, infrared, mask, other = infer(source, ["mask"])
+    assert photo.options == infrared.options == {"type": "image"}
+    assert mask.options == {"type": "mask", "of": "photo"}
+    assert (other.role, other.answer) == ("ignore", True)
+    assert infer(source, [])[3].options == {"type": "image"}, "where no answer is a picture, pictures are read"
+
+
+@pytest.mark.parametrize("other", ["alike", "smaller", "alone"])
 def test_pictures_that_are_no_labels_of_others_stay_pictures(other: str) -> None:
-    drawn = pictures_of([0, 255], 6)
-    beside = {"alike": pictures_of([0, 9, 255], 6, 1), "smaller": [], "none": []}[other]
-    columns = {"drawn": drawn}
+    columns = {"drawn": pictures_of([0, 255], 6)}
     if other == "alike":
-        columns["photo"] = beside
+        columns["photo"] = pictures_of([0, 9, 255], 6, 1)
     elif other == "smaller":
-        small = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(small, "PNG")
-        columns["photo"] = [small.getvalue()] * 6
+        columns["photo"] = []
+        for picture in pictures_of(list(range(256)), 6, 1):
+            file = io.BytesIO()
+            Image.open(io.BytesIO(picture)).resize((16, 24)).save(file, "PNG")
+            columns["photo"].append(file.getvalue())
     source = Frame(pa.table(columns))
     assert answers(source, infer(source)) == []
     assert next(g for g in infer(source, ["drawn"]) if g.name == "drawn").options == {"type": "image"}

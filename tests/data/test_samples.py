@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import zipfile
@@ -15,7 +16,8 @@ import torch
 
 from dapeng.core.errors import DataError
 from dapeng.core.kinds import samples
-from dapeng.data.sources.sample import PREFIX
+from dapeng.core.spec import Data
+from dapeng.data.sources.sample import PREFIX, SampleSourceOptions
 from dapeng.data.table import Source
 from dapeng.samples import find as finding
 from dapeng.samples.base import Origin
@@ -340,3 +342,25 @@ def test_a_faulty_surface_differs_from_a_good_one_where_its_mask_says() -> None:
                 inside.append(away[mask > 0].mean())
                 outside.append(away[mask == 0].mean())
         assert np.mean(inside) > 4 * np.mean(outside)
+
+
+def test_a_sample_that_is_held_is_not_loaded_again_and_notes_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = samples.members()["iris"]
+    loads = []
+    load = member.load
+    monkeypatch.setattr(member, "load", lambda self: loads.append(1) or load(self))
+    reader = SampleSourceOptions()
+    monkeypatch.setenv("DAPENG_CACHE", str(Path(__file__).parent))  # nobody else holds it from there
+    (first,) = reader.parts("sample:iris", Data()).values()
+    first.note("info", "iris", "said of the first")
+    (second,) = reader.parts("sample:iris", Data()).values()
+    assert second.notes == []
+    assert second.read().equals(first.read())
+    assert len(loads) == 1
+    del first
+    (third,) = reader.parts("sample:iris", Data()).values()
+    assert len(loads) == 1, "the second holds it still"
+    del second, third
+    gc.collect()
+    reader.parts("sample:iris", Data())
+    assert len(loads) == 2

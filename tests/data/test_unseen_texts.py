@@ -21,10 +21,19 @@ def text_of(cells: list[str], tokeniser: str) -> TextColumn:
 
 
 @pytest.mark.parametrize("tokeniser", ["words", "characters", "ngrams"])
-def test_a_text_is_unseen_if_no_word_of_it_is_known(tokeniser: str) -> None:
+def test_a_text_is_unseen_if_no_letter_of_it_is_known(tokeniser: str) -> None:
     column = text_of(SEEN, tokeniser)
-    cells = ["жёлтый круг", "red круг", "Red", "жёлтый, круг", ",", "…", "", None, "方", "龍"]
-    assert column.unseen(pa.array(cells)) == {"жёлтый круг": 1, "жёлтый, круг": 1, "…": 1, "龍": 1}
+    cells = ["жёлтый круг", "red круг", "Bare", "жёлтый, круг", ",", "…", "", None, "方", "龍", "_red_", "10"]
+    assert column.unseen(pa.array(cells)) == {"жёлтый круг": 1, "жёлтый, круг": 1, "龍": 1, "10": 1}
+
+
+def test_rare_words_that_training_saw_are_no_news() -> None:
+    names = [
+        f"{a}{b}{c}a" for a in "bdfgk" for b in "aeiou" for c in "lmnprstvwz"
+    ]  # each once, so none is in the vocabulary
+    column = text_of([*names, *["the name"] * 2], "words")
+    assert column.unseen(pa.array(["zorro", "the"])) == {"zorro": 1}
+    assert text_of(names, "words").unseen(pa.array(names)) == {}
 
 
 def test_a_tokeniser_of_bytes_knows_every_text() -> None:
@@ -38,7 +47,7 @@ def test_predictions_say_so(tmp_path: Path) -> None:
     run = api.train(table, {"what": "category"}, inputs=words, overrides=overrides, runs=tmp_path)
     answer = run.product.predict(_frame(["жёлтый круг", "red", "жёлтый круг"]))
     assert [n.what for n in answer.notes] == [
-        "2 cells hold 1 texts of which nothing was seen in training, read as unknown: 'жёлтый круг'"
+        "2 cells hold 1 texts of which no letter is known from training, read as unknown: 'жёлтый круг'"
     ]
     assert run.product.predict(_frame(["a bar"])).notes == []
 

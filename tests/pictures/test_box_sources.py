@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from dapeng.columns.boxes import boxes_of
 from dapeng.core.errors import DataError
 from dapeng.core.spec import Data
 from dapeng.data.open import open_data
-from dapeng.data.sources.coco import CocoOptions
-from dapeng.data.sources.voc import VocOptions
 
 NAMES = ["bar", "square"]
 
@@ -112,10 +111,17 @@ def test_a_folder_with_a_coco_file_is_read_as_it(tmp_path: Path) -> None:
     write_coco(tmp_path)
     same(open_data(Data(path=str(tmp_path))).whole(), rows())
     assert "boxes: boxes" in init(tmp_path)
+    assert init(tmp_path).startswith(f"data: {tmp_path}")
 
 
 @pytest.mark.parametrize(
-    "names", [("annotations/instances_train2017", "annotations/instances_val2017"), ("train/_a", "valid/_a")]
+    "names",
+    [
+        ("annotations/instances_train2017", "annotations/instances_val2017"),
+        ("train/_a", "valid/_a"),
+        ("Train/_a", "Validation/_a"),
+        ("annotations/train", "annotations/validation"),
+    ],
 )
 def test_coco_files_of_parts_are_parts(tmp_path: Path, names: tuple[str, str]) -> None:
     whole = write_coco(tmp_path).read_bytes()
@@ -124,47 +130,103 @@ def test_coco_files_of_parts_are_parts(tmp_path: Path, names: tuple[str, str]) -
         path = tmp_path / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(whole)
-        if "instances" not in name:
+        if "annotations" not in name:
             shutil.copytree(tmp_path / "images", path.parent / "images")
-    (tmp_path / "annotations").mkdir(exist_ok=True)
-    (tmp_path / "annotations" / "captions_train2017.json").write_text('{"images": [], "annotations": []}')
-    if "instances" not in names[0]:
-        shutil.rmtree(tmp_path / "annotations")
+        elif "instances" in name:
+            (path.parent / "captions_train2017.json").write_text('{"images": [], "annotations": []}')
     opened = open_data(Data(path=str(tmp_path)))
     assert {n: s.count() for n, s in opened.parts.items()} == {"train": 6, "validation": 6}
     same(opened.parts["validation"], rows())
 
 
+def of_classes(folder: Path) -> Path:
+    """Pictures in a folder for each class."""
+    for i, (picture, _) in enumerate(rows(4)):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (folder / "ab"[i % 2] / f"{i}.png").write_bytes(picture)
+    return folder
+
+
+STRAY = [
+    ("info.json", '{"name": "pets", "categories": ["a", "b"]}'),
+    ("meta.json", '{"images": ["a/0.png"], "annotations": []}'),
+    ("more.json", '{"images": [{"id": 1, "file_name": "0.png"}]}'),
+    ("0.xml", "<metadata/>"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), STRAY)
+def test_what_else_lies_in_a_folder_of_classes_changes_nothing(tmp_path: Path, name: str, text: str) -> None:
+    folder = of_classes(tmp_path)
+    for place in (folder, folder / "a"):
+        (place / name).write_text(text)
+    assert open_data(Data(path=str(folder))).whole().names == ["image", "label"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_links_that_lead_nowhere_hidden_files_and_folders_called_like_files_are_passed_over(tmp_path: Path) -> None:
+    folder = of_classes(tmp_path / "classes")
+    (folder / "labels.json").symlink_to(tmp_path / "gone")
+    (folder / "x.json").mkdir()
+    assert open_data(Data(path=str(folder))).whole().names == ["image", "label"]
+    pairs = beside(tmp_path / "pairs", [""])
+    (pairs / ".#0.xml").symlink_to(tmp_path / "gone")
+    (pairs / "._0.xml").write_bytes(b"\0\5\x16\7")
+    same(open_data(Data(path=str(pairs))).whole(), rows())
+
+
 def test_a_folder_with_several_coco_files_of_no_part_is_no_coco_folder(tmp_path: Path) -> None:
     path = write_coco(tmp_path)
     (tmp_path / "more.json").write_bytes(path.read_bytes())
-    assert "boxes" not in open_data(Data(path=str(tmp_path / "images"))).whole().names
-    assert not CocoOptions.matches(tmp_path)
+    assert "boxes" not in open_data(Data(path=str(tmp_path))).whole().names
+    with pytest.raises(DataError, match="several that are not one for each part"):
+        open_data(Data(path=str(tmp_path), format="coco"))
 
 
-@pytest.mark.parametrize("parts", [("",), ("train", "valid")])
-def test_annotations_beside_their_pictures_are_read_and_pictures_without_one_counted(
-    tmp_path: Path, parts: tuple[str, ...]
-) -> None:
-    voc, folder = write_voc(tmp_path / "voc"), tmp_path / "beside"
+def beside(folder: Path, parts: list[str]) -> Path:
+    """Pictures with an annotation beside each, in folders of these names."""
+    voc = write_voc(folder.with_name(f"{folder.name}-voc"))
     for part in parts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         for path in [*(voc / "JPEGImages").iterdir(), *(voc / "Annotations").iterdir()]:
             shutil.copy(path, folder / part)
+    return folder
+
+
+@pytest.mark.parametrize("parts", [[""], ["train", "valid"], ["Train", "Validation"]])
+def test_annotations_beside_their_pictures_are_read_and_pictures_without_one_counted(
+    tmp_path: Path, parts: list[str]
+) -> None:
+    folder = beside(tmp_path / "beside", parts)
+    for part in parts:
         (folder / part / "unseen.png").write_bytes(rows()[0][0])
     opened = open_data(Data(path=str(folder)))
-    assert list(opened.parts) == (["all"] if parts == ("",) else ["train", "validation"])
+    assert list(opened.parts) == (["all"] if parts == [""] else ["train", "validation"])
     for source in opened.parts.values():
         same(source, rows())
-        assert source.notes[0].what == "1 pictures have no annotation beside them and are left out"
+        assert source.notes[0].what == "1 pictures have no annotation of their own beside them and are left out"
     assert "boxes: boxes" in init(folder)
 
 
-def test_files_of_xml_that_are_no_annotations_leave_a_folder_one_of_pictures(tmp_path: Path) -> None:
-    for i, (picture, _) in enumerate(rows(3)):
-        (tmp_path / f"{i}.png").write_bytes(picture)
-        (tmp_path / f"{i}.xml").write_text("<metadata/>")
-    assert not VocOptions.matches(tmp_path)
+def test_pairs_beside_the_folders_of_parts_are_left_out_and_said(tmp_path: Path) -> None:
+    opened = open_data(Data(path=str(beside(tmp_path / "beside", ["", "train", "val"]))))
+    assert list(opened.parts) == ["train", "validation"]
+    assert "6 pictures beside the folders of the parts are left out" in [n.what for n in opened.notes()]
+
+
+def test_the_picture_beside_an_annotation_counts_whatever_the_annotation_calls_it(tmp_path: Path) -> None:
+    folder = beside(tmp_path / "beside", [""])
+    (folder / "0.png").rename(folder / "0.PNG")
+    (folder / "0.xml").rename(folder / "0.XML")
+    (folder / "1.xml").write_text((folder / "1.xml").read_text().replace("1.png", "2.jpg"))
+    same(open_data(Data(path=str(folder))).whole(), rows())
+
+
+def test_a_voc_folder_with_a_pair_beside_its_folders_stays_one(tmp_path: Path) -> None:
+    folder = write_voc(tmp_path / "voc", lists=False)
+    shutil.copy(folder / "JPEGImages" / "0.png", folder)
+    shutil.copy(folder / "Annotations" / "0.xml", folder)
+    same(open_data(Data(path=str(folder))).whole(), rows())
 
 
 def test_coco_crowds_are_left_out_and_said(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def init(data: Any, target: list[str] | None = None) -> str:
     source = opened.whole()
     guesses = infer(source, target)
     found = [] if target else answers(source, guesses)
-    return init_yaml(source, infer(source, found) if found else guesses)
+    return init_yaml(source, infer(source, found) if found else guesses, str(data) if path else None)
 
 
 def check(

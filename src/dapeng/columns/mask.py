@@ -19,7 +19,7 @@ from pydantic import Field
 from dapeng.columns.base import Answers, Bad, Cells, Column, Dims, Encoded, Entry, Summary, one_array
 from dapeng.columns.cells import raw_cells
 from dapeng.columns.medical import parted
-from dapeng.columns.pictures import MAX_PIXELS, Unreadable, counted, fit_nearest, labels_in, placement
+from dapeng.columns.pictures import MAX_PIXELS, Unreadable, counted, fit_nearest, labels_in, open_picture, placement
 from dapeng.columns.segments import NOTHING, is_segments, names_in
 from dapeng.columns.segments import parsed as segments_in
 from dapeng.core import kinds
@@ -36,7 +36,9 @@ MOST_VALUES = 64
 """Distinct values beyond which a picture is no label picture."""
 GUESSED = 50
 LOOKED_AT = 4
-"""Pairs of pictures that are opened to see whether one has the labels of the other."""
+"""Pairs of pictures that are compared to see whether one has the labels of the other."""
+MOST_LOOKED_AT = 200_000
+"""Pixels of each."""
 RARE = 0.01
 """Share of a mask's pixels whose value may be unknown; they are void."""
 
@@ -96,28 +98,44 @@ class Mask(ColumnOptions):
     def guess_beside(cls, cells: Cells, pictures: Cells, base: Path | None) -> tuple[float, str]:
         """How surely these cells are label pictures: as large as the pictures of their rows, and of far fewer values."""
         first = (raw_cells(one_array(c)[:GUESSED]) for c in (cells, pictures))
-        pairs = [(a, b) for a, b in zip(*first, strict=True) if a is not None and b is not None][:LOOKED_AT]
+        pairs = [(a, b) for a, b in zip(*first, strict=True) if a is not None and b is not None]
         values: set[int] = set()
-        try:
-            for cell, picture in pairs:
-                own, seen = labels_in(cell, base), labels_in(picture, base)
-                few = set(np.unique(own).tolist())
-                if own.shape != seen.shape or len(np.unique(seen)) < 4 * len(few):
+        told = 0
+        for cell, picture in pairs:
+            try:
+                sizes = [sorted(open_picture(c, base).size) for c in (cell, picture)]
+                if sizes[0] != sizes[1]:
                     return 0.0, ""
-                values |= few
-        except Unreadable:
-            return 0.0, ""
-        if not 2 <= len(values) <= MOST_VALUES:
+                few, many = _values_in(cell, base), _values_in(picture, base)
+            except Unreadable:
+                continue
+            if len(few) > MOST_VALUES:
+                return 0.0, ""
+            if len(few) > 1 and len(many) > 1:  # a blank one says nothing
+                if len(many) < 4 * len(few):
+                    return 0.0, ""
+                told += 1
+            values |= few
+            if told == LOOKED_AT:
+                break
+        if not told or len(values) > MOST_VALUES:
             return 0.0, ""
         shown = sorted(values)
-        told = ", ".join(map(str, shown)) if len(shown) <= 5 else f"{shown[0]} to {shown[-1]}"
-        return 0.9, f"label pictures with the values {told}, as large as the pictures"
+        said = ", ".join(map(str, shown)) if len(shown) <= 5 else f"{shown[0]} to {shown[-1]}"
+        return 0.9, f"label pictures with the values {said}, as large as the pictures"
 
     def summary(self, target: bool) -> MaskSummary:
         return MaskSummary(self)
 
     def fitted(self, name: str, state: dict[str, Any], target: bool) -> MaskColumn:
         return MaskColumn(name, self, state, target)
+
+
+def _values_in(cell: Any, base: Path | None) -> set[int]:
+    """The values of a picture, of pixels spread over it where it is large."""
+    pixels = labels_in(cell, base)
+    step = max(1, int((pixels.size / MOST_LOOKED_AT) ** 0.5))
+    return set(np.unique(pixels[::step, ::step]).tolist())
 
 
 class MaskSummary(Summary):

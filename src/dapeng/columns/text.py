@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -228,8 +229,8 @@ class TextColumn(Column):
     options: Text
     ragged: ClassVar[bool] = True
     strange: ClassVar[tuple[str, str]] = (
-        "nothing of the text {} was seen in training",
-        "texts of which nothing was seen in training",
+        "no letter of the text {} is known from training",
+        "texts of which no letter is known from training",
     )
 
     def __init__(self, name: str, options: Text, state: dict[str, Any], target: bool):
@@ -287,13 +288,19 @@ class TextColumn(Column):
         return Encoded({"ids": ids}, None if present.all() else present, lengths=lengths)
 
     def unseen(self, cells: Cells) -> dict[str, int]:
-        """Texts none of whose words (or characters) is in the vocabulary; none where the tokeniser knows every text."""
+        """Texts no letter or digit of which is in the vocabulary: those of another script, say. Rare words are no news."""
+        known = self._letters
         found: Counter[str] = Counter()
-        for cell in strings(cells).to_pylist():
+        for cell in strings(cells).to_pylist() if known else []:
             text = (cell or "").strip()
-            if text and not self.tokeniser.knows_any(clean(text, self.lowercase, self.options.normalise)):
+            own = [c for c in clean(text, self.lowercase, self.options.normalise) if c.isalnum()]
+            if own and known.isdisjoint(own):
                 found[text if len(text) <= 40 else text[:39] + "…"] += 1
         return dict(found)
+
+    @cached_property
+    def _letters(self) -> frozenset[str]:
+        return self.tokeniser.letters() or frozenset()
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""

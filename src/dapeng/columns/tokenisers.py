@@ -10,7 +10,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,6 +59,8 @@ class Tokeniser(ABC):
     size: int
     alone: ClassVar[bool] = False
     """True if a stretch of a text has the ids that it has by itself, so that it can be found again."""
+    spelt: ClassVar[bool] = False
+    """True if the vocabulary is of pieces of text as they are, so that a letter in none of them is unknown."""
     hides: int | None = BOS
     """What a token reads as that is hidden from a network: one that no text leads to; None where others would tell of it."""
 
@@ -97,9 +99,10 @@ class Tokeniser(ABC):
             flat.extend(row)
         return np.array(flat, np.int32), lengths
 
-    def knows_any(self, text: str) -> bool:
-        """Whether any word of a text is in the vocabulary (any sign, where it has no words)."""
-        return True
+    def letters(self) -> frozenset[str] | None:
+        """Letters and digits of all that is in the vocabulary; None where any text can be said."""
+        vocab = self.state["vocab"][len(SPECIAL) :] if self.spelt else None
+        return frozenset(c for token in vocab for c in token if c.isalnum()) if vocab is not None else None
 
     def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The same of whole texts, with nothing put around them."""
@@ -130,26 +133,12 @@ class Tokeniser(ABC):
         return list(self.units(text, self.state.get("lowest", 1), self.state.get("highest", 1)))[:limit]
 
 
-def _any_known(units: Iterable[str], known: Container[str]) -> bool:
-    """Whether a word among the units, or a sign where there are no words, is known; it looks no further than the first."""
-    words, signs = False, False
-    for unit in units:
-        if unit in known:
-            if unit[0].isalnum():
-                return True
-            signs = True
-        words = words or unit[0].isalnum()
-    return signs and not words
-
-
 class Words(Tokeniser):
     """Words and punctuation; each Han character is a word."""
 
     kind = "words"
+    spelt = True
     alone = True
-
-    def knows_any(self, text: str) -> bool:
-        return _any_known((m.group() for m in WORD.finditer(text)), self.ids)
 
     def text(self, ids: Sequence[int]) -> str:
         return APART.sub(" ", "\0".join(self._pieces(ids))).replace("\0", "")
@@ -172,10 +161,8 @@ class Characters(Tokeniser):
     """Characters, blanks included."""
 
     kind = "characters"
+    spelt = True
     alone = True
-
-    def knows_any(self, text: str) -> bool:
-        return _any_known(text, self.ids)
 
     def text(self, ids: Sequence[int]) -> str:
         return "".join(self._pieces(ids))
@@ -195,10 +182,8 @@ class NGrams(Tokeniser):
     """Overlapping n-grams of words (or of Han characters) from `lowest` to `highest`; those not in the vocabulary are dropped."""
 
     kind = "ngrams"
+    spelt = True
     hides = None
-
-    def knows_any(self, text: str) -> bool:
-        return _any_known((m.group() for m in WORD.finditer(text)), self.ids)
 
     @staticmethod
     def units(text: str, lowest: int, highest: int) -> list[str]:

@@ -36,12 +36,16 @@ def _look(body: list[ast.stmt], outside: str, found: dict[str, dict[str, str]]) 
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             name = outside + statement.name
-            found[name] = _words(statement.body)
+            twice = name in found  # in two branches: which was made can't be told
+            found[name] = {} if twice else _words(statement.body)
             _look(statement.body, f"{name}.", found)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             _look(statement.body, f"{outside}{statement.name}.<locals>.", found)
-        elif isinstance(statement, ast.If | ast.With | ast.Try):
-            _look(statement.body, outside, found)
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                _look(getattr(statement, part, []), outside, found)
+            for handler in getattr(statement, "handlers", []):
+                _look(handler.body, outside, found)
 
 
 def _words(body: list[ast.stmt]) -> dict[str, str]:

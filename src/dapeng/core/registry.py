@@ -64,10 +64,11 @@ class Options(BaseModel, metaclass=_Readable):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """With the help of each field as its description."""
         made = handler(core_schema)
-        for name, field in handler.resolve_ref_schema(made).get("properties", {}).items():
-            said = cls.said_of(name) if name in cls.model_fields else ""
-            if said:
-                field.setdefault("description", said)
+        properties = handler.resolve_ref_schema(made).get("properties", {})
+        for name, field in cls.model_fields.items():
+            said, key = cls.said_of(name), field.alias or name
+            if said and key in properties:
+                properties[key].setdefault("description", said)
         return made
 
     @classmethod

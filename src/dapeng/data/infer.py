@@ -76,7 +76,7 @@ def infer(source: Source, targets: list[str] | None = None, roles: dict[str, str
             guesses.append(
                 guess(name, table.column(name), name in targets, source.decimal, "group" not in roles.values())
             )
-    return _one_group([_beside(g, guesses, table, source.base) if g.target else g for g in guesses], table)
+    return _one_group(_seen_beside(guesses, table, source.base), table)
 
 
 def answers(source: Source, guesses: list[Guess]) -> list[str]:
@@ -87,6 +87,21 @@ def answers(source: Source, guesses: list[Guess]) -> list[str]:
         table = look(source)
         found += [g.name for g in pictures if _beside(g, guesses, table, source.base) is not g]
     return found
+
+
+def _seen_beside(guesses: list[Guess], table: pa.Table, base: Path | None) -> list[Guess]:
+    """Targets that look like pictures as what they are beside the pictures; where one is an answer, others like it aren't read."""
+    found = {g.name: _beside(g, guesses, table, base) for g in guesses if g.target}
+    if all(found[g.name] is g for g in guesses if g.target):
+        return guesses
+    out = []
+    for g in guesses:
+        better = found.get(g.name) or _beside(g, guesses, table, base)
+        if better is not g and not g.target:
+            why = f"{better.reason}: an answer about a picture, which nothing reads"
+            better = Guess(g.name, {}, "ignore", why, answer=True)
+        out.append(better)
+    return out
 
 
 def _beside(guess: Guess, guesses: list[Guess], table: pa.Table, base: Path | None) -> Guess:

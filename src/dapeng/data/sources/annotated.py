@@ -14,7 +14,11 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.data.table import Frame
 
 IMAGE, BOXES, MASK = "image", "boxes", "mask"
-PARTS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 """What people call the parts of such data, and what they are here."""
 LARGEST_XML = 4_000_000
 """Bytes of an annotation of one picture."""
@@ -31,11 +35,11 @@ class Annotated(Frame):
         rows: Iterable[tuple[str, list[dict[str, Any]]]],
         masks: list[str | None] | None = None,
     ):
-        listed = list(rows)
-        if not listed:
+        each = list(rows)
+        if not each:
             raise DataError(Problem(name, "lists no pictures", "check how it was written"))
-        boxes = [json.dumps(b, ensure_ascii=False) for _, b in listed]
-        columns = {IMAGE: pa.array([p for p, _ in listed], pa.string()), BOXES: pa.array(boxes, pa.string())}
+        boxes = [json.dumps(b, ensure_ascii=False) for _, b in each]
+        columns = {IMAGE: pa.array([p for p, _ in each], pa.string()), BOXES: pa.array(boxes, pa.string())}
         if masks is not None:
             columns[MASK] = pa.array(masks, pa.string())
         super().__init__(pa.table(columns), name, base)
@@ -43,6 +47,14 @@ class Annotated(Frame):
 
     def where(self, row: int) -> str:
         return f"{self.name}: {self.table.column(IMAGE)[row].as_py()}"
+
+
+def listed(folder: Path) -> list[Path]:
+    """What lies in a folder, in order, without what is hidden or leads nowhere; nothing where it can't be looked into."""
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.exists())
+    except OSError:
+        return []
 
 
 def refused_class(where: str, number: Any, names: Mapping[int, str]) -> DataError:

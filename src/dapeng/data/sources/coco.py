@@ -16,11 +16,12 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data import files
-from dapeng.data.sources.annotated import PARTS, Annotated, refused_class
+from dapeng.data.sources.annotated import PARTS, Annotated, listed, refused_class
 from dapeng.data.sources.base import Reader, ending
 from dapeng.data.table import Concat, Source
 
 KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+OBJECTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[\s*[{\]]')
 HEAD = 1 << 16
 LARGEST = 2 << 30
 MOST_FILES = 20
@@ -58,7 +59,11 @@ class CocoOptions(Reader):
         path = Path(str(address))
         if not path.is_dir():
             return {"all": opened(path, data)}
-        return {part: opened(file, data) for part, file in _in_folder(path).items()}
+        found = _in_folder(path)
+        if not found:
+            what = "holds no COCO file, or several that are not one for each part"
+            raise DataError(Problem(path.name, what, "name the file, or data.train and data.test"))
+        return {part: opened(file, data) for part, file in found.items()}
 
 
 def _is_coco(path: Path) -> bool:
@@ -67,14 +72,27 @@ def _is_coco(path: Path) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and KEYS.search(head) is not None
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a file that nobody named is COCO beyond doubt: lists of pictures and of more, told by its ends. Unreadable ones are not."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+            file.seek(max(0, path.stat().st_size - HEAD))
+            ends = head + file.read(HEAD)
+    except OSError:
+        return False
+    known = {m.group(1) for m in OBJECTS.finditer(ends)}
+    return _is_coco(path) and b"images" in known and len(known) > 1 and b'"file_name"' in ends
+
+
 def _in_folder(folder: Path) -> dict[str, Path]:
     """The files of a folder by part; none where they are not plainly one, or one for each part."""
-    below = [folder, folder / "annotations", *(folder / name for name in PARTS)]
-    found = [p for f in below if f.is_dir() for p in sorted(f.glob("*.json"))[: MOST_FILES + 1]]
+    below = [folder, *(f for f in listed(folder) if f.name.lower() in (*PARTS, "annotations") and f.is_dir())]
+    found = [p for f in below for p in listed(f) if p.suffix.lower() == ".json" and p.is_file()]
     if not 0 < len(found) <= MOST_FILES:
         return {}
     boxes = [p for p in found if p.stem.startswith("instances_")] or found
-    boxes = [p for p in boxes if _is_coco(p)]
+    boxes = [p for p in boxes if _is_whole(p)]
     if len(boxes) == 1:
         return {"all": boxes[0]}
     parts = [_part_of(p, folder) for p in boxes]
@@ -83,7 +101,7 @@ def _in_folder(folder: Path) -> dict[str, Path]:
 
 def _part_of(path: Path, folder: Path) -> str:
     """The part that a file's name or its folder's says; "" for none."""
-    words = {*re.findall(r"[a-z]+", path.stem.lower()), path.parent.name if path.parent != folder else ""}
+    words = {*re.findall(r"[a-z]+", path.stem.lower()), path.parent.name.lower() if path.parent != folder else ""}
     found = {PARTS[w] for w in words if w in PARTS}
     return found.pop() if len(found) == 1 else ""
 
@@ -101,9 +119,9 @@ def opened(path: Path, data: Data) -> Annotated:
         raise DataError(Problem(path.name, "is no COCO file: images and annotations must be lists", "set data.format"))
     names = {c["id"]: str(c["name"]) for c in found.get("categories", [])}
     boxes, crowds = _boxes(path, found, names)
-    listed = [(str(i["file_name"]), boxes.get(i["id"], [])) for i in found["images"]]
+    rows = [(str(i["file_name"]), boxes.get(i["id"], [])) for i in found["images"]]
     masks = _masks(path, found, names)
-    source = Annotated(path.name, _folder(path, listed[0][0] if listed else ""), listed, masks)
+    source = Annotated(path.name, _folder(path, rows[0][0] if rows else ""), rows, masks)
     if crowds:
         what = f"{crowds:,} boxes around crowds are left out"
         what += "; their pixels are neither learnt nor judged in masks" if masks is not None else ""

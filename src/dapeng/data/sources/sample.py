@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from difflib import get_close_matches
@@ -45,4 +46,12 @@ class SampleSourceOptions(Reader):
         if not parts or before != places or len(parts) < len(kept):
             parts = known[name]().load()
             _opened[name] = places, {part: weakref.ref(source) for part, source in parts.items()}
-        return parts
+        return {part: _anew(source) for part, source in parts.items()}
+
+
+def _anew(source: Source) -> Source:
+    """The same rows, with notes of their own: a run adds to them. It holds the source that it was made of."""
+    again = copy.copy(source)
+    again.notes = list(source.notes)
+    again.__dict__["made_of"] = source
+    return again
