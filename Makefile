@@ -15,7 +15,7 @@ demo: .venv/.ready
 	@echo "Open the report: $$(ls -td demo/digits-* | head -1)/report.html"
 
 test: lint
-	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0
+	$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # llama.cpp is built from source, for minutes: where that fails, its tests skip and say so
 .venv/.llama: .venv/.ready

@@ -111,7 +111,7 @@ def test_a_folder_with_a_coco_file_is_read_as_it(tmp_path: Path) -> None:
     write_coco(tmp_path)
     same(open_data(Data(path=str(tmp_path))).whole(), rows())
     assert "boxes: boxes" in init(tmp_path)
-    assert init(tmp_path).startswith(f"data: {tmp_path}")
+    assert str(tmp_path) in init(tmp_path).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,11 @@ def test_what_else_lies_in_a_folder_of_classes_changes_nothing(tmp_path: Path, n
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
 def test_links_that_lead_nowhere_hidden_files_and_folders_called_like_files_are_passed_over(tmp_path: Path) -> None:
     folder = of_classes(tmp_path / "classes")
-    (folder / "labels.json").symlink_to(tmp_path / "gone")
     (folder / "x.json").mkdir()
     assert open_data(Data(path=str(folder))).whole().names == ["image", "label"]
+    (folder / "labels.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"is a link to .*, which isn't there"):
+        open_data(Data(path=str(folder)))
     pairs = beside(tmp_path / "pairs", [""])
     (pairs / ".#0.xml").symlink_to(tmp_path / "gone")
     (pairs / "._0.xml").write_bytes(b"\0\5\x16\7")

@@ -91,6 +91,7 @@ def judged(name: str, folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_twenty_steps_on_real_data_give_the_losses_that_they_gave(name: str, tmp_path: Path) -> None:
     if name == "by-hand":

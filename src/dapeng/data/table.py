@@ -51,7 +51,8 @@ class Source(ABC):
     name: what to call it in errors. names: columns in order. base: where relative paths in cells start.
     notes: grows while reading; what is said twice is kept once. rows: their number where it is known, else None.
     decimal: the decimal mark of numbers in text, as far as looking at the file could tell. size: bytes of the files that
-    are read. parsed: reading is parsing text, slow enough that the rows are worth keeping.
+    are read. parsed: reading is parsing text, slow enough that the rows are worth keeping. made_of: a source that has to
+    last as long as this one.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Source(ABC):
     decimal: str = "."
     size: int = 0
     parsed: bool = False
+    made_of: Source | None = None
 
     def __init__(self) -> None:
         self.notes: list[Note] = []

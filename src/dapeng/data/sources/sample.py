@@ -53,5 +53,5 @@ def _anew(source: Source) -> Source:
     """The same rows, with notes of their own: a run adds to them. It holds the source that it was made of."""
     again = copy.copy(source)
     again.notes = list(source.notes)
-    again.__dict__["made_of"] = source
+    again.made_of = source
     return again
