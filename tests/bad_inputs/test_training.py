@@ -142,8 +142,9 @@ def test_t28_dates_are_read_by_the_dominant_format_and_the_rest_is_left_out_by_l
 
 
 def test_t28_days_and_months_that_could_be_each_other_are_said(train: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    train("T28b", {"when": "date"})
-    assert "warning: when: no cell tells day and month apart: read as month/day/year" in capsys.readouterr().err
+    for _ in range(2):  # the second run in a process says it too
+        train("T28b", {"when": "date"})
+        assert capsys.readouterr().err.count("when: no cell tells day and month apart: read as month/day/year") == 1
     train("T28b", {"when": {"type": "date", "order": "dmy"}})
     assert "day and month" not in capsys.readouterr().err
 

@@ -46,7 +46,9 @@ def train(
     """
     from dapeng.api.run import Run
     from dapeng.api.start import resumed, started
+    from dapeng.core.console import warn_anew
 
+    warn_anew()
     if resume is not None:
         return Run(resumed(Path(resume), list(overrides or [])))
     loaded, targets, objects, name = _asked(what, outputs, list(overrides or []), target, spec)

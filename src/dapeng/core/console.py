@@ -39,8 +39,13 @@ def say(text: str = "") -> None:
     _write(sys.stderr, text + "\n")
 
 
+def warn_anew() -> None:
+    """What was said before counts no more: another run begins, and its warnings are its own."""
+    _warned.clear()
+
+
 def warn(text: str, hint: str = "") -> None:
-    """A warning on standard error, once for each text in a process."""
+    """A warning on standard error, once for each text in a run."""
     if text not in _warned and not _quiet.get():
         _warned.add(text)
         say(coloured("warning: ", "yellow") + text + (f"\n  hint: {hint}" if hint else ""))
