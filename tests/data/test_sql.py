@@ -262,6 +262,9 @@ def test_the_password_is_in_no_file_of_the_run_and_in_nothing_that_is_said(
     assert inside
     assert [f.name for f in inside if b"s3cret" in f.read_bytes()] == []
     assert "password=***" in (run.path / "spec.yaml").read_text()
+    proposed = dapeng.api.init(address, ["job"])
+    assert "password=***" in proposed
+    assert "s3cret" not in proposed
 
 
 def test_a_server_gives_its_rows_in_blocks_by_its_own_cursor(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def load(path: str | Path) -> Any:
 
 def init(data: Any, target: list[str] | None = None) -> str:
     """A spec for the data, as YAML text with the reason of each guess."""
+    from dapeng.core.secrets import redacted
     from dapeng.core.spec import Data
     from dapeng.data.infer import answers, infer, init_yaml
     from dapeng.data.open import open_data
@@ -104,7 +105,8 @@ def init(data: Any, target: list[str] | None = None) -> str:
     source = opened.whole()
     guesses = infer(source, target)
     found = [] if target else answers(source, guesses)
-    return init_yaml(source, infer(source, found) if found else guesses, str(data) if path else None)
+    # as it was typed, so that a spec in the current folder finds it
+    return init_yaml(source, infer(source, found) if found else guesses, redacted(str(data)) if path else None)
 
 
 def check(

@@ -9,7 +9,6 @@ from argparse import ArgumentParser, Namespace
 
 from dapeng.cli import arguments
 from dapeng.core.console import emit
-from dapeng.core.secrets import redacted
 
 
 def add(parser: ArgumentParser) -> None:
@@ -19,10 +18,6 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from dapeng import api
-    from dapeng.data.infer import scalar
 
-    head, line, rest = api.init(args.data, args.target).rstrip("\n").partition("\n")
-    if head.startswith("data: "):  # as it was typed, so that a spec in the current folder finds it
-        head = f"data: {scalar(redacted(args.data))}"
-    emit(head + line + rest)
+    emit(api.init(args.data, args.target), end="")
     return 0

@@ -300,7 +300,7 @@ class TextColumn(Column):
 
     @cached_property
     def _letters(self) -> frozenset[str]:
-        return self.tokeniser.letters() or frozenset()
+        return self.tokeniser.letters()
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text as the network sees them."""

@@ -99,10 +99,10 @@ class Tokeniser(ABC):
             flat.extend(row)
         return np.array(flat, np.int32), lengths
 
-    def letters(self) -> frozenset[str] | None:
-        """Letters and digits of all that is in the vocabulary; None where any text can be said."""
-        vocab = self.state["vocab"][len(SPECIAL) :] if self.spelt else None
-        return frozenset(c for token in vocab for c in token if c.isalnum()) if vocab is not None else None
+    def letters(self) -> frozenset[str]:
+        """Letters and digits of all that is in the vocabulary; none where any text can be said."""
+        vocab = self.state["vocab"][len(SPECIAL) :] if self.spelt else []
+        return frozenset(c for token in vocab for c in token if c.isalnum())
 
     def plain(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The same of whole texts, with nothing put around them."""

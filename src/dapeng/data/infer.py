@@ -98,8 +98,7 @@ def _seen_beside(guesses: list[Guess], table: pa.Table, base: Path | None) -> li
     for g in guesses:
         better = found.get(g.name) or _beside(g, guesses, table, base)
         if better is not g and not g.target:
-            why = f"{better.reason}: an answer about a picture, which nothing reads"
-            better = Guess(g.name, {}, "ignore", why, answer=True)
+            better = _set_aside(g.name, better.reason)
         out.append(better)
     return out
 
@@ -178,12 +177,15 @@ def guess(name: str, cells: Cells, as_target: bool, decimal: str = ".", groups: 
         if aside is not None:
             return Guess(name, {}, *aside)
         if claimed is not None and getattr(column_types.members()[claimed[1]["type"]], "lies_in_picture", False):
-            why = f"{claimed[2]}: an answer about a picture, which nothing reads"
-            return Guess(name, {}, "ignore", why, answer=True)
+            return _set_aside(name, claimed[2])
     if claimed is not None:
         return Guess(name, claimed[1], None, claimed[2], as_target)
     options, reason = _typed(facts, as_target)
     return Guess(name, options, None, reason, as_target)
+
+
+def _set_aside(name: str, what: str) -> Guess:
+    return Guess(name, {}, "ignore", f"{what}: an answer about a picture, which nothing reads", answer=True)
 
 
 def _claimed(facts: Facts, as_target: bool) -> tuple[float, dict[str, Any], str] | None:

@@ -19,17 +19,7 @@ from dapeng.core.spec import Data
 from dapeng.data import files
 from dapeng.data.mixture import Mixture
 from dapeng.data.sources.base import Reader, from_base
-from dapeng.data.table import PARTS, Concat, Head, Note, Source
-
-STEMS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-}
+from dapeng.data.table import PART_NAMES, PARTS, Concat, Head, Note, Source
 
 
 @dataclass(frozen=True)
@@ -166,7 +156,7 @@ def _tables_in(folder: Path, data: Data) -> dict[str, Source]:
     tables = [m for m in sources.members().values() if m.table]
     if not inside or any(p.is_dir() or not any(m.matches(str(p)) for m in tables) for p in inside):
         return {}
-    stems = {STEMS.get(p.name.split(".")[0].lower()): p for p in inside}
+    stems = {PART_NAMES.get(p.name.split(".")[0].lower()): p for p in inside}
     if "train" in stems and len(stems) == len(inside) and None not in stems:
         return {str(part): reader_of(path, data).open(str(path), data) for part, path in stems.items()}
     return {"all": Concat([reader_of(p, data).open(str(p), data) for p in inside], folder.name)}

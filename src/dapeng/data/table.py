@@ -19,6 +19,12 @@ BLOCK_BYTES = 32 << 20
 """Bytes of text in a block from which on it is cut, however few its rows."""
 PARTS = ("train", "validation", "test")
 """Names of the parts of a data set; their positions are the codes of a split (0, 1, 2)."""
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What people call them, in folders, files and lists, in small letters."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,6 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.data.table import Frame
 
 IMAGE, BOXES, MASK = "image", "boxes", "mask"
-PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""What people call the parts of such data, and what they are here."""
 LARGEST_XML = 4_000_000
 """Bytes of an annotation of one picture."""
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -52,9 +47,13 @@ class Annotated(Frame):
 def listed(folder: Path) -> list[Path]:
     """What lies in a folder, in order, without what is hidden or leads nowhere; nothing where it can't be looked into."""
     try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.exists())
+        with os.scandir(folder) as entries:  # only a link can lead nowhere: a folder may hold a million pictures
+            there = [
+                e.path for e in entries if not e.name.startswith(".") and (not e.is_symlink() or os.path.exists(e))
+            ]
     except OSError:
         return []
+    return [Path(p) for p in sorted(there)]
 
 
 def refused_class(where: str, number: Any, names: Mapping[int, str]) -> DataError:

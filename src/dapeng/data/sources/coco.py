@@ -16,9 +16,9 @@ from dapeng.core.errors import DataError, LimitError, Problem
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data import files
-from dapeng.data.sources.annotated import PARTS, Annotated, listed, refused_class
+from dapeng.data.sources.annotated import Annotated, listed, refused_class
 from dapeng.data.sources.base import Reader, ending
-from dapeng.data.table import Concat, Source
+from dapeng.data.table import PART_NAMES, Concat, Source
 
 KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 OBJECTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[\s*[{\]]')
@@ -68,12 +68,15 @@ class CocoOptions(Reader):
 
 def _is_coco(path: Path) -> bool:
     with open(path, "rb") as file:
-        head = file.read(HEAD)
+        return _begins(file.read(HEAD))
+
+
+def _begins(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and KEYS.search(head) is not None
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a file that nobody named is COCO beyond doubt: lists of pictures and of more, told by its ends. Unreadable ones are not."""
+def _is_plainly_coco(path: Path) -> bool:
+    """The same of a file that nobody named: lists of pictures and of more must stand at its ends. Unreadable ones are not."""
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD)
@@ -82,17 +85,17 @@ def _is_whole(path: Path) -> bool:
     except OSError:
         return False
     known = {m.group(1) for m in OBJECTS.finditer(ends)}
-    return _is_coco(path) and b"images" in known and len(known) > 1 and b'"file_name"' in ends
+    return _begins(head) and b"images" in known and len(known) > 1 and b'"file_name"' in ends
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:
     """The files of a folder by part; none where they are not plainly one, or one for each part."""
-    below = [folder, *(f for f in listed(folder) if f.name.lower() in (*PARTS, "annotations") and f.is_dir())]
+    below = [folder, *(f for f in listed(folder) if f.name.lower() in (*PART_NAMES, "annotations") and f.is_dir())]
     found = [p for f in below for p in listed(f) if p.suffix.lower() == ".json" and p.is_file()]
     if not 0 < len(found) <= MOST_FILES:
         return {}
     boxes = [p for p in found if p.stem.startswith("instances_")] or found
-    boxes = [p for p in boxes if _is_whole(p)]
+    boxes = [p for p in boxes if _is_plainly_coco(p)]
     if len(boxes) == 1:
         return {"all": boxes[0]}
     parts = [_part_of(p, folder) for p in boxes]
@@ -102,7 +105,7 @@ def _in_folder(folder: Path) -> dict[str, Path]:
 def _part_of(path: Path, folder: Path) -> str:
     """The part that a file's name or its folder's says; "" for none."""
     words = {*re.findall(r"[a-z]+", path.stem.lower()), path.parent.name.lower() if path.parent != folder else ""}
-    found = {PARTS[w] for w in words if w in PARTS}
+    found = {PART_NAMES[w] for w in words if w in PART_NAMES}
     return found.pop() if len(found) == 1 else ""
 
 

@@ -14,7 +14,7 @@ from dapeng.core.files import as_text, from_text
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data.sources.base import Reader
-from dapeng.data.table import Frame, Source
+from dapeng.data.table import PART_NAMES, Frame, Source
 
 PICTURES = (
     ".jpg",
@@ -46,11 +46,6 @@ SOUNDS = (
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 MEDIA = {"video": (VIDEOS, "videos"), "image": (PICTURES, "pictures"), "audio": (SOUNDS, "sounds")}
 """Endings of files by the column that they make, where they are at least half of a folder; and what they are, in words."""
-PART_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "validation", "valid", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -71,9 +66,9 @@ class FolderOptions(Reader):
     def parts(self, address: object, data: Data) -> dict[str, Source]:
         root = Path(str(address))
         found = {
-            PART_FOLDERS[f.name.lower()]: Path(f.path)
+            PART_NAMES[f.name.lower()]: Path(f.path)
             for f in _listing(root)
-            if f.is_dir() and f.name.lower() in PART_FOLDERS
+            if f.is_dir() and f.name.lower() in PART_NAMES
         }
         if "train" not in found:
             return {"all": self.open(root, data)}

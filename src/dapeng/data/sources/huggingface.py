@@ -21,12 +21,10 @@ from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.data import arrow_files, files
 from dapeng.data.sources.base import Reader, refuse_unusable
-from dapeng.data.table import Block, Concat, Source, content_hash
+from dapeng.data.table import PART_NAMES, Block, Concat, Source, content_hash
 
 STATE, SPLITS, INFO = "state.json", "dataset_dict.json", "dataset_info.json"
 HUB = "hf://"
-PARTS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation"}
-PARTS |= {"test": "test"}
 FILES = ("Image", "Audio", "Video", "Pdf")
 """Features whose cells are {bytes, path}."""
 
@@ -77,10 +75,10 @@ def _named(found: dict[str, Source]) -> dict[str, Source]:
     """Sources by split as parts; where none is called train, all of them are one table."""
     if len(found) == 1:
         return {"all": next(iter(found.values()))}
-    parts = {PARTS[n]: s for n, s in found.items() if n in PARTS}
+    parts = {PART_NAMES[n]: s for n, s in found.items() if n in PART_NAMES}
     if "train" not in parts:
         return {"all": Concat(list(found.values()), "the data set")}
-    left = [n for n in found if n not in PARTS]
+    left = [n for n in found if n not in PART_NAMES]
     if left:
         parts["train"].note("warning", parts["train"].name, f"splits that are no part are not read: {', '.join(left)}")
     return parts

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 from dapeng.core.errors import DataError, Problem
 from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
-from dapeng.data.sources.annotated import PARTS, PICTURES, Annotated, listed, parsed_xml
+from dapeng.data.sources.annotated import PICTURES, Annotated, listed, parsed_xml
 from dapeng.data.sources.base import Reader
 from dapeng.data.sources.voc import VocOptions, boxes_in
-from dapeng.data.table import Concat, Source
+from dapeng.data.table import PART_NAMES, Concat, Source
 
 ROOT = b"<annotation"
 HEAD = 4096
@@ -58,7 +58,7 @@ class VocPairsOptions(Reader):
 def _pairs(folder: Path) -> dict[str, list[tuple[Path, Path]]]:
     """Pictures and the annotations beside them, by part; "all" for those that lie in the folder itself."""
     places = [(folder, "all")]
-    places += [(p, PARTS[p.name.lower()]) for p in listed(folder) if p.name.lower() in PARTS and p.is_dir()]
+    places += [(p, PART_NAMES[p.name.lower()]) for p in listed(folder) if p.name.lower() in PART_NAMES and p.is_dir()]
     out: dict[str, list[tuple[Path, Path]]] = {}
     for place, part in places:
         files = listed(place)

@@ -14,9 +14,9 @@ from dapeng.core.kinds import sources
 from dapeng.core.spec import Data
 from dapeng.core.yaml12 import YamlError, decode
 from dapeng.core.yaml12 import read as read_yaml
-from dapeng.data.sources.annotated import PARTS, Annotated, pictures_below, refused_class
+from dapeng.data.sources.annotated import Annotated, pictures_below, refused_class
 from dapeng.data.sources.base import Reader
-from dapeng.data.table import Source
+from dapeng.data.table import PART_NAMES, Source
 
 NAMES = ("data.yaml", "dataset.yaml", "data.yml")
 TURNED = (5, 6, 7, 8)
@@ -57,7 +57,7 @@ class YoloOptions(Reader):
 def _layout(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Folders of pictures and of labels by part: images/train and labels/train, or train/images and train/labels; or both as "all"."""
     out = {}
-    for name, part in PARTS.items():
+    for name, part in PART_NAMES.items():
         for images, labels in (
             (folder / "images" / name, folder / "labels" / name),
             (folder / name / "images", folder / name / "labels"),
