@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scenes import scenes  # type: ignore[import-not-found]
 
-from dapeng.api import init
+from dapeng.api import init, train
 from dapeng.columns.boxes import boxes_of
 from dapeng.core.errors import DataError
 from dapeng.core.spec import Data
@@ -208,6 +208,14 @@ def test_annotations_beside_their_pictures_are_read_and_pictures_without_one_cou
         same(source, rows())
         assert source.notes[0].what == "1 pictures have no annotation of their own beside them and are left out"
     assert "boxes: boxes" in init(folder)
+
+
+def test_a_note_of_a_source_is_one_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = beside(tmp_path / "beside", ["train", "val", "test"])
+    (folder / "train" / "unseen.png").write_bytes(rows()[0][0])
+    train(folder, target=["boxes"], overrides=["train.steps=1", "evaluate.resamples=0"], runs=tmp_path / "runs")
+    said = [line for line in capsys.readouterr().err.splitlines() if "have no annotation" in line]
+    assert said == ["warning: beside train: 1 pictures have no annotation of their own beside them and are left out"]
 
 
 def test_pairs_beside_the_folders_of_parts_are_left_out_and_said(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def begin(
     parts = split_rows(spec, chosen, opened, source, rows)
     say(f"data: {whole.name}, {rows:,} rows; {parts.describe()} ({parts.reason})")
     for note in [*opened.notes(), *parts.notes]:
-        (warn if note.kind == "warning" else say)(f"{note.kind}: {note.where}: {note.what}")
+        told = f"{note.where}: {note.what}"
+        warn(told) if note.kind == "warning" else say(f"{note.kind}: {told}")
     _warn_of_traps(source, chosen)
     choices = Choices(dict(chosen.reasons))
     return Session(loaded, spec, folder or RunFolder(Path("runs")), opened, source, rows, chosen, parts, choices)
