@@ -214,3 +214,15 @@ def test_two_runs_with_labels_in_another_order_are_compared_label_by_label() -> 
     assert {tuple(c.tolist()) for _, c in first.true} != set()
     crossed = [(b, np.sort(c).tolist()) for b, c in first.true], [(b, np.sort(c).tolist()) for b, c in second.true]
     assert crossed[0][0][1] == crossed[1][0][1] == [0, 1]
+
+
+def test_where_nothing_right_is_found_no_score_is_called_the_best() -> None:
+    from dapeng.columns.boxes import best_cut
+
+    true = (np.array([[0.0, 0.0, 8.0, 8.0]]), np.array([0]))
+    wrong = (np.array([[20.0, 20.0, 30.0, 30.0]]), np.array([0.7]), np.array([0]))
+    right = (true[0], np.array([0.7]), true[1])
+    assert best_cut([wrong], [true]) is None
+    found = best_cut([right], [true])
+    assert found is not None
+    assert found <= 0.7

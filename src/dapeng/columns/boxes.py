@@ -299,7 +299,8 @@ class BoxesColumn(Column):
         return {"threshold": float(np.median(known))} if known else {}
 
     def decision(self) -> str:
-        how = "" if self.options.threshold != "auto" else ", which has the best F1 on the validation rows"
+        found = self.options.threshold == "auto" and "threshold" in self.state
+        how = ", which has the best F1 on the validation rows" if found else ""
         return f"{self.name}: boxes are told from a score of {self.cut:.2f} on{how}."
 
     def decode(self, prediction: dict[str, np.ndarray]) -> list[list[dict[str, Any]]]:
@@ -406,7 +407,7 @@ def right_ones(found: Found, true: True_, level: float = 0.5) -> np.ndarray:
 
 
 def best_cut(found: list[Found], true: list[True_]) -> float | None:
-    """The score from which on boxes have the best F1, to two decimals; None where there is no true box."""
+    """The score from which on boxes have the best F1, to two decimals; None where there is no true box, or none was found."""
     every = sum(len(t[1]) for t in true)
     if not every:
         return None
@@ -415,6 +416,8 @@ def best_cut(found: list[Found], true: list[True_]) -> float | None:
     cuts = np.round(np.arange(LEAST_SCORE, 0.96, 0.01), 2)
     said = np.array([(scores >= c).sum() for c in cuts])
     hits = np.array([right[scores >= c].sum() for c in cuts])
+    if not hits.any():
+        return None
     f1 = 2 * hits / (said + every)
     best = np.flatnonzero(f1 >= f1.max() - 1e-9)
     return float(cuts[best[len(best) // 2]])  # the middle of those that do as well
